@@ -1,0 +1,408 @@
+/**
+ * The whole contract between TypeScript and the native addon.
+ *
+ * Plain data only: `T | null`, never optional properties; `bigint` for 64-bit numbers; opaque
+ * handles. No other file loads the addon. Calls that return a Promise reject, and others throw,
+ * an `Error` whose `code` is a {@link NativeErrorCode} and whose message is one complete line;
+ * `errors.ts` turns it into an `AshlarError`.
+ *
+ * Threading: every call returns at once. Events arrive on the JavaScript thread in batches, in the
+ * order in which each reactor raised them. A blocked event loop delays admin commands and control
+ * calls; it delays no I/O, no Keep Alive and no Abort, which never come here.
+ */
+
+/** The words of native `ErrorCode` (native/base/result.h), in the same order. */
+export const nativeErrorCodes = [
+  'invalid-argument', 'not-found', 'already-exists', 'busy', 'closed', 'limit-exceeded',
+  'timed-out', 'cancelled', 'io-error', 'no-space', 'permission-denied',
+  'io-uring-forbidden', 'io-uring-missing', 'kernel-too-old', 'memlock-too-small',
+  'address-in-use', 'address-unavailable', 'connection-refused', 'connection-lost',
+  'protocol-error',
+  'pool-exists', 'pool-not-a-pool', 'pool-locked', 'pool-newer-format', 'pool-truncated',
+  'pool-corrupt', 'pool-failed',
+] as const;
+export type NativeErrorCode = (typeof nativeErrorCodes)[number];
+
+declare const handle: unique symbol;
+type Handle<Name extends string> = { readonly [handle]: Name };
+/** The reactors and everything on them. */
+export type RuntimeHandle = Handle<'runtime'>;
+/** An open pool. */
+export type PoolHandle = Handle<'pool'>;
+/** A layer open for I/O; lives until {@link NativeAddon.volumeClose} resolves. */
+export type VolumeHandle = Handle<'volume'>;
+/** A listening socket of the target. */
+export type PortalHandle = Handle<'portal'>;
+/** One controller (association) of the target. */
+export type ControllerHandle = Handle<'controller'>;
+/** A queue pair whose Connect command waits for an answer. */
+export type ConnectHandle = Handle<'connect'>;
+/** Our own NVMe/TCP host, connected. */
+export type HostHandle = Handle<'host'>;
+/** 16 bytes. */
+export type UuidBytes = Uint8Array;
+
+// ---- Runtime ------------------------------------------------------------------------------------
+
+/** What this machine offers; never throws. */
+export interface Probe {
+  kernelRelease: string;
+  /** 'ok', or why the reactors cannot run here. */
+  ioUring: 'ok' | 'missing' | 'forbidden' | 'kernel-too-old';
+  /** One line saying what is wrong and what to do; null when `ioUring` is 'ok'. */
+  problem: string | null;
+  /** Names of optional kernel features in use, e.g. 'defer-taskrun'. */
+  features: string[];
+  /** RLIMIT_MEMLOCK in bytes; null: unlimited. */
+  memlockBytes: bigint | null;
+  cpus: number;
+  /** Which CRC32C code runs: 'sse4.2' | 'armv8-crc' | 'table'. */
+  crc32c: string;
+}
+
+export interface RuntimeOptions {
+  /** Reactor threads, 1 to 64; null: cores − 1, at least 1, at most 8. */
+  reactors: number | null;
+  /** CPU numbers to pin the reactors to, one each; null: not pinned. */
+  cpus: number[] | null;
+  /** Registered I/O buffer memory a reactor, bytes; null: 64 MiB. */
+  bufferBytes: bigint | null;
+  /** Poll this long before sleeping, microseconds; 0: sleep at once. */
+  busyPollUs: number;
+}
+
+export interface ReactorCounters {
+  turns: bigint;
+  sleeps: bigint;
+  busyNs: bigint;
+  connections: number;
+  commands: bigint;
+  readBytes: bigint;
+  writtenBytes: bigint;
+  buffersInUse: number;
+  /** Heap allocations made on the I/O path; 0 after warm-up. */
+  ioPathAllocations: bigint;
+}
+
+// ---- Pool ---------------------------------------------------------------------------------------
+
+export type DeviceSpec =
+  | { kind: 'file'; path: string }
+  | { kind: 'memory'; sizeBytes: bigint };
+
+export interface PoolCreateOptions {
+  device: DeviceSpec;
+  /** For a regular file that does not exist: its (sparse) size. null: the device's own size. */
+  sizeBytes: bigint | null;
+  uuid: UuidBytes;
+  /** null: chosen from the size, see native/FORMAT.md. */
+  journalBytes: bigint | null;
+  writeThrough: boolean;
+}
+
+export interface PoolOpenOptions {
+  device: DeviceSpec;
+  writeThrough: boolean;
+  /** For check and dump: nothing is written, and the lock is shared. */
+  readOnly: boolean;
+  /** Bound on clean map pages in memory, bytes; null: 256 MiB. */
+  mapCacheBytes: bigint | null;
+}
+
+export interface PoolStatus {
+  uuid: UuidBytes;
+  sizeBytes: bigint;
+  chunkBytes: bigint;
+  totalChunks: bigint;
+  freeChunks: bigint;
+  dataChunks: bigint;
+  metadataChunks: bigint;
+  reclaimingChunks: bigint;
+  layerCount: bigint;
+  catalogRecords: bigint;
+  journalBytes: bigint;
+  journalUsedBytes: bigint;
+  journalSequence: bigint;
+  checkpointSequence: bigint;
+  commits: bigint;
+  checkpoints: bigint;
+  replayedRecords: bigint;
+  formatVersion: number;
+  /** The largest write that a power loss leaves whole or untouched, bytes (device's figure). */
+  atomicWriteBytes: number;
+  failed: boolean;
+  failure: string | null;
+}
+
+export interface LayerUsage {
+  sizeBytes: bigint;
+  mappedBytes: bigint;
+  allocatedBytes: bigint;
+  blockBytes: number;
+}
+
+/** One step of a transaction. All steps of one `poolCommit` happen or none does. */
+export type PoolChange =
+  | { kind: 'create-layer'; layer: UuidBytes; parent: UuidBytes | null; sizeBytes: bigint;
+      blockBytes: number }
+  | { kind: 'delete-layer'; layer: UuidBytes }
+  | { kind: 'resize-layer'; layer: UuidBytes; sizeBytes: bigint }
+  | { kind: 'put-record'; key: bigint; value: Uint8Array }
+  | { kind: 'delete-record'; key: bigint };
+
+export interface CatalogRecord {
+  key: bigint;
+  value: Uint8Array;
+}
+
+export interface CheckReport {
+  problems: { where: string; what: string }[];
+  suppressed: bigint;
+  pagesRead: bigint;
+  layers: bigint;
+  chunksOwned: bigint;
+  chunksLeaked: bigint;
+  catalogRecords: bigint;
+}
+
+// ---- Target -------------------------------------------------------------------------------------
+
+export interface PortalOptions {
+  /** Chosen by TypeScript; comes back in {@link ConnectEvent}. 1 to 65535. */
+  portalId: number;
+  address: string;
+  /** 0: any free port. */
+  port: number;
+  /** Offer digests when the host asks. Both true unless a test says otherwise. */
+  allowHeaderDigest: boolean;
+  allowDataDigest: boolean;
+}
+
+/** A namespace as one controller sees it. */
+export interface NamespaceAttachment {
+  nsid: number;
+  volume: VolumeHandle;
+  anagrpid: number;
+  readOnly: boolean;
+}
+
+export type AnaState =
+  | 'optimized' | 'non-optimized' | 'inaccessible' | 'persistent-loss' | 'change';
+
+export interface ControllerOptions {
+  cntlid: number;
+  kind: 'io' | 'discovery';
+  /** I/O queues the controller accepts, 0 to 64 (0 for discovery). */
+  maxIoQueues: number;
+  /** Asynchronous Event Requests parked at most, 1 to 16. */
+  maxAsyncEvents: number;
+  /** Largest transfer of one command, bytes; at least 1 MiB. */
+  maxTransferBytes: number;
+}
+
+/**
+ * The host sent Fabrics Connect on a new queue pair. Answer with `connectAccept` or
+ * `connectReject`; a queue pair not answered within 30 s ends.
+ */
+export interface ConnectEvent {
+  type: 'connect';
+  connect: ConnectHandle;
+  portalId: number;
+  peer: string;
+  /** The 64-byte submission queue entry (QID, SQSIZE, CATTR, KATO). */
+  sqe: Uint8Array;
+  /** The 1,024-byte Connect data, whole (HOSTID, CNTLID, SUBNQN, HOSTNQN). */
+  data: Uint8Array;
+}
+
+/**
+ * An admin command (Fabrics Property Get and Set included) that native code does not answer
+ * itself. Answer with `adminComplete`. Native answers Keep Alive, Abort, Asynchronous Event
+ * Request and Disconnect.
+ */
+export interface AdminEvent {
+  type: 'admin';
+  controller: ControllerHandle;
+  /** Names this command in `adminComplete`. */
+  command: bigint;
+  sqe: Uint8Array;
+  /** Data that came with the command; null when it carries none. */
+  data: Uint8Array | null;
+  /** Room that the host's SGL gives for data to it, bytes. */
+  dataRoomBytes: number;
+}
+
+/** A Fabrics command other than Connect on an I/O queue is answered natively. */
+export interface ControllerEndedEvent {
+  type: 'controller-ended';
+  controller: ControllerHandle;
+  reason: 'disconnected' | 'keep-alive-expired' | 'transport-error' | 'destroyed';
+  /** One line for the log, e.g. the fatal error status and field. */
+  detail: string;
+}
+
+/** The pool stopped acknowledging (a failed flush or journal write). */
+export interface PoolFailedEvent {
+  type: 'pool-failed';
+  pool: PoolHandle;
+  reason: string;
+}
+
+export type NativeEvent = ConnectEvent | AdminEvent | ControllerEndedEvent | PoolFailedEvent;
+
+export interface AdminCompletion {
+  /** SCT << 8 | SC; 0: success. */
+  status: number;
+  doNotRetry: boolean;
+  /** Completion dwords 0 and 1. */
+  result: bigint;
+  /** Data to the host, cut to its room; null: none. */
+  data: Uint8Array | null;
+}
+
+export interface AsyncEvent {
+  /** Base 5.2: event type (2 notice), information, log page. */
+  eventType: number;
+  information: number;
+  logPage: number;
+}
+
+// ---- Host (initiator) ---------------------------------------------------------------------------
+
+export interface HostOptions {
+  address: string;
+  port: number;
+  subnqn: string;
+  hostnqn: string;
+  /** 16 bytes. */
+  hostid: Uint8Array;
+  ioQueues: number;
+  /** Entries of each I/O queue, 2 to 1024. */
+  queueDepth: number;
+  headerDigest: boolean;
+  dataDigest: boolean;
+  /** 0: no keep-alive. */
+  keepAliveMs: number;
+  connectTimeoutMs: number;
+}
+
+export interface HostConnected {
+  host: HostHandle;
+  cntlid: number;
+  ioQueues: number;
+  queueDepth: number;
+}
+
+export interface HostCommand {
+  /** 0: the admin queue. */
+  qid: number;
+  /** 64 bytes; CID and the SGL are filled in. */
+  sqe: Uint8Array;
+  dataOut: Uint8Array | null;
+  /** Bytes expected from the controller; 0: none. */
+  dataInBytes: number;
+}
+
+export interface HostCompletion {
+  status: number;
+  doNotRetry: boolean;
+  result: bigint;
+  /** Exactly `dataInBytes` long (zero-filled where fewer came); null when 0 was asked. */
+  data: Uint8Array | null;
+  /** Bytes that really came. */
+  dataBytes: number;
+}
+
+export interface LoadOptions {
+  nsid: number;
+  blockBytes: number;
+  /** Total commands in flight a queue. */
+  depth: number;
+  queues: number;
+  ioBytes: number;
+  pattern: 'random' | 'sequential';
+  /** Share of reads, 0 to 100. */
+  readPercent: number;
+  /** The range of the namespace that is used, from LBA 0. */
+  spanBytes: bigint;
+  warmupMs: number;
+  durationMs: number;
+  seed: bigint;
+}
+
+export interface LoadResult {
+  commands: bigint;
+  bytes: bigint;
+  elapsedNs: bigint;
+  errors: bigint;
+  /** The first error: command, LBA, queue, status; null when none. */
+  firstError: string | null;
+  /** Latency, ns: [p50, p99, p99.9, max]. */
+  latencyNs: [bigint, bigint, bigint, bigint];
+  /** CPU time of the host's reactors during the run. */
+  hostCpuNs: bigint;
+}
+
+// ---- The addon ----------------------------------------------------------------------------------
+
+export interface NativeAddon {
+  probe(): Probe;
+
+  /** Starts the reactors. Throws io-uring-*, kernel-too-old, memlock-too-small. */
+  runtimeOpen(options: RuntimeOptions, onEvents: (events: NativeEvent[]) => void): RuntimeHandle;
+  /** Everything on it must be closed. Resolves when all threads have ended. */
+  runtimeClose(runtime: RuntimeHandle): Promise<void>;
+  runtimeCounters(runtime: RuntimeHandle): ReactorCounters[];
+
+  /** Creates and opens. On failure nothing is left behind that was not there before. */
+  poolCreate(runtime: RuntimeHandle, options: PoolCreateOptions): Promise<PoolHandle>;
+  poolOpen(runtime: RuntimeHandle, options: PoolOpenOptions): Promise<PoolHandle>;
+  /** Volumes must be closed. Checkpoints, so that the next open replays nothing. */
+  poolClose(pool: PoolHandle): Promise<void>;
+  poolStatus(pool: PoolHandle): Promise<PoolStatus>;
+  poolCatalog(pool: PoolHandle): Promise<CatalogRecord[]>;
+  /** Durable when it resolves; after a rejection nothing has changed (except 'pool-failed'). */
+  poolCommit(pool: PoolHandle, changes: PoolChange[]): Promise<void>;
+  poolCheckpoint(pool: PoolHandle): Promise<void>;
+  poolCheck(pool: PoolHandle): Promise<CheckReport>;
+  layerUsage(pool: PoolHandle, layer: UuidBytes): Promise<LayerUsage>;
+  volumeOpen(pool: PoolHandle, layer: UuidBytes): Promise<VolumeHandle>;
+  volumeClose(volume: VolumeHandle): Promise<void>;
+
+  portalListen(runtime: RuntimeHandle, options: PortalOptions): Promise<{ portal: PortalHandle;
+    port: number }>;
+  /** Stops accepting; `drop` also ends the connections that came through it. */
+  portalClose(portal: PortalHandle, drop: boolean): Promise<void>;
+  /** Applies at once to new commands of every connection through the portal. */
+  portalSetAna(portal: PortalHandle, anagrpid: number, state: AnaState): void;
+
+  /** A controller without queue pairs; the accepted admin Connect gives it its first. */
+  controllerCreate(runtime: RuntimeHandle, options: ControllerOptions): ControllerHandle;
+  /** Replaces the namespaces; resolves when no command of a removed one is under way. */
+  controllerSetNamespaces(controller: ControllerHandle, namespaces: NamespaceAttachment[]):
+    Promise<void>;
+  /** Milliseconds, 0: no timeout. Restarts the timer. */
+  controllerSetKeepAlive(controller: ControllerHandle, timeoutMs: number): void;
+  /** CC.EN as Property Set left it: I/O queues and I/O need true. */
+  controllerSetEnabled(controller: ControllerHandle, enabled: boolean): void;
+  /**
+   * Completes a parked Asynchronous Event Request, or keeps the event until one comes. Events of
+   * one kind are kept once until `controllerClearEvent`, as the host has not read the log yet.
+   */
+  controllerRaiseEvent(controller: ControllerHandle, event: AsyncEvent): void;
+  controllerClearEvent(controller: ControllerHandle, event: AsyncEvent): void;
+  /** Ends its connections; 'controller-ended' follows. */
+  controllerDestroy(controller: ControllerHandle): void;
+
+  /** `qid` 0 joins the controller's admin queue, others its I/O queues. */
+  connectAccept(connect: ConnectHandle, controller: ControllerHandle): void;
+  /** `result`: completion dwords 0 and 1 (IPO and IATTR for invalid parameters). */
+  connectReject(connect: ConnectHandle, status: number, result: bigint): void;
+  adminComplete(controller: ControllerHandle, command: bigint, completion: AdminCompletion): void;
+
+  hostConnect(runtime: RuntimeHandle, options: HostOptions): Promise<HostConnected>;
+  /** Rejects with 'connection-lost' when the association ends before the completion. */
+  hostSubmit(host: HostHandle, command: HostCommand): Promise<HostCompletion>;
+  hostLoad(host: HostHandle, options: LoadOptions): Promise<LoadResult>;
+  hostClose(host: HostHandle): Promise<void>;
+}

@@ -1,0 +1,58 @@
+// Device: the seam through which the store reaches a disk, a file or memory.
+//
+// One Device object is one reactor's channel to the thing; several reactors open one channel each
+// to the same thing, and a flush on any channel covers the writes completed on all of them.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+
+namespace ashlar {
+
+enum class DeviceOpKind : uint8_t {
+  read,
+  write,
+  flush,    // All writes completed before submission, on any channel, are durable when done.
+  discard,  // A hint: the range may read as anything afterwards; space may be given back.
+};
+
+struct DeviceOp {
+  DeviceOpKind kind = DeviceOpKind::read;
+  bool durable = false;  // Write only: this write is durable when done (RWF_DSYNC).
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  // Read and write: `length_bytes` in total; memory aligned to Geometry::memory_alignment_bytes.
+  std::span<const iovec> segments;
+  // 0 or -errno. A short transfer is continued inside the device and never seen; the end of the
+  // thing is -EIO.
+  int result = 0;
+  // Called once from the loop, never from inside submit().
+  void (*done)(DeviceOp&) noexcept = nullptr;
+  void* context = nullptr;
+  DeviceOp* next = nullptr;  // The device's own, while the operation waits or is under way.
+  uint64_t cookie = 0;       // Likewise.
+  iovec remainder[2] = {};   // Likewise.
+};
+
+struct DeviceGeometry {
+  uint64_t size_bytes = 0;
+  uint32_t logical_block_bytes = 0;   // Offsets and lengths are multiples of this (512 or 4096).
+  uint32_t memory_alignment_bytes = 0;
+  // The largest aligned write that a power loss leaves either whole or untouched. 512 when the
+  // device says nothing better.
+  uint32_t atomic_write_bytes = 0;
+  bool discard = false;     // discard gives space back.
+  bool volatile_cache = true;  // Writes need a flush to be durable.
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;  // Nothing may be under way (CHECKed).
+  virtual const DeviceGeometry& geometry() const noexcept = 0;
+  // Never blocks and never fails: what does not fit the queue waits in FIFO order.
+  virtual void submit(DeviceOp& op) noexcept = 0;
+};
+
+}  // namespace ashlar

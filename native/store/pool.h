@@ -1,0 +1,148 @@
+// Pool: the store as the rest of the program sees it.
+//
+// A pool lives on devices and is owned by one loop (the "owner"): every change of mapping, journal,
+// allocator and catalog happens there. I/O enters from any reactor through Volume (a BlockBackend).
+// Control calls below are made on the owner's thread; their callbacks run from the owner's loop.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/block_io.h"
+#include "base/result.h"
+#include "device/device.h"
+#include "reactor/loop.h"
+#include "reactor/random.h"
+
+namespace ashlar::store {
+
+using Uuid = std::array<std::byte, 16>;
+
+// One reactor as the store uses it: the loop whose thread submits, and its channel to the device.
+struct Port {
+  Loop* loop = nullptr;
+  Device* device = nullptr;
+};
+
+struct PoolOptions {
+  Uuid uuid{};                     // Create only.
+  uint64_t journal_bytes = 0;      // Create only; 0: chosen from the size (FORMAT.md).
+  uint64_t map_cache_bytes = 256ull << 20;  // Bound on clean map pages kept in memory.
+  uint32_t commit_interval_ms = 1000;  // Mapping records reach the journal at least this often.
+  bool write_through = false;      // Every acknowledged write is durable.
+  bool read_only = false;          // Open for check and dump: no write reaches the device.
+};
+
+struct PoolStatus {
+  Uuid uuid{};
+  uint64_t size_bytes = 0;
+  uint64_t chunk_bytes = 0;
+  uint64_t total_chunks = 0;
+  uint64_t free_chunks = 0;
+  uint64_t data_chunks = 0;
+  uint64_t metadata_chunks = 0;
+  uint64_t reclaiming_chunks = 0;    // Of deleted layers, not yet free.
+  uint64_t layer_count = 0;
+  uint64_t catalog_records = 0;
+  uint64_t journal_bytes = 0;
+  uint64_t journal_used_bytes = 0;
+  uint64_t journal_sequence = 0;     // Of the newest durable commit.
+  uint64_t checkpoint_sequence = 0;  // Replay would start after this one.
+  uint64_t commits = 0;              // Since open.
+  uint64_t checkpoints = 0;
+  uint64_t replayed_records = 0;     // By the last open.
+  uint32_t format_version = 0;
+  bool failed = false;               // Rule 6: nothing is acknowledged any more.
+  std::string failure;               // Why; empty while it works.
+};
+
+struct LayerUsage {
+  uint64_t size_bytes = 0;
+  uint64_t mapped_bytes = 0;     // Blocks that this layer itself holds, 4 KiB each.
+  uint64_t allocated_bytes = 0;  // Chunks that this layer owns, 64 KiB each.
+  uint32_t block_bytes = 0;
+};
+
+// One step of a transaction. All steps of one commit() happen or none does.
+struct Change {
+  enum class Kind : uint8_t {
+    create_layer,   // layer, parent (all zero: none), size_bytes, block_bytes
+    delete_layer,   // layer; must not be open nor have children. Space comes back in background.
+    resize_layer,   // layer, size_bytes (not below the current one); takes effect on open volumes.
+    put_record,     // key, value
+    delete_record,  // key
+  };
+  Kind kind;
+  Uuid layer{};
+  Uuid parent{};
+  uint64_t size_bytes = 0;
+  uint32_t block_bytes = 0;
+  uint64_t key = 0;                // Catalog key, chosen by the control plane.
+  std::vector<std::byte> value;    // Up to 48 KiB; opaque here (MessagePack).
+};
+
+struct CatalogRecord {
+  uint64_t key = 0;
+  std::vector<std::byte> value;
+};
+
+struct CheckReport {
+  struct Problem {
+    std::string where;  // "layer 3 map page 17", "journal", "superblock 1"
+    std::string what;
+  };
+  std::vector<Problem> problems;  // Empty: clean. Capped; `suppressed` counts the rest.
+  uint64_t suppressed = 0;
+  uint64_t pages_read = 0;
+  uint64_t layers = 0;
+  uint64_t chunks_owned = 0;
+  uint64_t chunks_leaked = 0;
+  uint64_t catalog_records = 0;
+};
+
+// A volume open for I/O. Closing: see Pool::close_volume.
+class Volume : public BlockBackend {
+ public:
+  virtual const Uuid& layer() const noexcept = 0;
+};
+
+class Pool {
+ public:
+  virtual ~Pool() = default;  // Only after close().
+
+  // Writes an empty pool over `ports[owner]`'s device and opens it. Refuses (pool_exists) when the
+  // device already starts with a pool. Limits: size 16 MiB to 256 TiB, in whole chunks (a partial
+  // last chunk is unused).
+  static void create(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
+                     Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
+  // Recovers and opens. Errors: pool_not_a_pool, pool_newer_format, pool_truncated, pool_corrupt.
+  static void open(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
+                   Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
+
+  // Applies `changes` in one transaction; durable when done. Errors: not_found, already_exists,
+  // busy, limit_exceeded, no_space, pool_failed; after an error nothing has changed.
+  virtual void commit(std::vector<Change> changes, std::function<void(Status)> done) = 0;
+  // Every catalog record, by key, for the control plane's start.
+  virtual void read_catalog(std::function<void(Result<std::vector<CatalogRecord>>)> done) = 0;
+
+  // Opens a layer for I/O. Errors: not_found, busy (open already, or frozen by a child).
+  virtual Result<Volume*> open_volume(const Uuid& layer) = 0;
+  // New commands answer `gone`; `done` runs when none is under way on any reactor.
+  virtual void close_volume(Volume& volume, std::function<void()> done) = 0;
+
+  virtual Result<LayerUsage> usage(const Uuid& layer) = 0;
+  virtual PoolStatus status() = 0;
+  virtual void checkpoint(std::function<void(Status)> done) = 0;
+  // Reads and proves every structure; changes nothing. Online it sees one instant.
+  virtual void check(std::function<void(Result<CheckReport>)> done) = 0;
+  // Volumes must be closed. Commits, checkpoints (unless read-only or failed) and stops.
+  virtual void close(std::function<void(Status)> done) = 0;
+};
+
+}  // namespace ashlar::store
