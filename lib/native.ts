@@ -10,6 +10,11 @@
  * order in which each reactor raised them. A blocked event loop delays admin commands and control
  * calls; it delays no I/O, no Keep Alive and no Abort, which never come here.
  */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AshlarError, toAshlarError } from './errors.js';
 
 /** The words of native `ErrorCode` (native/base/result.h), in the same order. */
 export const nativeErrorCodes = [
@@ -405,4 +410,72 @@ export interface NativeAddon {
   hostSubmit(host: HostHandle, command: HostCommand): Promise<HostCompletion>;
   hostLoad(host: HostHandle, options: LoadOptions): Promise<LoadResult>;
   hostClose(host: HostHandle): Promise<void>;
+}
+
+// ---- Loading ------------------------------------------------------------------------------------
+
+let loaded: NativeAddon | null = null;
+
+/**
+ * The addon, loaded once a process. It is looked for where `node-gyp` and `prebuildify` put it
+ * (`build/Release`, then `prebuilds/`), below the nearest `package.json` above this file; that
+ * holds for the development build and for the package, and needs no install script. Errors that
+ * its calls throw or reject with arrive as {@link AshlarError}.
+ *
+ * @throws AshlarError 'native-missing' when no binary fits this machine.
+ */
+export function loadNative(): NativeAddon {
+  if (loaded === null) loaded = withAshlarErrors(loadBinary(packageRoot()));
+  return loaded;
+}
+
+function packageRoot(): string {
+  const start = dirname(fileURLToPath(import.meta.url));
+  for (let folder = start; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'package.json'))) return folder;
+    if (folder === dirname(folder)) {
+      throw new AshlarError(
+        'native-missing',
+        `no package.json above ${start}: Ashlar must run from its package folder`,
+      );
+    }
+  }
+}
+
+function loadBinary(root: string): NativeAddon {
+  try {
+    const require = createRequire(import.meta.url);
+    const find = require('node-gyp-build') as (folder: string) => NativeAddon;
+    return find(root);
+  } catch (cause) {
+    const machine = `${process.platform}-${process.arch}, Node ${process.versions.node}`;
+    const reason = String(cause instanceof Error ? cause.message : cause).split('\n')[0];
+    throw new AshlarError(
+      'native-missing',
+      `no native binary under ${root} fits ${machine} (${reason}); ` +
+        'build one with "npm run build" or install a package for this platform',
+      { cause },
+    );
+  }
+}
+
+/** The same functions, but what they throw or reject with is an AshlarError. */
+function withAshlarErrors(addon: NativeAddon): NativeAddon {
+  const wrapped: Record<string, unknown> = {};
+  for (const [name, member] of Object.entries(addon)) {
+    if (typeof member !== 'function') continue;
+    wrapped[name] = (...args: unknown[]): unknown => {
+      let result: unknown;
+      try {
+        result = Reflect.apply(member, addon, args);
+      } catch (thrown) {
+        throw toAshlarError(thrown);
+      }
+      if (!(result instanceof Promise)) return result;
+      return result.catch((thrown: unknown) => {
+        throw toAshlarError(thrown);
+      });
+    };
+  }
+  return wrapped as unknown as NativeAddon;
 }

@@ -1,0 +1,175 @@
+/**
+ * The only place where errors are named.
+ *
+ * Every operating error that leaves a public function is an {@link AshlarError}: a code from one
+ * closed union, a message that names the thing, the value, the limit and the next step, and the
+ * cause where there is one. Our own mistakes surface as code 'internal' and are bugs to report.
+ */
+import type { NativeErrorCode } from './native.js';
+
+/** Codes that the control plane adds to those of native code. */
+export type ControlErrorCode =
+  /** The configuration (file, environment or options) is wrong; the message names the key. */
+  | 'config-invalid'
+  /** The command line is wrong. */
+  | 'usage'
+  /** No daemon answers at the control socket. */
+  | 'daemon-not-running'
+  /** A daemon answers already at the control socket. */
+  | 'daemon-running'
+  /** No native binary fits this machine and this version. */
+  | 'native-missing'
+  /** The object changed in between, or its state forbids the call. */
+  | 'conflict'
+  /** A catalog record was written by a newer version of Ashlar. */
+  | 'catalog-newer-format'
+  /** A catalog record cannot be read, or contradicts another one or the pool. */
+  | 'catalog-corrupt'
+  /** A mistake of Ashlar's own. */
+  | 'internal';
+
+/** Every code an {@link AshlarError} can carry. */
+export type ErrorCode = NativeErrorCode | ControlErrorCode;
+
+/**
+ * What a process exits with. Documented for scripts, so numbers never change their meaning:
+ *
+ * | code | meaning                                                                   |
+ * |-----:|---------------------------------------------------------------------------|
+ * |    0 | done                                                                      |
+ * |    1 | operating error: an I/O error, a cancelled call, a bug                    |
+ * |    2 | usage: a wrong command line, argument or configuration                    |
+ * |    3 | the thing named does not exist                                            |
+ * |    4 | conflict: it exists already, is busy, is locked, or its port is taken     |
+ * |    5 | the pool is damaged, failed, of a newer format, or not a pool             |
+ * |    6 | no room, or over a limit                                                  |
+ * |    7 | this machine lacks something: kernel, io_uring, memlock, rights, binary   |
+ * |    8 | the daemon or peer cannot be reached, or did not answer in time           |
+ */
+export type ExitCode = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
+
+const exitCodes: Readonly<Record<ErrorCode, ExitCode>> = {
+  'invalid-argument': 2,
+  'not-found': 3,
+  'already-exists': 4,
+  busy: 4,
+  closed: 1,
+  'limit-exceeded': 6,
+  'timed-out': 8,
+  cancelled: 1,
+  'io-error': 1,
+  'no-space': 6,
+  'permission-denied': 7,
+  'io-uring-forbidden': 7,
+  'io-uring-missing': 7,
+  'kernel-too-old': 7,
+  'memlock-too-small': 7,
+  'address-in-use': 4,
+  'address-unavailable': 7,
+  'connection-refused': 8,
+  'connection-lost': 8,
+  'protocol-error': 1,
+  'pool-exists': 4,
+  'pool-not-a-pool': 5,
+  'pool-locked': 4,
+  'pool-newer-format': 5,
+  'pool-truncated': 5,
+  'pool-corrupt': 5,
+  'pool-failed': 5,
+  'config-invalid': 2,
+  usage: 2,
+  'daemon-not-running': 8,
+  'daemon-running': 4,
+  'native-missing': 7,
+  conflict: 4,
+  'catalog-newer-format': 5,
+  'catalog-corrupt': 5,
+  internal: 1,
+};
+
+/** Every code, for tests and for schemas of the API. */
+export const errorCodes: readonly ErrorCode[] = Object.keys(exitCodes).filter(isErrorCode);
+
+/** Whether a word is one of {@link ErrorCode}. */
+export function isErrorCode(word: unknown): word is ErrorCode {
+  return typeof word === 'string' && Object.hasOwn(exitCodes, word);
+}
+
+/** The exit code of a process that ends because of an error with this code. */
+export function exitCodeOf(code: ErrorCode): ExitCode {
+  return exitCodes[code];
+}
+
+/** Optional parts of an {@link AshlarError}. */
+export interface AshlarErrorOptions {
+  /** A further line for people: what to try next, when it does not fit the message. */
+  hint?: string | undefined;
+  /** What led to it. */
+  cause?: unknown;
+}
+
+/** An operating error of Ashlar; see the head of this file. */
+export class AshlarError extends Error {
+  override readonly name = 'AshlarError';
+  readonly code: ErrorCode;
+  readonly hint: string | null;
+
+  /**
+   * @param code what kind of error, for programs.
+   * @param message one line for people: the thing, the value, the limit, what to do.
+   */
+  constructor(code: ErrorCode, message: string, options: AshlarErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint ?? null;
+  }
+
+  /** The exit code that a command ends with because of this error. */
+  get exitCode(): ExitCode {
+    return exitCodes[this.code];
+  }
+}
+
+/** Operating-system codes of Node errors, as our own words. */
+const systemCodes: Readonly<Record<string, ErrorCode>> = {
+  ENOENT: 'not-found',
+  EEXIST: 'already-exists',
+  EACCES: 'permission-denied',
+  EPERM: 'permission-denied',
+  EBUSY: 'busy',
+  ENOSPC: 'no-space',
+  EDQUOT: 'no-space',
+  EADDRINUSE: 'address-in-use',
+  EADDRNOTAVAIL: 'address-unavailable',
+  ECONNREFUSED: 'connection-refused',
+  ECONNRESET: 'connection-lost',
+  EPIPE: 'connection-lost',
+  ETIMEDOUT: 'timed-out',
+  EIO: 'io-error',
+  ABORT_ERR: 'cancelled',
+};
+
+/**
+ * Any thrown value as an {@link AshlarError}: native errors keep their code, system errors get the
+ * word that fits, an abort becomes 'cancelled', and the rest is 'internal'.
+ */
+export function toAshlarError(thrown: unknown): AshlarError {
+  if (thrown instanceof AshlarError) return thrown;
+  if (!(thrown instanceof Error)) {
+    return new AshlarError('internal', `unexpected: ${String(thrown)}`, { cause: thrown });
+  }
+  if (thrown.name === 'AbortError') {
+    return new AshlarError('cancelled', 'the call was cancelled', { cause: thrown });
+  }
+  const code: unknown = 'code' in thrown ? thrown.code : undefined;
+  if (isErrorCode(code)) return new AshlarError(code, thrown.message, { cause: thrown });
+  const systemCode = typeof code === 'string' ? systemCodes[code] : undefined;
+  return new AshlarError(systemCode ?? 'internal', thrown.message, { cause: thrown });
+}
+
+/** Throws 'cancelled' when `signal` is aborted already; `what` names the call that ends. */
+export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {
+  if (signal?.aborted) {
+    throw new AshlarError('cancelled', `${what}: cancelled`, { cause: signal.reason });
+  }
+}
