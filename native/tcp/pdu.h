@@ -62,7 +62,7 @@ struct IcResp {
 };
 static_assert(sizeof(IcResp) == 128);
 
-// 3.6.2.4 and 3.6.2.5. Data: the first bytes (up to 152) of the offending PDU.
+// 3.6.2.4 and 3.6.2.5. Data: the first bytes (up to 128) of the offending PDU.
 struct TermReq {
   CommonHeader ch;
   uint16_t fes;
