@@ -1,0 +1,79 @@
+/**
+ * What a daemon is told at its start, resolved: sizes are bytes, paths are absolute, defaults are
+ * filled in. {@link loadConfig} in load.ts makes one from a file and flags; the file's own schema,
+ * with every default and its meaning, is in schema.ts.
+ */
+import type { DeviceSpec } from '../native.js';
+
+/** An address and port to listen on. */
+export interface Endpoint {
+  /** IPv4 or IPv6 literal, without brackets. */
+  address: string;
+  /** 0 to 65535; 0: any free port (tests). */
+  port: number;
+}
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+export interface PoolConfig {
+  device: DeviceSpec;
+  /** Size of a pool file that does not exist yet, bytes; the file is sparse. */
+  sizeBytes: bigint;
+  /** Create the pool file when it does not exist. */
+  create: boolean;
+  /** Every acknowledged write is durable; the namespaces report no volatile write cache. */
+  writeThrough: boolean;
+  /** Bound on clean map pages in memory, bytes. */
+  mapCacheBytes: bigint;
+}
+
+export interface TargetConfig {
+  /** Serve volumes and discovery. At least one. */
+  portals: Endpoint[];
+  /** Serve discovery only. */
+  discovery: Endpoint[];
+}
+
+export interface RuntimeConfig {
+  /** Reactor threads; null: cores − 1, at least 1, at most 8. */
+  reactors: number | null;
+  /** CPU numbers to pin the reactors to, one each; null: not pinned. */
+  cpus: number[] | null;
+  /** Registered I/O buffer memory a reactor, bytes. */
+  bufferBytes: bigint;
+  /** Poll this long before sleeping, microseconds; 0: sleep at once. */
+  busyPollUs: number;
+}
+
+export interface ApiConfig {
+  /** Path of the control socket. */
+  socket: string;
+}
+
+export interface LogConfig {
+  level: LogLevel;
+}
+
+/** A volume that is made, and granted to every host, when the pool is created; else nothing. */
+export interface DemoConfig {
+  volume: string;
+  sizeBytes: bigint;
+}
+
+export interface Config {
+  pool: PoolConfig;
+  target: TargetConfig;
+  runtime: RuntimeConfig;
+  api: ApiConfig;
+  log: LogConfig;
+  demo: DemoConfig | null;
+  /** How long an orderly end may take before connections are cut, milliseconds. */
+  shutdownTimeoutMs: number;
+}
+
+/** `127.0.0.1:4420`, `[::1]:4420`. */
+export function formatEndpoint(endpoint: Endpoint): string {
+  const { address, port } = endpoint;
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
