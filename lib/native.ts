@@ -18,13 +18,33 @@ import { AshlarError, toAshlarError } from './errors.js';
 
 /** The words of native `ErrorCode` (native/base/result.h), in the same order. */
 export const nativeErrorCodes = [
-  'invalid-argument', 'not-found', 'already-exists', 'busy', 'closed', 'limit-exceeded',
-  'timed-out', 'cancelled', 'io-error', 'no-space', 'permission-denied',
-  'io-uring-forbidden', 'io-uring-missing', 'kernel-too-old', 'memlock-too-small',
-  'address-in-use', 'address-unavailable', 'connection-refused', 'connection-lost',
+  'invalid-argument',
+  'not-found',
+  'already-exists',
+  'busy',
+  'closed',
+  'limit-exceeded',
+  'timed-out',
+  'cancelled',
+  'io-error',
+  'no-space',
+  'permission-denied',
+  'io-uring-forbidden',
+  'io-uring-missing',
+  'kernel-too-old',
+  'memlock-too-small',
+  'address-in-use',
+  'address-unavailable',
+  'connection-refused',
+  'connection-lost',
   'protocol-error',
-  'pool-exists', 'pool-not-a-pool', 'pool-locked', 'pool-newer-format', 'pool-truncated',
-  'pool-corrupt', 'pool-failed',
+  'pool-exists',
+  'pool-not-a-pool',
+  'pool-locked',
+  'pool-newer-format',
+  'pool-truncated',
+  'pool-corrupt',
+  'pool-failed',
 ] as const;
 export type NativeErrorCode = (typeof nativeErrorCodes)[number];
 
@@ -91,9 +111,7 @@ export interface ReactorCounters {
 
 // ---- Pool ---------------------------------------------------------------------------------------
 
-export type DeviceSpec =
-  | { kind: 'file'; path: string }
-  | { kind: 'memory'; sizeBytes: bigint };
+export type DeviceSpec = { kind: 'file'; path: string } | { kind: 'memory'; sizeBytes: bigint };
 
 export interface PoolCreateOptions {
   device: DeviceSpec;
@@ -148,8 +166,13 @@ export interface LayerUsage {
 
 /** One step of a transaction. All steps of one `poolCommit` happen or none does. */
 export type PoolChange =
-  | { kind: 'create-layer'; layer: UuidBytes; parent: UuidBytes | null; sizeBytes: bigint;
-      blockBytes: number }
+  | {
+      kind: 'create-layer';
+      layer: UuidBytes;
+      parent: UuidBytes | null;
+      sizeBytes: bigint;
+      blockBytes: number;
+    }
   | { kind: 'delete-layer'; layer: UuidBytes }
   | { kind: 'resize-layer'; layer: UuidBytes; sizeBytes: bigint }
   | { kind: 'put-record'; key: bigint; value: Uint8Array }
@@ -192,7 +215,11 @@ export interface NamespaceAttachment {
 }
 
 export type AnaState =
-  | 'optimized' | 'non-optimized' | 'inaccessible' | 'persistent-loss' | 'change';
+  | 'optimized'
+  | 'non-optimized'
+  | 'inaccessible'
+  | 'persistent-loss'
+  | 'change';
 
 export interface ControllerOptions {
   cntlid: number;
@@ -374,8 +401,10 @@ export interface NativeAddon {
   volumeOpen(pool: PoolHandle, layer: UuidBytes): Promise<VolumeHandle>;
   volumeClose(volume: VolumeHandle): Promise<void>;
 
-  portalListen(runtime: RuntimeHandle, options: PortalOptions): Promise<{ portal: PortalHandle;
-    port: number }>;
+  portalListen(
+    runtime: RuntimeHandle,
+    options: PortalOptions,
+  ): Promise<{ portal: PortalHandle; port: number }>;
   /** Stops accepting; `drop` also ends the connections that came through it. */
   portalClose(portal: PortalHandle, drop: boolean): Promise<void>;
   /** Applies at once to new commands of every connection through the portal. */
@@ -384,8 +413,10 @@ export interface NativeAddon {
   /** A controller without queue pairs; the accepted admin Connect gives it its first. */
   controllerCreate(runtime: RuntimeHandle, options: ControllerOptions): ControllerHandle;
   /** Replaces the namespaces; resolves when no command of a removed one is under way. */
-  controllerSetNamespaces(controller: ControllerHandle, namespaces: NamespaceAttachment[]):
-    Promise<void>;
+  controllerSetNamespaces(
+    controller: ControllerHandle,
+    namespaces: NamespaceAttachment[],
+  ): Promise<void>;
   /** Milliseconds, 0: no timeout. Restarts the timer. */
   controllerSetKeepAlive(controller: ControllerHandle, timeoutMs: number): void;
   /** CC.EN as Property Set left it: I/O queues and I/O need true. */
