@@ -5,6 +5,10 @@
 // guards what a peer, a disk or an operator can cause: those are Results and statuses.
 #pragma once
 
+#ifdef DOCTEST_LIBRARY_INCLUDED
+#error "include doctest through test/native/test.h, after every other header"
+#endif
+
 namespace ashlar {
 
 [[noreturn]] void check_failed(const char* condition, const char* file, int line) noexcept;
