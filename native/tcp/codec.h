@@ -19,6 +19,7 @@
 #include <variant>
 
 #include "base/check.h"
+#include "base/crc32c.h"
 #include "nvme/wire.h"
 #include "tcp/limits.h"
 #include "tcp/pdu.h"
@@ -96,6 +97,9 @@ struct PduShape {
 Decoded<PduShape> decode_common_header(std::span<const std::byte> header, Role role,
                                        const Framing& framing) noexcept;
 
+// True when a receiver of this role may be sent a PDU of this type, at some time.
+bool receives(Role role, uint8_t type) noexcept;
+
 // The header digest that came against the one over `header` (HLEN bytes). True when equal.
 bool header_digest_matches(std::span<const std::byte> header, uint32_t received) noexcept;
 
@@ -147,17 +151,9 @@ uint32_t encode_term_req(std::span<std::byte> out, Role sender, Violation violat
 
 // ---- Digests ------------------------------------------------------------------------------------
 
-// CRC32C over data that comes in pieces.
-class DataDigest {
- public:
-  void update(std::span<const std::byte> bytes) noexcept;
-  uint32_t value() const noexcept { return crc_; }
-  void reset() noexcept { crc_ = 0; }
+// DDGST over data that comes in pieces: update() with each, value() is what goes on the wire.
+using DataDigest = Crc32c;
 
- private:
-  uint32_t crc_ = 0;
-};
-
-uint32_t data_digest(std::span<const std::byte> data) noexcept;
+inline uint32_t data_digest(std::span<const std::byte> data) noexcept { return crc32c(data); }
 
 }  // namespace ashlar::tcp

@@ -1,12 +1,14 @@
 // PduReceiver: cuts a byte stream into PDUs. It is pure: bytes go in, steps come out, and it
 // neither reads a socket nor owns the memory that data goes to.
 //
-//   while (there is input) {
+//   for (;;) {  // Until need_more: an `end` may follow the last byte of the input.
 //     Step step = receiver.next(input);
 //     input = input.subspan(step.consumed);
 //     switch (step.kind) { … }
 //   }
 //
+// Every PDU gives one `header` step. One with data (shape().data_bytes != 0) then gives `data`
+// steps and exactly one `end`, with or without digest.
 // `data` steps point into the input: the owner copies them to where they belong, or, when
 // data_remaining() says that the stream is inside a PDU's data, receives from the socket straight
 // to where they belong and passes that memory as the input (then there is nothing to copy).
@@ -76,7 +78,7 @@ class PduReceiver {
   uint32_t data_remaining() const noexcept {
     return state_ == State::data ? shape_.data_bytes - data_seen_ : 0;
   }
-  // The least number of bytes after which the next step is certain to come.
+  // After need_more: the least number of bytes after which the next step is certain to come.
   uint32_t bytes_wanted() const noexcept;
   // True between PDUs: the stream may end here without cutting one off.
   bool between_pdus() const noexcept { return state_ == State::common_header && have_ == 0; }
@@ -99,7 +101,7 @@ class PduReceiver {
   Step finish_header(size_t consumed) noexcept;
   bool decode_header(Violation& violation) const noexcept;
   Step take_data(std::span<const std::byte> input) noexcept;
-  Step finish_data_digest(size_t consumed) noexcept;
+  Step finish_data(bool digest_ok) noexcept;
 
   template <class T>
   const T& as(PduType type) const noexcept {
