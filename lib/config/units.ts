@@ -40,11 +40,12 @@ export function parseSize(text: string, what = 'size'): bigint {
   const scale = unitBytes.get(unit.toLowerCase());
   if (scale === undefined) {
     const letter = /^[kmgtp]$/i.exec(unit)?.[0].toUpperCase();
+    const number = fraction === '' ? whole : `${whole}.${fraction}`;
     const advice =
       letter === undefined
         ? `has the unknown unit '${unit}'; write for example ${goodSizes}`
-        : `could mean two things; write '${whole}${letter}iB' (powers of 1,024) ` +
-          `or '${whole}${letter === 'K' ? 'k' : letter}B' (powers of 1,000)`;
+        : `could mean two things; write '${number}${letter}iB' (powers of 1,024) ` +
+          `or '${number}${letter === 'K' ? 'k' : letter}B' (powers of 1,000)`;
     throw invalidSize(text, what, advice);
   }
   const denominator = 10n ** BigInt(fraction.length);

@@ -1,0 +1,363 @@
+/**
+ * From a configuration file and command-line flags to a {@link Config}. Flags override the file,
+ * the file overrides the defaults. Nothing unknown is passed over: a misspelt key is refused by
+ * name, with its line and the nearest key that exists.
+ */
+import { readFile } from 'node:fs/promises';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { parse, TomlError } from 'smol-toml';
+import { Check } from 'typebox/schema';
+import { AshlarError, toAshlarError } from '../errors.js';
+import type { Config, Endpoint } from './config.js';
+import { parseEndpoint } from './endpoint.js';
+import { type Finding, findings } from './explain.js';
+import { lineOfKey } from './locate.js';
+import { type ConfigFile, configDefaults, configFileSchema } from './schema.js';
+import { formatSize, parseDurationMs, parseSize } from './units.js';
+
+/** Bytes of sun_path less its final zero. */
+const maxSocketPathBytes = 107;
+const minPoolBytes = 16n << 20n;
+const maxPoolBytes = 256n << 40n;
+const maxVolumeBytes = 64n << 40n;
+
+export interface LoadOptions {
+  /** The file; null: none, only defaults and flags. */
+  file: string | null;
+  /** Flags in the file's own shape, e.g. `{ pool: { size: '1TiB' } }`. */
+  flags: ConfigFile;
+  /** Flag names by dotted key, for messages: `pool.size` → `--pool-size`. */
+  flagNames: ReadonlyMap<string, string>;
+  /** Where relative paths of flags and defaults start. */
+  cwd: string;
+}
+
+/**
+ * Reads, checks and resolves.
+ *
+ * @throws AshlarError 'config-invalid' for the file, 'usage' for flags, and what reading a file can
+ * bring ('not-found', 'permission-denied', 'io-error').
+ */
+export async function loadConfig(options: LoadOptions): Promise<Config> {
+  const { file } = options;
+  if (file === null) return resolveConfig({}, '', options);
+  const path = resolve(options.cwd, file);
+  let toml: string;
+  try {
+    toml = await readFile(path, 'utf8');
+  } catch (thrown) {
+    const error = toAshlarError(thrown);
+    const what = error.code === 'not-found' ? 'does not exist' : `cannot be read: ${error.message}`;
+    throw new AshlarError(error.code, `configuration file '${path}' ${what}`, { cause: thrown });
+  }
+  return resolveConfig(parseConfigFile(toml, path), toml, options);
+}
+
+/**
+ * Checks the text of a file against the schema.
+ *
+ * @param name how messages call the file.
+ * @throws AshlarError 'config-invalid', e.g. `ashlar.toml:3: 'pool.siz' is not known; did you mean
+ * 'size'?`
+ */
+export function parseConfigFile(toml: string, name: string): ConfigFile {
+  let value: unknown;
+  try {
+    value = parse(toml, { maxDepth: 16 });
+  } catch (thrown) {
+    if (!(thrown instanceof TomlError)) throw thrown;
+    const what = (thrown.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '');
+    throw new AshlarError(
+      'config-invalid',
+      `${name}:${thrown.line}:${thrown.column}: not valid TOML: ${what}`,
+      { cause: thrown },
+    );
+  }
+  if (Check(configFileSchema, value)) return value;
+  const [first, ...others] = findings(configFileSchema, value).map((finding) =>
+    place(finding, toml),
+  );
+  const more = others.length === 0 ? '' : `; also wrong: ${others.map(brief).join(', ')}`;
+  const what = first === undefined ? '1: not a configuration' : `${first.line}: ${first.text}`;
+  throw new AshlarError('config-invalid', `${name}:${what}${more}`);
+}
+
+interface PlacedFinding {
+  line: number;
+  key: string;
+  text: string;
+}
+
+function place(finding: Finding, toml: string): PlacedFinding {
+  const key = finding.path.join('.');
+  return { line: lineOfKey(toml, finding.path) ?? 1, key, text: `'${key}' ${finding.message}` };
+}
+
+function brief(finding: PlacedFinding): string {
+  return `'${finding.key}' (line ${finding.line})`;
+}
+
+/** A value together with where it was written. */
+interface Given<T> {
+  value: T;
+  /** `--pool-size`, or `ashlar.toml:3: pool.size`, or `pool.size` (a default). */
+  origin: string;
+  code: 'config-invalid' | 'usage';
+  /** The folder at which a relative path starts. */
+  base: string;
+}
+
+class Resolver {
+  readonly #file: ConfigFile;
+  readonly #toml: string;
+  readonly #options: LoadOptions;
+
+  constructor(file: ConfigFile, toml: string, options: LoadOptions) {
+    this.#file = file;
+    this.#toml = toml;
+    this.#options = options;
+  }
+
+  /** The value of one key from flags, file or default, through `read`, which may throw. */
+  get<T, R>(
+    key: string,
+    pick: (file: ConfigFile) => T | undefined,
+    fallback: T,
+    read: (given: Given<T>) => R,
+  ): R {
+    const given = this.#given(key, pick, fallback);
+    try {
+      return read(given);
+    } catch (thrown) {
+      const error = toAshlarError(thrown);
+      if (error.code !== 'invalid-argument') throw error;
+      throw new AshlarError(given.code, error.message, { cause: error });
+    }
+  }
+
+  #given<T>(key: string, pick: (file: ConfigFile) => T | undefined, fallback: T): Given<T> {
+    const { cwd, file, flags, flagNames } = this.#options;
+    const flag = pick(flags);
+    if (flag !== undefined) {
+      return { value: flag, origin: flagNames.get(key) ?? key, code: 'usage', base: cwd };
+    }
+    const written = pick(this.#file);
+    if (written === undefined || file === null) {
+      return { value: fallback, origin: key, code: 'config-invalid', base: cwd };
+    }
+    const path = resolve(cwd, file);
+    const line = lineOfKey(this.#toml, key.split('.')) ?? 1;
+    const origin = `${path}:${line}: ${key}`;
+    return { value: written, origin, code: 'config-invalid', base: dirname(path) };
+  }
+}
+
+function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Config {
+  const from = new Resolver(file, toml, options);
+  const config: Config = {
+    pool: resolvePool(from),
+    target: {
+      portals: from.get(
+        'target.portals',
+        (f) => f.target?.portals,
+        configDefaults.portals,
+        (given) => endpointList(given, 4420),
+      ),
+      discovery: from.get(
+        'target.discovery',
+        (f) => f.target?.discovery,
+        configDefaults.discovery,
+        (given) => endpointList(given, 8009),
+      ),
+    },
+    runtime: resolveRuntime(from),
+    api: {
+      socket: from.get('api.socket', (f) => f.api?.socket, configDefaults.socket, socketPath),
+    },
+    log: {
+      level: from.get(
+        'log.level',
+        (f) => f.log?.level,
+        configDefaults.logLevel,
+        ({ value }) => value,
+      ),
+    },
+    demo: resolveDemo(from),
+    shutdownTimeoutMs: from.get(
+      'shutdownTimeout',
+      (f) => f.shutdownTimeout,
+      configDefaults.shutdownTimeout,
+      ({ value, origin }) => parseDurationMs(value, origin),
+    ),
+  };
+  refuseDoublePortals(config);
+  return config;
+}
+
+function resolvePool(from: Resolver): Config['pool'] {
+  const memory = from.get(
+    'pool.memory',
+    (f) => f.pool?.memory,
+    undefined,
+    (given) =>
+      given.value === undefined
+        ? null
+        : {
+            given,
+            bytes: boundedSize({ ...given, value: given.value }, minPoolBytes, maxPoolBytes),
+          },
+  );
+  const file = from.get(
+    'pool.file',
+    (f) => f.pool?.file,
+    undefined,
+    (given) => {
+      if (given.value !== undefined && memory !== null) {
+        throw new AshlarError(
+          given.code,
+          `${given.origin} and ${memory.given.origin} exclude each other: a pool is a file or in memory`,
+        );
+      }
+      return resolve(given.base, given.value ?? configDefaults.poolFile);
+    },
+  );
+  const sizeBytes = from.get(
+    'pool.size',
+    (f) => f.pool?.size,
+    configDefaults.poolSize,
+    (given) => boundedSize(given, minPoolBytes, maxPoolBytes),
+  );
+  return {
+    device:
+      memory === null ? { kind: 'file', path: file } : { kind: 'memory', sizeBytes: memory.bytes },
+    sizeBytes: memory?.bytes ?? sizeBytes,
+    create: from.get(
+      'pool.create',
+      (f) => f.pool?.create,
+      true,
+      ({ value }) => value,
+    ),
+    writeThrough: from.get(
+      'pool.writeThrough',
+      (f) => f.pool?.writeThrough,
+      false,
+      ({ value }) => value,
+    ),
+    mapCacheBytes: from.get(
+      'pool.mapCache',
+      (f) => f.pool?.mapCache,
+      configDefaults.mapCache,
+      (given) => boundedSize(given, 1n << 20n, 1n << 40n),
+    ),
+  };
+}
+
+function resolveRuntime(from: Resolver): Config['runtime'] {
+  const cpus = from.get(
+    'runtime.cpus',
+    (f) => f.runtime?.cpus,
+    undefined,
+    (given) => given,
+  );
+  const reactors = from.get(
+    'runtime.reactors',
+    (f) => f.runtime?.reactors,
+    undefined,
+    (given) => {
+      const { value, origin, code } = given;
+      const count = cpus.value?.length;
+      if (value !== undefined && count !== undefined && count !== value) {
+        throw new AshlarError(
+          code,
+          `${origin} is ${value}, but ${cpus.origin} names ${count} CPUs; name one for each reactor`,
+        );
+      }
+      return value ?? count ?? null;
+    },
+  );
+  return {
+    reactors,
+    cpus: cpus.value ?? null,
+    bufferBytes: from.get(
+      'runtime.buffers',
+      (f) => f.runtime?.buffers,
+      configDefaults.buffers,
+      (given) => boundedSize(given, 4n << 20n, 64n << 30n),
+    ),
+    busyPollUs: from.get(
+      'runtime.busyPollUs',
+      (f) => f.runtime?.busyPollUs,
+      0,
+      ({ value }) => value,
+    ),
+  };
+}
+
+function resolveDemo(from: Resolver): Config['demo'] {
+  const volume = from.get(
+    'demo.volume',
+    (f) => f.demo?.volume,
+    undefined,
+    ({ value }) => value,
+  );
+  const sizeBytes = from.get(
+    'demo.size',
+    (f) => f.demo?.size,
+    configDefaults.demoSize,
+    (given) => boundedSize(given, 4096n, maxVolumeBytes),
+  );
+  return volume === undefined ? null : { volume, sizeBytes };
+}
+
+function boundedSize(given: Given<string | number>, low: bigint, high: bigint): bigint {
+  const { value, origin } = given;
+  const bytes = typeof value === 'number' ? BigInt(value) : parseSize(value, origin);
+  if (bytes < low || bytes > high) {
+    throw new AshlarError(
+      'invalid-argument',
+      `${origin} '${value}' is outside ${formatSize(low)} to ${formatSize(high)}`,
+    );
+  }
+  return bytes;
+}
+
+function endpointList(given: Given<string[]>, defaultPort: number): Endpoint[] {
+  return given.value.map((text) => parseEndpoint(text, defaultPort, given.origin));
+}
+
+function refuseDoublePortals(config: Config): void {
+  const seen = new Set<string>();
+  for (const { address, port } of [...config.target.portals, ...config.target.discovery]) {
+    const name = `${address} port ${port}`;
+    if (port !== 0 && seen.has(name)) {
+      throw new AshlarError(
+        'config-invalid',
+        `${name} is named twice under target.portals and target.discovery; ` +
+          'a portal serves discovery anyway',
+      );
+    }
+    seen.add(name);
+  }
+}
+
+function socketPath(given: Given<string>): string {
+  const path = isAbsolute(given.value) ? given.value : resolve(given.base, given.value);
+  checkSocketPath(path, given.origin);
+  return path;
+}
+
+/**
+ * Refuses a path that does not fit into a socket address.
+ *
+ * @throws AshlarError 'invalid-argument'
+ */
+export function checkSocketPath(path: string, what: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > maxSocketPathBytes) {
+    throw new AshlarError(
+      'invalid-argument',
+      `${what}: the socket path '${path}' is ${bytes} bytes long, above the system's limit of ` +
+        `${maxSocketPathBytes}; choose a shorter one, for example under /run`,
+    );
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * The configuration file: every key, its default and its meaning, in one TypeBox schema. The check
+ * of a file, the resolved {@link Config} and `ashlar help config` all come from here.
+ */
+import Type, { type Static } from 'typebox';
+import { type LogLevel, logLevels } from './config.js';
+
+/** Said when a value has the wrong type or shape: "must be …". */
+interface Expectation {
+  description: string;
+  expected: string;
+  default?: unknown;
+}
+
+/** What holds where neither the file nor a flag says otherwise. */
+export const configDefaults = {
+  poolFile: '.ashlar/pool.ashlar',
+  poolSize: '64GiB',
+  mapCache: '256MiB',
+  portals: ['127.0.0.1:4420'],
+  discovery: ['127.0.0.1:8009'],
+  buffers: '64MiB',
+  socket: '.ashlar/ashlar.sock',
+  logLevel: 'info',
+  demoSize: '10GiB',
+  shutdownTimeout: '10s',
+} satisfies Record<string, string | string[]> & { logLevel: LogLevel };
+
+const exact = { additionalProperties: false };
+
+/** A size is written as text with a unit, or as a plain number of bytes. */
+function size(options: Omit<Expectation, 'expected'>) {
+  return Type.Optional(
+    Type.Union([Type.String(), Type.Integer({ minimum: 0 })], {
+      ...options,
+      expected: "a size such as '64GiB'",
+    }),
+  );
+}
+
+function text(options: Expectation) {
+  return Type.Optional(Type.String({ minLength: 1, ...options }));
+}
+
+function flag(options: Omit<Expectation, 'expected'>) {
+  return Type.Optional(Type.Boolean({ ...options, expected: 'true or false' }));
+}
+
+function endpoints(options: Omit<Expectation, 'expected'>, minItems: number) {
+  return Type.Optional(
+    Type.Array(Type.String(), {
+      ...options,
+      minItems,
+      maxItems: 16,
+      expected: `a list of ${minItems} to 16 addresses such as ["127.0.0.1:4420"]`,
+    }),
+  );
+}
+
+const poolSection = Type.Object(
+  {
+    file: text({
+      description:
+        'The pool: a regular file or a block device. A relative path starts at the folder of this file.',
+      default: configDefaults.poolFile,
+      expected: 'a path',
+    }),
+    size: size({
+      description: 'Size of the pool file when it is created. The file is sparse.',
+      default: configDefaults.poolSize,
+    }),
+    create: flag({
+      description: 'Create the pool file when it does not exist.',
+      default: true,
+    }),
+    memory: size({
+      description:
+        'Keep the pool in memory, with this size, instead of a file. All is lost at the end: for benchmarks and tests.',
+    }),
+    writeThrough: flag({
+      description:
+        'Make every acknowledged write durable, and report no volatile write cache. Slower.',
+      default: false,
+    }),
+    mapCache: size({
+      description: 'Memory for clean pages of the maps from blocks to their places.',
+      default: configDefaults.mapCache,
+    }),
+  },
+  { ...exact, description: 'Where the data is.' },
+);
+
+const targetSection = Type.Object(
+  {
+    portals: endpoints(
+      {
+        description: 'Where NVMe/TCP hosts reach volumes and the discovery service.',
+        default: configDefaults.portals,
+      },
+      1,
+    ),
+    discovery: endpoints(
+      {
+        description: 'Where they reach the discovery service alone (8009 is its registered port).',
+        default: configDefaults.discovery,
+      },
+      0,
+    ),
+  },
+  { ...exact, description: 'What NVMe/TCP hosts connect to.' },
+);
+
+const runtimeSection = Type.Object(
+  {
+    reactors: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 64,
+        description: 'I/O threads. Unset: one less than CPUs, at least 1, at most 8.',
+        expected: 'a whole number from 1 to 64',
+      }),
+    ),
+    cpus: Type.Optional(
+      Type.Array(Type.Integer({ minimum: 0, maximum: 4095 }), {
+        minItems: 1,
+        maxItems: 64,
+        description: 'CPUs to pin the I/O threads to, one each. Unset: not pinned.',
+        expected: 'a list of CPU numbers such as [0, 1]',
+      }),
+    ),
+    buffers: size({
+      description: 'Memory for I/O buffers of each I/O thread.',
+      default: configDefaults.buffers,
+    }),
+    busyPollUs: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1_000_000,
+        default: 0,
+        description:
+          'Poll this many microseconds before sleeping: lower latency for CPU time. 0: sleep at once.',
+        expected: 'a whole number of microseconds from 0 to 1000000',
+      }),
+    ),
+  },
+  { ...exact, description: 'Threads and memory.' },
+);
+
+const apiSection = Type.Object(
+  {
+    socket: text({
+      description:
+        'Unix socket of the control API; only its owner may use it (mode 0600). At most 107 bytes.',
+      default: configDefaults.socket,
+      expected: 'a path',
+    }),
+  },
+  { ...exact, description: 'How the command line and other programs reach the daemon.' },
+);
+
+const logSection = Type.Object(
+  {
+    level: Type.Optional(
+      Type.Enum([...logLevels], {
+        default: configDefaults.logLevel,
+        description: `How much goes to stderr: ${logLevels.join(', ')}.`,
+        expected: `one of ${logLevels.join(', ')}`,
+      }),
+    ),
+  },
+  { ...exact, description: 'What is logged, as JSON lines on stderr.' },
+);
+
+const demoSection = Type.Object(
+  {
+    volume: Type.String({
+      minLength: 1,
+      description: 'Name of a volume that any host may use, made when the pool is created.',
+      expected: 'a volume name',
+    }),
+    size: size({ description: 'Its size.', default: '10GiB' }),
+  },
+  { ...exact, description: 'A first volume to try things with. Unset: none.' },
+);
+
+/** The whole file. Every section and nearly every key may be left out. */
+export const configFileSchema = Type.Object(
+  {
+    pool: Type.Optional(poolSection),
+    target: Type.Optional(targetSection),
+    runtime: Type.Optional(runtimeSection),
+    api: Type.Optional(apiSection),
+    log: Type.Optional(logSection),
+    demo: Type.Optional(demoSection),
+    shutdownTimeout: text({
+      description: 'How long an orderly end may take before connections are cut.',
+      default: configDefaults.shutdownTimeout,
+      expected: "a duration such as '10s'",
+    }),
+  },
+  exact,
+);
+
+/** A file after its check: sizes and endpoints are still text. */
+export type ConfigFile = Static<typeof configFileSchema>;
