@@ -29,11 +29,11 @@ T load(std::span<const std::byte> bytes) noexcept {
 struct TypeRule {
   Role receiver;
   uint8_t hlen;
-  bool may_have_hdgst;      // The exchange and the TermReqs never carry digests.
+  bool may_have_hdgst;  // The exchange and the TermReqs never carry digests.
   bool may_have_ddgst;
   bool must_have_data;
-  uint32_t max_data_bytes;  // 0: no data at all.
-  uint32_t alignment_bytes; // Of PDO; 0: PDO is reserved (data, if any, follows HLEN).
+  uint32_t max_data_bytes;   // 0: no data at all.
+  uint32_t alignment_bytes;  // Of PDO; 0: PDO is reserved (data, if any, follows HLEN).
 };
 
 bool rule_of(uint8_t type, const Framing& f, TypeRule& rule) noexcept {
@@ -51,8 +51,8 @@ bool rule_of(uint8_t type, const Framing& f, TypeRule& rule) noexcept {
       rule = {Role::host, sizeof(TermReq), false, false, false, max_term_req_data_bytes, 0};
       return true;
     case PduType::capsule_cmd:
-      rule = {Role::controller,     sizeof(CapsuleCmd), true, true, false, f.max_in_capsule_bytes,
-              f.cpda_bytes};
+      rule = {Role::controller,       sizeof(CapsuleCmd), true, true, false,
+              f.max_in_capsule_bytes, f.cpda_bytes};
       return true;
     case PduType::capsule_resp:
       rule = {Role::host, sizeof(CapsuleResp), true, false, false, 0, 0};
@@ -61,12 +61,9 @@ bool rule_of(uint8_t type, const Framing& f, TypeRule& rule) noexcept {
       rule = {Role::controller, sizeof(H2CData), true, true, true, f.maxh2cdata, f.cpda_bytes};
       return true;
     case PduType::c2h_data:
-      rule = {Role::host,  sizeof(C2HData), true, true, true, f.max_c2h_data_bytes,
-              f.hpda_bytes};
+      rule = {Role::host, sizeof(C2HData), true, true, true, f.max_c2h_data_bytes, f.hpda_bytes};
       return true;
-    case PduType::r2t:
-      rule = {Role::host, sizeof(R2T), true, false, false, 0, 0};
-      return true;
+    case PduType::r2t: rule = {Role::host, sizeof(R2T), true, false, false, 0, 0}; return true;
   }
   return false;
 }
@@ -173,8 +170,8 @@ namespace {
 
 // DATAO and DATAL of either direction: aligned, equal to the data that PLEN leaves, no wrap.
 template <class T>
-Decoded<T> decode_data(std::span<const std::byte> header, uint32_t alignment, const Framing& framing,
-                       Role receiver) noexcept {
+Decoded<T> decode_data(std::span<const std::byte> header, uint32_t alignment,
+                       const Framing& framing, Role receiver) noexcept {
   const auto pdu = load<T>(header);
   const auto shape = decode_common_header(header.first(sizeof(CommonHeader)), receiver, framing);
   if (!shape.ok()) return shape.violation();
@@ -333,8 +330,7 @@ uint32_t encode_c2h_data(std::span<std::byte> out, const Framing& framing, uint1
   pdu.cccid = cccid;
   pdu.datao = datao;
   pdu.datal = datal;
-  const auto flags =
-      static_cast<uint8_t>((last ? flag_last : 0) | (success ? flag_success : 0));
+  const auto flags = static_cast<uint8_t>((last ? flag_last : 0) | (success ? flag_success : 0));
   return put(out, pdu, PduType::c2h_data, flags, framing, framing.hpda_bytes, datal);
 }
 
@@ -367,8 +363,7 @@ uint32_t encode_term_req(std::span<std::byte> out, Role sender, Violation violat
       break;
     case FatalErrorStatus::pdu_sequence_error:
     case FatalErrorStatus::data_transfer_out_of_range:
-    case FatalErrorStatus::data_transfer_limit_exceeded:
-      break;
+    case FatalErrorStatus::data_transfer_limit_exceeded: break;
   }
   std::memcpy(out.data(), &pdu, sizeof pdu);
   if (quoted != 0) std::memcpy(out.data() + sizeof pdu, offending_header.data(), quoted);

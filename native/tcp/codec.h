@@ -85,7 +85,7 @@ struct PduShape {
   uint32_t header_bytes;   // HLEN + header digest if present.
   uint32_t padding_bytes;  // Between header digest and data.
   uint32_t data_bytes;
-  bool data_digest;        // Four bytes follow the data.
+  bool data_digest;  // Four bytes follow the data.
 };
 
 // ---- Decoders -----------------------------------------------------------------------------------
@@ -154,6 +154,8 @@ uint32_t encode_term_req(std::span<std::byte> out, Role sender, Violation violat
 // DDGST over data that comes in pieces: update() with each, value() is what goes on the wire.
 using DataDigest = Crc32c;
 
-inline uint32_t data_digest(std::span<const std::byte> data) noexcept { return crc32c(data); }
+inline uint32_t data_digest(std::span<const std::byte> data) noexcept {
+  return crc32c(data);
+}
 
 }  // namespace ashlar::tcp

@@ -45,7 +45,7 @@ inline constexpr uint32_t digest_bytes = 4;
 struct IcReq {
   CommonHeader ch;  // HLEN 128, PLEN 128, no digest.
   uint16_t pfv;
-  uint8_t hpda_0based;    // Host PDU data alignment in dwords.
+  uint8_t hpda_0based;  // Host PDU data alignment in dwords.
   uint8_t dgst;
   uint32_t maxr2t_0based;
   uint8_t reserved[112];
@@ -74,10 +74,10 @@ static_assert(sizeof(TermReq) == 24);
 enum class FatalErrorStatus : uint16_t {
   invalid_pdu_header_field = 0x01,  // FEI: offset of the field.
   pdu_sequence_error = 0x02,
-  header_digest_error = 0x03,       // FEI: the digest received.
+  header_digest_error = 0x03,  // FEI: the digest received.
   data_transfer_out_of_range = 0x04,
   data_transfer_limit_exceeded = 0x05,  // Host: R2T limit exceeded.
-  unsupported_parameter = 0x06,     // FEI: offset of the field.
+  unsupported_parameter = 0x06,         // FEI: offset of the field.
 };
 
 struct CapsuleCmd {

@@ -127,8 +127,8 @@ Step PduReceiver::finish_common_header(size_t consumed) noexcept {
 }
 
 bool PduReceiver::decode_header(Violation& violation) const noexcept {
-  const auto header = header_bytes().first(
-      std::to_integer<size_t>(buffer_[offsetof(CommonHeader, hlen)]));
+  const auto header =
+      header_bytes().first(std::to_integer<size_t>(buffer_[offsetof(CommonHeader, hlen)]));
   const auto judge = [&violation](const auto& decoded) {
     if (decoded.ok()) return true;
     violation = decoded.violation();
