@@ -1,0 +1,108 @@
+/**
+ * A node: one pool, its volumes, and the target that serves them. What the API, the CLI and
+ * embedders hold in their hands.
+ */
+import type {
+  CheckReport,
+  DeviceSpec,
+  PoolStatus,
+  ReactorCounters,
+  RuntimeOptions,
+} from '../native.js';
+import type {
+  CallOptions,
+  ConnectedHost,
+  Hosts,
+  PortalInfo,
+  Tenants,
+  Volumes,
+} from '../volumes/types.js';
+
+export interface PortalConfig {
+  /** An IPv4 or IPv6 address of this machine, or 0.0.0.0 or ::. */
+  address: string;
+  /** 0: any free port. */
+  port: number;
+  /** Serves discovery alone (by convention on port 8009), no volumes. */
+  discoveryOnly: boolean;
+}
+
+export interface NodeConfig {
+  pool: {
+    device: DeviceSpec;
+    /** Create the pool when the file is missing or the device is memory; null: never. */
+    create: { sizeBytes: bigint | null; journalBytes: bigint | null } | null;
+    writeThrough: boolean;
+    mapCacheBytes: bigint | null;
+  };
+  runtime: RuntimeOptions;
+  portals: readonly PortalConfig[];
+  /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */
+  cntlids: { first: number; last: number };
+  /** On the creation of the pool: add a volume 'demo' of 10 GiB, granted to any host. */
+  demo: boolean;
+}
+
+
+/** Something that happened, kept in memory (the last 1,000) and logged. */
+export interface NodeEvent {
+  /** Ascending from 1. */
+  sequence: number;
+  time: string;
+  severity: 'info' | 'warning' | 'error';
+  /** What kind, for programs: 'host-connected', 'pool-failed', 'volume-created'… */
+  kind: string;
+  /** One line for people. */
+  message: string;
+  /** The object concerned: a volume's or tenant's UUID, an NQN; null: the node. */
+  subject: string | null;
+}
+
+export interface NodeStatus {
+  /** 'failed': the pool stopped acknowledging; `problem` says why and what to do. */
+  state: 'serving' | 'failed' | 'closing';
+  problem: string | null;
+  version: string;
+  startedAt: string;
+  /** True when this start created the pool. */
+  created: boolean;
+  pool: PoolStatus;
+  device: DeviceSpec;
+  portals: PortalInfo[];
+  tenants: number;
+  volumes: number;
+  /** Sum of the sizes of all volumes. */
+  provisionedBytes: bigint;
+  connections: ConnectedHost[];
+  reactors: ReactorCounters[];
+}
+
+/** The pool of a running node. */
+export interface NodePool {
+  status(): Promise<PoolStatus>;
+  /** Proves every structure of one instant while I/O goes on. */
+  check(options?: CallOptions): Promise<CheckReport>;
+  /** Makes the next start replay nothing of what is there now. */
+  checkpoint(): Promise<void>;
+}
+
+export interface Node extends AsyncDisposable {
+  readonly volumes: Volumes;
+  readonly hosts: Hosts;
+  readonly tenants: Tenants;
+  readonly pool: NodePool;
+  readonly portals: readonly PortalInfo[];
+  status(): Promise<NodeStatus>;
+  /** Events after `after`, oldest first. */
+  events(after?: number): NodeEvent[];
+  /** Calls `listener` for each event from now on; returns how to stop. */
+  onEvent(listener: (event: NodeEvent) => void): () => void;
+  /**
+   * Stops in order: no new connections, associations end, volumes close, checkpoint, pool and
+   * reactors close. Safe to call twice. Other calls then throw 'closed'.
+   */
+  close(): Promise<void>;
+}
+
+// Implemented in node.ts:   openNode(config: NodeConfig, logger: Logger): Promise<Node>
+// and without a daemon:     createPool, inspectPool and checkPool in pool_file.ts.
