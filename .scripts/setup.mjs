@@ -1,0 +1,190 @@
+// Everything between a fresh clone and a program that runs, in steps:
+//
+//   system packages → npm packages → addon → dist/         (npm start, npm run build)
+//                                         → .build/ → C++ tests → other Nodes → guest kernel (npm test)
+//
+// Usage: node .scripts/setup.mjs native|build|test
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { prepareGuest } from './guest.mjs';
+import { otherNodes } from './nodes.mjs';
+import {
+  announce,
+  digest,
+  findProgram,
+  listFiles,
+  root,
+  run,
+  runMain,
+  SetupError,
+  stamped,
+  withLock,
+} from './steps.mjs';
+
+const program = (name) => () => findProgram(name) !== null;
+const file = (name) => () => fs.existsSync(name);
+
+// Debian package → how to tell that what it brings is here, whoever brought it.
+const buildPackages = {
+  'g++': program('g++'),
+  make: program('make'),
+  python3: program('python3'),
+  'liburing-dev': file('/usr/include/liburing.h'),
+};
+const testPackages = {
+  'doctest-dev': file('/usr/include/doctest/doctest.h'),
+  'libnvme-dev': file('/usr/include/nvme/types.h'),
+};
+const guestPackages = {
+  'qemu-system-x86': program('qemu-system-x86_64'),
+  'busybox-static': file('/bin/busybox'),
+  cpio: program('cpio'),
+  'xz-utils': program('xz'),
+  kmod: program('modprobe'),
+  'nvme-cli': program('nvme'),
+  fio: program('fio'),
+  xfsprogs: program('mkfs.xfs'),
+  e2fsprogs: program('mkfs.ext4'),
+};
+
+async function installSystemPackages(packages) {
+  const missing = Object.keys(packages).filter((name) => !packages[name]());
+  if (missing.length === 0) return;
+  const command = `apt-get install --no-install-recommends ${missing.join(' ')}`;
+  if (process.getuid() !== 0 || findProgram('apt-get') === null) {
+    throw new SetupError(`system packages are missing; as root, run: ${command}`);
+  }
+  await announce(`installing ${missing.join(', ')}`, async () => {
+    const env = { DEBIAN_FRONTEND: 'noninteractive' };
+    await run('apt-get', ['-q', 'update'], { env });
+    const options = ['-q', '-y', 'install', '--no-install-recommends'];
+    await run('apt-get', [...options, ...missing], { env });
+  });
+}
+
+/** npm writes its own record of what it installed last of all: it is the stamp. */
+function npmPackagesInstalled() {
+  const record = path.join(root, 'node_modules/.package-lock.json');
+  if (!fs.existsSync(record)) return false;
+  const parse = (name) => JSON.parse(fs.readFileSync(name, 'utf8')).packages;
+  const installed = parse(record);
+  return Object.entries(parse(path.join(root, 'package-lock.json'))).every(([name, wanted]) => {
+    if (name === '') return true;
+    const found = installed[name];
+    return found === undefined ? wanted.optional === true : found.version === wanted.version;
+  });
+}
+
+async function installNpmPackages() {
+  if (npmPackagesInstalled()) return;
+  await announce('installing npm packages', () =>
+    run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']),
+  );
+}
+
+/** Node's own headers when they lie beside it; otherwise node-gyp downloads them. */
+export function headerOptions() {
+  const prefix = path.dirname(path.dirname(fs.realpathSync(process.execPath)));
+  const bundled = fs.existsSync(path.join(prefix, 'include/node/node_api.h'));
+  return bundled ? [`--nodedir=${prefix}`] : [];
+}
+
+const jobs = String(Math.max(2, os.availableParallelism()));
+
+async function buildAddon() {
+  const sources = listFiles(['native', 'binding.gyp'], (name) => !name.endsWith('.md'));
+  const gyp = (command) =>
+    run(process.execPath, [
+      path.join(root, 'node_modules/node-gyp/bin/node-gyp.js'),
+      command,
+      `--jobs=${jobs}`,
+      ...headerOptions(),
+    ]);
+  await stamped({
+    name: 'addon',
+    what: 'building the addon',
+    key: digest([...sources, 'package-lock.json'], process.version, process.arch),
+    outputs: ['build/Release/ashlar.node'],
+    work: async () => {
+      await gyp('configure');
+      await gyp('build');
+    },
+  });
+}
+
+function compile(name, what, project, folders, output) {
+  const inputs = listFiles(folders, (each) => each.endsWith('.ts'));
+  return stamped({
+    name,
+    what,
+    key: digest([...inputs, 'tsconfig.json', project, 'package-lock.json']),
+    outputs: [output],
+    work: () => run(path.join(root, 'node_modules/.bin/tsc'), ['-p', project]),
+  });
+}
+
+const compileDist = () =>
+  compile('dist', 'compiling dist/', 'tsconfig.json', ['lib'], 'dist/cli/main.js');
+
+const compileTests = () =>
+  compile(
+    'tests',
+    'compiling the tests',
+    'tsconfig.dev.json',
+    ['lib', 'test', 'bench'],
+    '.build/test/rig/run.js',
+  );
+
+/** Make knows what is out of date; the stamp only saves asking it. */
+async function buildNativeTests() {
+  const sources = listFiles(['native', 'test/native'], (name) => !name.endsWith('.md'));
+  await stamped({
+    name: 'native-tests',
+    what: 'building the C++ tests',
+    key: digest(sources),
+    outputs: ['.build/native/ashlar_tests'],
+    work: () => run('make', ['-C', 'test/native', `-j${jobs}`]),
+  });
+}
+
+export const canRunGuest = process.arch === 'x64';
+
+/**
+ * Brings the checkout to the state that `goal` needs: 'native', 'build' or 'test'.
+ *
+ * `only` names the test areas that are to run, so that what the others need is left alone; null:
+ * all of them.
+ */
+export function setUp(goal, only = null) {
+  const tests = (area) =>
+    goal === 'test' && (only === null || only.some((o) => o.startsWith(area)));
+  const guest = tests('kernel') && canRunGuest;
+  return withLock(async () => {
+    await installSystemPackages({
+      ...buildPackages,
+      ...(tests('native') ? testPackages : {}),
+      ...(guest ? guestPackages : {}),
+    });
+    await installNpmPackages();
+    await buildAddon();
+    if (goal === 'native') return;
+    await compileDist();
+    if (goal === 'build') return;
+    await compileTests();
+    if (tests('native')) await buildNativeTests();
+    if (tests('smoke')) await otherNodes();
+    if (guest) await prepareGuest();
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await runMain(async () => {
+    const goal = process.argv[2] ?? 'build';
+    if (!['native', 'build', 'test'].includes(goal)) {
+      throw new SetupError(`unknown goal '${goal}': one of native, build, test`);
+    }
+    await setUp(goal);
+  });
+}

@@ -1,0 +1,181 @@
+/**
+ * A Linux kernel of its own under QEMU's emulation, as an NVMe/TCP host.
+ *
+ * The guest sees this machine's file system read-only (its own nvme-cli, fio and mkfs therefore),
+ * reaches this machine's loopback at {@link machineAddress}, and runs shell scripts that come over
+ * two virtio ports: one port runs one script at a time, so a long load runs on the second.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+
+/** This machine's 127.0.0.1, as the guest sees it. */
+export const machineAddress = '10.0.2.2';
+
+/** What a script left. */
+export interface ScriptResult {
+  code: number;
+  output: string;
+}
+
+interface Waiting {
+  resolve: (result: ScriptResult) => void;
+  reject: (reason: Error) => void;
+  script: string;
+  timer: NodeJS.Timeout | null;
+}
+
+/** One command port: scripts run on it in the order in which they were sent. */
+class Port {
+  readonly #socket: net.Socket;
+  readonly #waiting = new Map<string, Waiting>();
+  #count = 0;
+
+  constructor(
+    private readonly name: string,
+    socket: net.Socket,
+    ready: () => void,
+  ) {
+    this.#socket = socket;
+    const lines = createInterface({ input: socket });
+    lines.on('line', (line) => {
+      const [id = '', code = '', output = ''] = line.split(' ');
+      if (id === 'ready') return ready();
+      const waiting = this.#waiting.get(id);
+      if (waiting === undefined) return;
+      this.#waiting.delete(id);
+      if (waiting.timer !== null) clearTimeout(waiting.timer);
+      waiting.resolve({ code: Number(code), output: Buffer.from(output, 'base64').toString() });
+    });
+  }
+
+  run(script: string, timeoutMs: number): Promise<ScriptResult> {
+    const id = `${this.name}${++this.#count}`;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new Error(`the guest did not finish within ${timeoutMs} ms:\n${script}`));
+      }, timeoutMs);
+      this.#waiting.set(id, { resolve, reject, script, timer });
+      this.#socket.write(`${id} ${Buffer.from(script).toString('base64')}\n`);
+    });
+  }
+
+  fail(reason: Error): void {
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.timer !== null) clearTimeout(waiting.timer);
+      waiting.reject(new Error(`${reason.message}, during:\n${waiting.script}`));
+    }
+    this.#waiting.clear();
+    this.#socket.destroy();
+  }
+}
+
+/** A booted guest. Dispose of it to end it. */
+export class Guest implements AsyncDisposable {
+  #console = '';
+  #exited = false;
+
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly folder: string,
+    private readonly ports: Port[],
+    private readonly ended: Promise<void>,
+  ) {}
+
+  /** Boots; resolves when both command ports answer, after about five seconds. */
+  static async boot(image: string, bootTimeoutMs = 60_000): Promise<Guest> {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ashlar-guest-'));
+    const ports: Port[] = [];
+    const servers: net.Server[] = [];
+    const ready: Promise<void>[] = [];
+    for (const name of ['a', 'b']) {
+      const server = net.createServer();
+      servers.push(server);
+      ready.push(
+        new Promise((resolve) => {
+          server.once('connection', (socket) => ports.push(new Port(name, socket, resolve)));
+        }),
+      );
+      await new Promise<void>((resolve) => {
+        server.listen(path.join(folder, name), resolve);
+      });
+    }
+    const child = spawn('qemu-system-x86_64', qemuArguments(image, folder), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const ended = new Promise<void>((resolve) => {
+      child.once('close', () => resolve());
+    });
+    const guest = new Guest(child, folder, ports, ended);
+    const note = (piece: Buffer) => {
+      guest.#console = (guest.#console + piece.toString()).slice(-200_000);
+    };
+    child.stdout.on('data', note);
+    child.stderr.on('data', note);
+    void ended.then(() => {
+      guest.#exited = true;
+      for (const port of ports) port.fail(new Error('the guest ended'));
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), bootTimeoutMs);
+    });
+    const first = await Promise.race([Promise.all(ready), ended, late]);
+    clearTimeout(timer);
+    for (const server of servers) server.close();
+    if (!Array.isArray(first)) {
+      await guest[Symbol.asyncDispose]();
+      throw new Error(`the guest did not boot; its console:\n${guest.console}`);
+    }
+    return guest;
+  }
+
+  /** Kernel messages and QEMU's own, the last 200,000 characters. */
+  get console(): string {
+    return this.#console;
+  }
+
+  /** Runs a script whatever it returns. */
+  attempt(script: string, options: { timeoutMs?: number; port?: 0 | 1 } = {}) {
+    const port = this.ports[options.port ?? 0];
+    if (port === undefined || this.#exited) return Promise.reject(new Error('the guest ended'));
+    return port.run(script, options.timeoutMs ?? 60_000);
+  }
+
+  /** Runs a script that must succeed (`set -e` is on) and returns its output. */
+  async sh(script: string, options: { timeoutMs?: number; port?: 0 | 1 } = {}): Promise<string> {
+    const { code, output } = await this.attempt(`set -e\n${script}`, options);
+    if (code === 0) return output;
+    const last = this.#console.split('\n').slice(-30).join('\n');
+    throw new Error(`exit code ${code} in the guest:\n${script}\n${output}\nconsole:\n${last}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.kill('SIGKILL');
+    await this.ended;
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+function qemuArguments(image: string, folder: string): string[] {
+  const port = (name: string) => [
+    ...['-chardev', `socket,id=${name},path=${path.join(folder, name)}`],
+    ...['-device', `virtserialport,chardev=${name},name=${name}`],
+  ];
+  return [
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024'],
+    ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot'],
+    ...['-kernel', path.join(image, 'vmlinuz'), '-initrd', path.join(image, 'initrd.img')],
+    ...['-append', 'console=ttyS0 loglevel=6 panic=-1'],
+    ...['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0'],
+    ...[
+      '-virtfs',
+      'local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap',
+    ],
+    ...['-device', 'virtio-serial-pci', ...port('a'), ...port('b')],
+  ];
+}

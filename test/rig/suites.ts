@@ -1,0 +1,92 @@
+/** What there is to run: one suite per compiled test file, and one per folder of C++ tests. */
+import fs from 'node:fs';
+import path from 'node:path';
+
+/** The checkout. The rig is started there. */
+export const root = process.cwd();
+
+/** One child process of the rig. */
+export interface Suite {
+  /** `area/name`, what `--only` is compared with. */
+  name: string;
+  kind: 'node' | 'doctest';
+  command: string;
+  args: string[];
+  /** The watchdog: it is killed, and has failed, after this long. */
+  budgetMs: number;
+  /** Smaller starts earlier. */
+  rank: number;
+  /** Runs with nothing beside it: its figures or its timing would suffer. */
+  alone: boolean;
+}
+
+const nativeProgram = path.join(root, '.build/native/ashlar_tests');
+
+// Areas that need something else than two minutes among the others. The guest is slow and mostly
+// waits for its own emulated processors, so it starts first and the small suites run beside it.
+const areas: Record<string, { budgetMs?: number; rank?: number; alone?: boolean }> = {
+  kernel: { budgetMs: 480_000, rank: 0 },
+  native: { budgetMs: 300_000, rank: 1 },
+  kill: { budgetMs: 300_000, rank: 2 },
+  daemon: { budgetMs: 300_000, rank: 3 },
+  smoke: { budgetMs: 240_000, rank: 4 },
+};
+
+function plan(area: string): { budgetMs: number; rank: number; alone: boolean } {
+  return { budgetMs: 120_000, rank: 5, alone: false, ...areas[area] };
+}
+
+function foldersWith(folder: string, ending: string): string[] {
+  return fs
+    .readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .filter((name) => filesWith(path.join(folder, name), ending).length > 0);
+}
+
+function filesWith(folder: string, ending: string): string[] {
+  return fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(ending));
+}
+
+function nativeSuites(): Suite[] {
+  return foldersWith(path.join(root, 'test/native'), '_test.cc').map((folder) => ({
+    name: `native/${folder}`,
+    kind: 'doctest',
+    command: nativeProgram,
+    args: [`--source-file=${folder}/*`, '--no-colors=true'],
+    ...plan('native'),
+  }));
+}
+
+function nodeSuites(): Suite[] {
+  return filesWith(path.join(root, 'test'), '.test.ts').map((file) => {
+    const name = file.slice(0, -'.test.ts'.length);
+    const area = name.split(path.sep)[0] ?? name;
+    const compiled = path.join(root, '.build/test', `${name}.test.js`);
+    return {
+      name,
+      kind: 'node',
+      command: process.execPath,
+      args: ['--enable-source-maps', compiled],
+      ...plan(area),
+    };
+  });
+}
+
+const apart = ['kernel', 'native', 'protocol', 'daemon', 'smoke', 'kill'];
+
+/** Does `--only wanted` mean this suite? `unit` is every area without a word of its own. */
+export function matches(suite: Suite, wanted: string): boolean {
+  const area = suite.name.split('/')[0] ?? '';
+  if (wanted === 'unit') return !apart.includes(area);
+  return suite.name === wanted || suite.name.startsWith(`${wanted}/`);
+}
+
+/** Every suite there is, in the order in which they start. */
+export function allSuites(): Suite[] {
+  return [...nativeSuites(), ...nodeSuites()].sort(
+    (a, b) => a.rank - b.rank || a.name.localeCompare(b.name),
+  );
+}
