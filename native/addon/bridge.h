@@ -111,14 +111,15 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   friend class Reply;
   friend class Handle;
   struct Message;
+  struct EventMessage;
   struct Box;
 
-  explicit Bridge(Napi::Env env) : env_(env) {}
+  Bridge() = default;
   void push(Message* message);
+  void discard();
   void drain(Napi::Env env);
-  void deliver(Napi::Env env, Message* newest_first);
+  void deliver(Napi::Env env, Message* oldest_first);
 
-  napi_env env_;
   napi_threadsafe_function wake_function_ = nullptr;
   Napi::FunctionReference on_events_;
   uint32_t pending_calls_ = 0;  // JavaScript thread.

@@ -87,6 +87,7 @@ class Runtime final : public Handle {
   std::vector<std::shared_ptr<Attachment>> attachments_;
   std::unordered_map<const void*, std::unique_ptr<Extension>> extensions_;
   uint32_t next_reactor_ = 0;
+  bool stopped_ = false;  // Written when no reactor runs any more.
 };
 
 }  // namespace ashlar::addon

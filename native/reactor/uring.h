@@ -58,6 +58,8 @@ class UringReactor final : public Loop {
   // touches our memory. What lives on the reactor must have been closed before; any thread but the
   // reactor's own.
   ~UringReactor() override;
+  // The same without freeing anything: several reactors stop before the first of them is destroyed.
+  void stop() noexcept;
 
   Network& network() noexcept;
   BufferPool& buffers() noexcept { return buffers_; }
