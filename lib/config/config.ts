@@ -55,19 +55,14 @@ export interface LogConfig {
   level: LogLevel;
 }
 
-/** A volume that is made, and granted to every host, when the pool is created; else nothing. */
-export interface DemoConfig {
-  volume: string;
-  sizeBytes: bigint;
-}
-
 export interface Config {
   pool: PoolConfig;
   target: TargetConfig;
   runtime: RuntimeConfig;
   api: ApiConfig;
   log: LogConfig;
-  demo: DemoConfig | null;
+  /** When the pool is created, add a volume 'demo' of 10 GiB that any host may use. */
+  demo: boolean;
   /** How long an orderly end may take before connections are cut, milliseconds. */
   shutdownTimeoutMs: number;
 }

@@ -19,7 +19,6 @@ import { formatSize, parseDurationMs, parseSize } from './units.js';
 const maxSocketPathBytes = 107;
 const minPoolBytes = 16n << 20n;
 const maxPoolBytes = 256n << 40n;
-const maxVolumeBytes = 64n << 40n;
 
 export interface LoadOptions {
   /** The file; null: none, only defaults and flags. */
@@ -182,7 +181,12 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
         ({ value }) => value,
       ),
     },
-    demo: resolveDemo(from),
+    demo: from.get(
+      'demo',
+      (f) => f.demo,
+      configDefaults.demo,
+      ({ value }) => value,
+    ),
     shutdownTimeoutMs: from.get(
       'shutdownTimeout',
       (f) => f.shutdownTimeout,
@@ -291,22 +295,6 @@ function resolveRuntime(from: Resolver): Config['runtime'] {
       ({ value }) => value,
     ),
   };
-}
-
-function resolveDemo(from: Resolver): Config['demo'] {
-  const volume = from.get(
-    'demo.volume',
-    (f) => f.demo?.volume,
-    undefined,
-    ({ value }) => value,
-  );
-  const sizeBytes = from.get(
-    'demo.size',
-    (f) => f.demo?.size,
-    configDefaults.demoSize,
-    (given) => boundedSize(given, 4096n, maxVolumeBytes),
-  );
-  return volume === undefined ? null : { volume, sizeBytes };
 }
 
 function boundedSize(given: Given<string | number>, low: bigint, high: bigint): bigint {

@@ -1,0 +1,164 @@
+/**
+ * The typed client of the API, over the daemon's unix socket. The CLI uses it, and so may every
+ * other program on the machine.
+ */
+import { Client, type Dispatcher, errors } from 'undici';
+import { AshlarError } from '../errors.js';
+import { decode, type Encoding, encode, mediaTypes, msgpackTypes } from './codec.js';
+import type { Input, Output } from './contract.js';
+import { type Operation, type OperationId, operations } from './operations.js';
+import { errorOf } from './problem.js';
+
+export interface ApiClientOptions {
+  /** Path of the control socket. */
+  socket: string;
+  /** How bodies travel; the results are the same. JSON when not given. */
+  encoding?: Encoding | undefined;
+}
+
+export interface CallOptions {
+  signal?: AbortSignal | undefined;
+  /** How long an answer may take, milliseconds; 0: for ever. 60 s when not given. */
+  timeoutMs?: number | undefined;
+}
+
+/** Parts of an input that an operation does not need may be left out. */
+export type ClientInput<K extends OperationId> = {
+  [P in keyof Input<K> as object extends Input<K>[P] ? never : P]: Input<K>[P];
+} & {
+  [P in keyof Input<K> as object extends Input<K>[P] ? P : never]?: Input<K>[P];
+};
+
+/**
+ * One connection to a daemon.
+ *
+ * Errors of every call: 'daemon-not-running', 'permission-denied', 'timed-out', 'cancelled',
+ * 'connection-lost' (the outcome is unknown), and those of the operation itself.
+ */
+export class ApiClient implements AsyncDisposable {
+  readonly socket: string;
+  readonly #encoding: Encoding;
+  readonly #client: Client;
+
+  constructor(options: ApiClientOptions) {
+    this.socket = options.socket;
+    this.#encoding = options.encoding ?? 'json';
+    this.#client = new Client('http://ashlar', { socketPath: options.socket });
+  }
+
+  /** Does one operation and gives its answer, decoded. */
+  async call<K extends OperationId>(
+    id: K,
+    input: ClientInput<K>,
+    options: CallOptions = {},
+  ): Promise<Output<K>> {
+    const operation: Operation = operations[id];
+    const parts: Partial<Input<OperationId>> = input;
+    const hasBody = parts.body !== undefined;
+    const type = mediaTypes[this.#encoding];
+    const timeout = options.timeoutMs ?? 60_000;
+    let answer: Dispatcher.ResponseData;
+    let bytes: Uint8Array;
+    try {
+      answer = await this.#client.request({
+        method: operation.method,
+        path: pathOf(operation.path, { ...parts.params }, { ...parts.query }),
+        headers: { accept: type, ...(hasBody ? { 'content-type': type } : {}) },
+        body: hasBody ? encode(parts.body, this.#encoding) : null,
+        headersTimeout: timeout,
+        bodyTimeout: timeout,
+        signal: options.signal ?? null,
+      });
+      bytes = await answer.body.bytes();
+    } catch (thrown) {
+      throw this.#connectionError(thrown, id);
+    }
+    const body = bytes.length === 0 ? {} : this.#decode(bytes, answer);
+    if (answer.statusCode >= 400) throw errorOf(body, answer.statusCode);
+    // The daemon builds its answers from the same contract; tests check every one against it.
+    return body as Output<K>;
+  }
+
+  #decode(bytes: Uint8Array, answer: Dispatcher.ResponseData): unknown {
+    const type = String(answer.headers['content-type'] ?? '');
+    const encoding = msgpackTypes.some((name) => type.startsWith(name)) ? 'msgpack' : 'json';
+    try {
+      return decode(bytes, encoding);
+    } catch (thrown) {
+      throw new AshlarError(
+        'protocol-error',
+        `the answer of '${this.socket}' is not valid ${encoding}; is it an Ashlar daemon?`,
+        { cause: thrown },
+      );
+    }
+  }
+
+  #connectionError(thrown: unknown, id: OperationId): AshlarError {
+    const options = { cause: thrown };
+    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
+    if (thrown instanceof Error && thrown.name === 'AbortError') {
+      return new AshlarError('cancelled', `${id}: cancelled`, options);
+    }
+    switch (code) {
+      case 'ENOENT':
+        return notRunning(this.socket, 'it does not exist', options);
+      case 'ENOTSOCK':
+      case 'ECONNREFUSED':
+        return notRunning(this.socket, 'nobody listens', options);
+      case 'EACCES':
+      case 'EPERM':
+        return new AshlarError(
+          'permission-denied',
+          `the control socket '${this.socket}' is its owner's alone; run this as the daemon's user`,
+          options,
+        );
+      default:
+        break;
+    }
+    if (thrown instanceof errors.HeadersTimeoutError || thrown instanceof errors.BodyTimeoutError) {
+      return new AshlarError(
+        'timed-out',
+        `the daemon at '${this.socket}' did not answer ${id} in time; the outcome is unknown`,
+        options,
+      );
+    }
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    return new AshlarError(
+      'connection-lost',
+      `the daemon at '${this.socket}' hung up during ${id} (${why}); the outcome is unknown`,
+      options,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function notRunning(socket: string, why: string, options: { cause: unknown }): AshlarError {
+  return new AshlarError(
+    'daemon-not-running',
+    `no daemon at the control socket '${socket}' (${why}); start one with 'ashlar serve', ` +
+      'or name its socket with --socket or ASHLAR_SOCKET',
+    options,
+  );
+}
+
+function pathOf(
+  path: string,
+  params: Readonly<Record<string, unknown>>,
+  query: Readonly<Record<string, unknown>>,
+): string {
+  const filled = path.replaceAll(/:([a-z]+)/gi, (_, name: string) =>
+    encodeURIComponent(String(params[name] ?? '')),
+  );
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) search.set(name, String(value));
+  }
+  return search.size === 0 ? filled : `${filled}?${search}`;
+}

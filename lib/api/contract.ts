@@ -1,0 +1,476 @@
+/**
+ * What goes into and comes out of every operation: one TypeBox schema per object, from which come
+ * the check of requests, the TypeScript types of server and client, and the OpenAPI document.
+ *
+ * Conventions: names in camelCase; sizes are whole bytes, times ISO 8601 in UTC; nothing is left
+ * out of an answer (`null` stands for "none"); lists come as `{ items, next }`, where `next` is
+ * given back as `cursor` for the next page.
+ */
+import Type, { type Static, type TSchema } from 'typebox';
+import type { OperationId } from './operations.js';
+
+const exact = { additionalProperties: false };
+const maxVolumeBytes = 64 * 2 ** 40;
+
+const bytes = (description: string) => Type.Integer({ minimum: 0, description });
+const count = (description: string) => Type.Integer({ minimum: 0, description });
+const text = (description: string) => Type.String({ description });
+const time = (description: string) => Type.String({ format: 'date-time', description });
+const uuid = (description: string) => Type.String({ format: 'uuid', description });
+const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** Names are checked in full by the control plane, whose messages say which letter is wrong. */
+const volumeName = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.",
+  expected: 'a name',
+});
+const volumeRef = Type.String({ minLength: 1, description: "A volume's name or UUID." });
+const hostRef = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: "A host NQN, or '*' for any host.",
+  expected: "a host NQN such as 'nqn.2014-08.org.nvmexpress:uuid:…', or '*'",
+});
+const access = Type.Enum(['read-write', 'read-only'], { description: 'What the host may do.' });
+
+export const reactorSchema = Type.Object(
+  {
+    turns: count('Rounds of the reactor.'),
+    sleeps: count('How often it slept.'),
+    busyNs: count('Time awake, nanoseconds.'),
+    connections: count('Connections it serves.'),
+    commands: count('Commands it completed.'),
+    readBytes: bytes('Bytes sent to hosts.'),
+    writtenBytes: bytes('Bytes received from hosts.'),
+    buffersInUse: count('I/O buffers held at this moment.'),
+    ioPathAllocations: count('Heap allocations on the I/O path; 0 after warm-up.'),
+  },
+  { ...exact, description: 'One I/O thread.' },
+);
+
+export const poolSchema = Type.Object(
+  {
+    name: text('Name of the pool file without its ending, or the device; "memory" in memory.'),
+    uuid: uuid('Identity of the pool, for life.'),
+    device: Type.Object(
+      {
+        kind: Type.Enum(['file', 'memory'], { description: 'A file or block device, or memory.' }),
+        path: orNull(text('Where it is.')),
+      },
+      { ...exact, description: 'What the pool lies on.' },
+    ),
+    state: Type.Enum(['healthy', 'failed'], {
+      description: '"failed": nothing is acknowledged any more; `problem` says why.',
+    }),
+    problem: orNull(text('Why it failed.')),
+    sizeBytes: bytes('Size of the pool.'),
+    freeBytes: bytes('Free space, whole chunks.'),
+    dataBytes: bytes('Chunks that hold data of volumes.'),
+    metadataBytes: bytes('Chunks that hold maps, journal and catalog.'),
+    reclaimingBytes: bytes('Chunks of deleted volumes, not yet free.'),
+    provisionedBytes: orNull(bytes('Sum of the sizes of all volumes; null when not served.')),
+    chunkBytes: bytes('Unit of allocation.'),
+    layers: count('Layers in the pool.'),
+    catalogRecords: count('Records of the catalog.'),
+    journalBytes: bytes('Size of the journal.'),
+    journalUsedBytes: bytes('Part of the journal that a restart would replay.'),
+    journalSequence: count('The newest durable commit.'),
+    checkpointSequence: count('Replay would start after this commit.'),
+    commits: count('Commits since the pool was opened.'),
+    checkpoints: count('Checkpoints since the pool was opened.'),
+    replayedRecords: count('Journal records that the last opening replayed.'),
+    formatVersion: count('Version of the format on the device.'),
+    atomicWriteBytes: bytes('The largest write that a power loss leaves whole or untouched.'),
+  },
+  { ...exact, description: 'The space of one or more devices, managed as one store.' },
+);
+
+export const poolCheckSchema = Type.Object(
+  {
+    clean: Type.Boolean({ description: 'Whether nothing is wrong.' }),
+    problems: Type.Array(
+      Type.Object({ where: text('Which structure.'), what: text('What is wrong.') }, exact),
+    ),
+    suppressed: count('Problems beyond those listed.'),
+    pagesRead: count('Metadata pages read and proved.'),
+    layers: count('Layers walked.'),
+    chunksOwned: count('Chunks that belong to exactly one layer.'),
+    chunksLeaked: count('Chunks that belong to none; harmless, and reclaimed by the next open.'),
+    catalogRecords: count('Catalog records read.'),
+  },
+  { ...exact, description: 'Outcome of a walk over every structure of a pool.' },
+);
+
+export const tenantSchema = Type.Object(
+  {
+    name: text('Name of the tenant.'),
+    uuid: uuid('Identity, for life.'),
+    subnqn: text('NQN of its subsystem.'),
+    volumes: count('How many volumes it has.'),
+    hosts: count('How many hosts it has.'),
+    createdAt: time('When it was created.'),
+  },
+  { ...exact, description: 'Who owns volumes; has one subsystem.' },
+);
+
+export const grantSchema = Type.Object(
+  {
+    volume: text('Name of the volume.'),
+    tenant: text('Tenant of the volume.'),
+    host: text("A host NQN, or '*' for any host."),
+    access,
+    createdAt: time('When it was given.'),
+  },
+  { ...exact, description: 'The right of a host to use a volume.' },
+);
+
+export const volumeSchema = Type.Object(
+  {
+    name: text('Name, unique in its tenant.'),
+    tenant: text('Who owns it.'),
+    uuid: uuid('Identity, for life; hosts see it as the namespace UUID.'),
+    nguid: text('Namespace globally unique identifier, 32 hexadecimal digits.'),
+    nsid: count('Namespace ID in its subsystem, for life.'),
+    subnqn: text('NQN of the subsystem that carries it.'),
+    sizeBytes: bytes('Size that hosts see.'),
+    blockBytes: Type.Enum([512, 4096], { description: 'Logical block size.' }),
+    mappedBytes: bytes('Blocks written and not deallocated.'),
+    allocatedBytes: bytes('Pool space it holds, whole chunks.'),
+    anagrpid: count('ANA group.'),
+    createdAt: time('When it was created.'),
+    grants: Type.Array(grantSchema, { description: 'Who may use it.' }),
+    connections: count('Controllers through which hosts see it now.'),
+  },
+  { ...exact, description: 'A thin volume, served as a namespace.' },
+);
+
+export const createVolumeSchema = Type.Object(
+  {
+    name: volumeName,
+    sizeBytes: Type.Integer({
+      minimum: 0,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: `A multiple of the block size, from one block to 64 TiB (${maxVolumeBytes}).`,
+      expected: 'a size in whole bytes',
+    }),
+    blockBytes: Type.Optional(
+      Type.Enum([512, 4096], { description: 'Logical block size; 4096 when not given.' }),
+    ),
+    uuid: Type.Optional(uuid('Identity; random when not given.')),
+    hosts: Type.Optional(Type.Array(hostRef, { maxItems: 1024, description: 'Granted at once.' })),
+  },
+  { ...exact, description: 'A volume to create.' },
+);
+
+export const changeVolumeSchema = Type.Object(
+  {
+    name: Type.Optional(volumeName),
+    sizeBytes: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'The new size; volumes only grow.',
+        expected: 'a size in whole bytes',
+      }),
+    ),
+  },
+  { ...exact, minProperties: 1, description: 'What to change; the rest stays.' },
+);
+
+export const createGrantSchema = Type.Object(
+  { volume: volumeRef, host: hostRef, access: Type.Optional(access) },
+  { ...exact, description: 'A grant to give; read-write when not said otherwise.' },
+);
+
+export const hostSchema = Type.Object(
+  {
+    nqn: text('Host NQN.'),
+    tenant: text('Tenant it belongs to.'),
+    createdAt: time('When it was added.'),
+    volumes: Type.Array(Type.String(), { description: 'Volumes granted to it by name.' }),
+    connections: count('Controllers it has now.'),
+  },
+  { ...exact, description: 'An NVMe host that may use volumes.' },
+);
+
+export const createHostSchema = Type.Object(
+  { nqn: hostRef },
+  { ...exact, description: 'A host to add.' },
+);
+
+export const createTenantSchema = Type.Object(
+  { name: volumeName },
+  { ...exact, description: 'A tenant to add.' },
+);
+
+export const portalSchema = Type.Object(
+  {
+    portalId: count('Number of the portal on this node.'),
+    transport: Type.Enum(['tcp'], { description: 'Transport of NVMe-oF.' }),
+    address: text('Address it listens on.'),
+    port: count('Port it listens on.'),
+    discoveryOnly: Type.Boolean({ description: 'Whether it serves discovery alone.' }),
+    ana: Type.Array(
+      Type.Object({ anagrpid: count('ANA group.'), state: text('Its state here.') }, exact),
+      { description: 'ANA groups that are not optimized here.' },
+    ),
+  },
+  { ...exact, description: 'An address and port on which the target listens.' },
+);
+
+export const controllerSchema = Type.Object(
+  {
+    cntlid: count('Controller ID, unique in its subsystem.'),
+    kind: Type.Enum(['io', 'discovery'], { description: 'For volumes, or for discovery.' }),
+    subnqn: text('Subsystem NQN.'),
+    hostnqn: text('Host NQN.'),
+    hostid: text('Host identifier.'),
+    peer: text('Address and port it came from.'),
+    portalId: count('The portal it came through.'),
+    ioQueues: count('I/O queues connected.'),
+    keepAliveMs: count('Keep Alive timeout, milliseconds; 0: none.'),
+    connectedAt: time('Since when.'),
+  },
+  { ...exact, description: 'One association of a host with a subsystem.' },
+);
+
+export const statusSchema = Type.Object(
+  {
+    state: Type.Enum(['serving', 'failed', 'closing'], {
+      description: '"failed": a pool stopped acknowledging; `problem` says why and what to do.',
+    }),
+    problem: orNull(text('What is wrong, and what to do.')),
+    version: text('Version of Ashlar.'),
+    pid: count('Process ID of the daemon.'),
+    startedAt: time('When the daemon started.'),
+    pools: Type.Array(poolSchema),
+    portals: Type.Array(portalSchema),
+    reactors: Type.Array(reactorSchema),
+    tenants: count('How many tenants there are.'),
+    volumes: count('How many volumes there are.'),
+    controllers: count('How many controllers hosts have now.'),
+  },
+  { ...exact, description: 'The whole node at one glance.' },
+);
+
+/** A page of things. */
+function pageOf<T extends TSchema>(item: T) {
+  return Type.Object(
+    {
+      items: Type.Array(item),
+      next: orNull(text('Give it as `cursor` to get the next page; null: this was the last.')),
+    },
+    exact,
+  );
+}
+
+const none = Type.Object({}, exact);
+const inTenant = {
+  tenant: Type.Optional(
+    Type.String({ minLength: 1, description: "Tenant; 'default' when not given." }),
+  ),
+};
+const repeatable = {
+  repeatable: Type.Optional(
+    Type.Enum(['true', 'false'], {
+      description: "'true': succeed when the effect is there already.",
+    }),
+  ),
+};
+const paging = {
+  limit: Type.Optional(
+    Type.String({
+      pattern: '^([1-9][0-9]{0,2}|1000)$',
+      description: 'At most this many, 1 to 1000; 1000 when not given.',
+      expected: 'a whole number from 1 to 1000',
+    }),
+  ),
+  cursor: Type.Optional(Type.String({ maxLength: 1024, description: '`next` of a page.' })),
+};
+const ofTenant = {
+  tenant: Type.Optional(Type.String({ minLength: 1, description: 'Only of this tenant.' })),
+};
+const volumeParams = Type.Object({ volume: volumeRef }, exact);
+const poolParams = Type.Object(
+  { pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }) },
+  exact,
+);
+const repeat = Type.Object({ ...repeatable }, exact);
+const target = Type.Object({ ...inTenant }, exact);
+const change = Type.Object({ ...inTenant, ...repeatable }, exact);
+
+export interface OperationContract {
+  readonly summary: string;
+  readonly params: TSchema;
+  readonly query: TSchema;
+  readonly body: TSchema;
+  readonly response: TSchema;
+}
+
+export const contract = {
+  getStatus: {
+    summary: 'The node at one glance',
+    params: none,
+    query: none,
+    body: none,
+    response: statusSchema,
+  },
+  listPools: {
+    summary: 'Pools',
+    params: none,
+    query: Type.Object({ ...paging }, exact),
+    body: none,
+    response: pageOf(poolSchema),
+  },
+  getPool: {
+    summary: 'One pool',
+    params: poolParams,
+    query: none,
+    body: none,
+    response: poolSchema,
+  },
+  checkPool: {
+    summary: 'Walk and prove every structure of a pool while I/O goes on',
+    params: poolParams,
+    query: none,
+    body: none,
+    response: poolCheckSchema,
+  },
+  listTenants: {
+    summary: 'Tenants',
+    params: none,
+    query: Type.Object({ ...paging }, exact),
+    body: none,
+    response: pageOf(tenantSchema),
+  },
+  createTenant: {
+    summary: 'Add a tenant, with a subsystem of its own',
+    params: none,
+    query: repeat,
+    body: createTenantSchema,
+    response: tenantSchema,
+  },
+  deleteTenant: {
+    summary: 'Remove a tenant that has no volumes',
+    params: Type.Object({ tenant: Type.String({ minLength: 1, description: 'Name.' }) }, exact),
+    query: repeat,
+    body: none,
+    response: none,
+  },
+  listVolumes: {
+    summary: 'Volumes with their usage, by tenant and name',
+    params: none,
+    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    body: none,
+    response: pageOf(volumeSchema),
+  },
+  createVolume: {
+    summary: 'Create a volume; durable and visible to its hosts when answered',
+    params: none,
+    query: change,
+    body: createVolumeSchema,
+    response: volumeSchema,
+  },
+  getVolume: {
+    summary: 'One volume',
+    params: volumeParams,
+    query: target,
+    body: none,
+    response: volumeSchema,
+  },
+  changeVolume: {
+    summary: 'Rename or grow a volume; hosts see the new size at once',
+    params: volumeParams,
+    query: target,
+    body: changeVolumeSchema,
+    response: volumeSchema,
+  },
+  deleteVolume: {
+    summary: 'Delete a volume and its data',
+    params: volumeParams,
+    query: change,
+    body: none,
+    response: none,
+  },
+  listHosts: {
+    summary: 'Hosts',
+    params: none,
+    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    body: none,
+    response: pageOf(hostSchema),
+  },
+  createHost: {
+    summary: 'Let a host connect before it has volumes',
+    params: none,
+    query: change,
+    body: createHostSchema,
+    response: hostSchema,
+  },
+  deleteHost: {
+    summary: 'Remove a host and its grants',
+    params: Type.Object({ host: hostRef }, exact),
+    query: change,
+    body: none,
+    response: none,
+  },
+  listGrants: {
+    summary: 'Grants, by volume and host',
+    params: none,
+    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    body: none,
+    response: pageOf(grantSchema),
+  },
+  createGrant: {
+    summary: 'Let a host use a volume',
+    params: none,
+    query: change,
+    body: createGrantSchema,
+    response: grantSchema,
+  },
+  deleteGrant: {
+    summary: 'Take a volume away from a host; no command of it is under way when answered',
+    params: Type.Object({ volume: volumeRef, host: hostRef }, exact),
+    query: change,
+    body: none,
+    response: none,
+  },
+  listPortals: {
+    summary: 'Portals',
+    params: none,
+    query: Type.Object({ ...paging }, exact),
+    body: none,
+    response: pageOf(portalSchema),
+  },
+  listControllers: {
+    summary: 'Controllers that hosts have now',
+    params: none,
+    query: Type.Object({ ...paging }, exact),
+    body: none,
+    response: pageOf(controllerSchema),
+  },
+} as const satisfies Record<OperationId, OperationContract>;
+
+type Contract = typeof contract;
+
+/** What an operation takes, checked. */
+export interface Input<K extends OperationId> {
+  params: Static<Contract[K]['params']>;
+  query: Static<Contract[K]['query']>;
+  body: Static<Contract[K]['body']>;
+}
+
+/** What an operation answers. */
+export type Output<K extends OperationId> = Static<Contract[K]['response']>;
+
+export type Status = Static<typeof statusSchema>;
+export type Pool = Static<typeof poolSchema>;
+export type PoolCheck = Static<typeof poolCheckSchema>;
+export type Tenant = Static<typeof tenantSchema>;
+export type Volume = Static<typeof volumeSchema>;
+export type Host = Static<typeof hostSchema>;
+export type Grant = Static<typeof grantSchema>;
+export type Portal = Static<typeof portalSchema>;
+export type Controller = Static<typeof controllerSchema>;
+export type Reactor = Static<typeof reactorSchema>;

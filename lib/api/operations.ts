@@ -1,0 +1,39 @@
+/**
+ * Every operation of the API: its method, its path, and the status of its success. Plain data, so
+ * that the client needs no schema library at run time; what goes in and out is in contract.ts.
+ *
+ * Paths start with the version. Within /v1 things are only ever added.
+ */
+
+export interface Operation {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  /** Parameters are written `:name`. */
+  readonly path: string;
+  /** HTTP status of a success. */
+  readonly status: 200 | 201 | 204;
+}
+
+export const operations = {
+  getStatus: { method: 'GET', path: '/v1/status', status: 200 },
+  listPools: { method: 'GET', path: '/v1/pools', status: 200 },
+  getPool: { method: 'GET', path: '/v1/pools/:pool', status: 200 },
+  checkPool: { method: 'GET', path: '/v1/pools/:pool/check', status: 200 },
+  listTenants: { method: 'GET', path: '/v1/tenants', status: 200 },
+  createTenant: { method: 'POST', path: '/v1/tenants', status: 201 },
+  deleteTenant: { method: 'DELETE', path: '/v1/tenants/:tenant', status: 204 },
+  listVolumes: { method: 'GET', path: '/v1/volumes', status: 200 },
+  createVolume: { method: 'POST', path: '/v1/volumes', status: 201 },
+  getVolume: { method: 'GET', path: '/v1/volumes/:volume', status: 200 },
+  changeVolume: { method: 'PATCH', path: '/v1/volumes/:volume', status: 200 },
+  deleteVolume: { method: 'DELETE', path: '/v1/volumes/:volume', status: 204 },
+  listHosts: { method: 'GET', path: '/v1/hosts', status: 200 },
+  createHost: { method: 'POST', path: '/v1/hosts', status: 201 },
+  deleteHost: { method: 'DELETE', path: '/v1/hosts/:host', status: 204 },
+  listGrants: { method: 'GET', path: '/v1/grants', status: 200 },
+  createGrant: { method: 'POST', path: '/v1/grants', status: 201 },
+  deleteGrant: { method: 'DELETE', path: '/v1/grants/:volume/:host', status: 204 },
+  listPortals: { method: 'GET', path: '/v1/portals', status: 200 },
+  listControllers: { method: 'GET', path: '/v1/controllers', status: 200 },
+} as const satisfies Record<string, Operation>;
+
+export type OperationId = keyof typeof operations;

@@ -1,0 +1,248 @@
+/**
+ * The API over HTTP: fastify on a unix socket, routes made from operations.ts and contract.ts,
+ * work done by handlers. It checks everything that comes in and answers every error as a problem
+ * document. What it holds is bounded: connections, header and body sizes, and time.
+ */
+import { createServer, type Server } from 'node:http';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
+import type { Logger } from 'pino';
+import type { TSchema } from 'typebox';
+import { Check } from 'typebox/schema';
+import { findings } from '../config/explain.js';
+import { AshlarError, toAshlarError } from '../errors.js';
+import {
+  decode,
+  type Encoding,
+  encode,
+  encodingFor,
+  mediaTypes,
+  msgpackTypes,
+  problemTypes,
+} from './codec.js';
+import { contract, type Input, type OperationContract, type Output } from './contract.js';
+import { type Operation, type OperationId, operations } from './operations.js';
+import { problemOf } from './problem.js';
+import { listenAt, type SocketFinding } from './socket.js';
+
+/** The largest object is a volume with 1,024 host NQNs of 223 bytes: 256 KiB and room. */
+const maxBodyBytes = 1 << 20;
+/** Programs keep one or a few connections; the rest is a leak or an attack. */
+const maxConnections = 128;
+const headersTimeoutMs = 10_000;
+const requestTimeoutMs = 30_000;
+const keepAliveTimeoutMs = 60_000;
+
+/** One function for each operation; `signal` aborts when the caller hangs up. */
+export type Handlers = {
+  readonly [K in OperationId]: (input: Input<K>, signal: AbortSignal) => Promise<Output<K>>;
+};
+
+export interface ServeApiOptions {
+  handlers: Handlers;
+  logger: Logger;
+  /** Where to listen, and what `claimSocket` found there. */
+  socket: string;
+  found: SocketFinding;
+}
+
+/** A listening API. */
+export interface ApiServer extends AsyncDisposable {
+  readonly socket: string;
+  /** Refuses new calls, lets those under way end, removes the socket. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts to answer.
+ *
+ * @throws AshlarError 'daemon-running', 'permission-denied', 'io-error'.
+ */
+export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
+  const app = buildApp(options.handlers, options.logger);
+  await app.ready();
+  await listenAt(app.server, options.socket, options.found);
+  let closing: Promise<void> | null = null;
+  const close = (): Promise<void> => {
+    closing ??= closeServer(app);
+    return closing;
+  };
+  return { socket: options.socket, close, [Symbol.asyncDispose]: close };
+}
+
+async function closeServer(app: FastifyInstance): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    app.server.close(() => resolve());
+  });
+  app.server.closeIdleConnections();
+  await Promise.all([ended, app.close()]);
+}
+
+/** The routes without a socket; tests inject requests into it. */
+export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
+  const loggerInstance: FastifyBaseLogger = logger;
+  const app: FastifyInstance = fastify({
+    loggerInstance,
+    disableRequestLogging: true,
+    bodyLimit: maxBodyBytes,
+    routerOptions: { maxParamLength: 512 },
+    forceCloseConnections: 'idle',
+    serverFactory: (handler): Server => {
+      const server = createServer(
+        {
+          headersTimeout: headersTimeoutMs,
+          requestTimeout: requestTimeoutMs,
+          keepAliveTimeout: keepAliveTimeoutMs,
+          connectionsCheckingInterval: 5000,
+        },
+        handler,
+      );
+      server.maxConnections = maxConnections;
+      return server;
+    },
+  });
+  // Routes check for themselves, from the same contract that the types come from.
+  app.setValidatorCompiler(() => () => true);
+  app.addContentTypeParser(msgpackTypes, { parseAs: 'buffer' }, (_request, body, done) => {
+    parseMsgpack(body, done);
+  });
+  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
+  app.setNotFoundHandler((request, reply) => sendProblem(unknownRoute(request), request, reply));
+  app.addHook('onResponse', (request, reply, done) => {
+    const level = request.method === 'GET' || request.method === 'HEAD' ? 'debug' : 'info';
+    const ms = Math.round(reply.elapsedTime * 10) / 10;
+    logger[level](
+      { method: request.method, path: request.url, status: reply.statusCode, ms },
+      'api',
+    );
+    done();
+  });
+  for (const id of operationIds()) addRoute(app, id, handlers);
+  return app;
+}
+
+function operationIds(): OperationId[] {
+  return Object.keys(operations).filter((id): id is OperationId => Object.hasOwn(contract, id));
+}
+
+function addRoute<K extends OperationId>(app: FastifyInstance, id: K, handlers: Handlers): void {
+  const operation: Operation = operations[id];
+  const handler = handlers[id];
+  app.route({
+    method: operation.method,
+    url: operation.path,
+    handler: async (request, reply) => {
+      const input = checkInput(id, request);
+      const output = await handler(input, hangUpSignal(reply));
+      reply.code(operation.status);
+      if (operation.status === 204) return reply.send();
+      return send(reply, output, encodingFor(request.headers.accept), mediaTypes);
+    },
+  });
+}
+
+function send(
+  reply: FastifyReply,
+  value: unknown,
+  encoding: Encoding,
+  types: Readonly<Record<Encoding, string>>,
+): FastifyReply {
+  return reply
+    .header('content-type', types[encoding])
+    .header('vary', 'accept')
+    .send(encode(value, encoding));
+}
+
+/** Aborts when the caller is gone before its answer. */
+function hangUpSignal(reply: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+function checkInput<K extends OperationId>(id: K, request: FastifyRequest): Input<K> {
+  const wanted: OperationContract = contract[id];
+  const input = {
+    params: request.params,
+    query: request.query,
+    body: request.body ?? {},
+  };
+  check(wanted.params, input.params, 'path');
+  check(wanted.query, input.query, 'query');
+  check(wanted.body, input.body, 'body');
+  // The three checks above are what the type says; contract and type come from one schema.
+  return input as Input<K>;
+}
+
+function check(schema: TSchema, value: unknown, where: string): void {
+  if (Check(schema, value)) return;
+  const [first, ...others] = findings(schema, value);
+  const name = first === undefined || first.path.length === 0 ? where : first.path.join('.');
+  const more = others.length === 0 ? '' : `; also wrong: ${others.map(keyOf).join(', ')}`;
+  const what = first?.message ?? 'does not fit its schema';
+  throw new AshlarError('invalid-argument', `${where}: '${name}' ${what}${more}`);
+}
+
+function keyOf(finding: { path: string[] }): string {
+  return `'${finding.path.join('.')}'`;
+}
+
+function parseMsgpack(
+  body: string | Buffer,
+  done: (error: Error | null, body?: unknown) => void,
+): void {
+  let value: unknown;
+  try {
+    value = decode(Buffer.from(body), 'msgpack');
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown);
+    done(new AshlarError('invalid-argument', `body: not valid MessagePack: ${why}`));
+    return;
+  }
+  done(null, value);
+}
+
+function unknownRoute(request: FastifyRequest): AshlarError {
+  return new AshlarError(
+    'not-found',
+    `${request.method} ${request.url.slice(0, 200)}: there is no such operation`,
+  );
+}
+
+/** Statuses of fastify's own refusals that say more than the code's. */
+const frameworkStatuses = new Map([
+  ['FST_ERR_CTP_BODY_TOO_LARGE', 413],
+  ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 415],
+]);
+
+function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const { error, status } = asRefusal(thrown);
+  const problem = problemOf(error, status);
+  if (error.code === 'internal') request.log.error({ err: thrown }, 'api: internal error');
+  reply.code(problem.status);
+  return send(reply, problem, encodingFor(request.headers.accept), problemTypes);
+}
+
+function asRefusal(thrown: unknown): { error: AshlarError; status: number | undefined } {
+  if (thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string') {
+    if (thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+      const message = `body: larger than ${maxBodyBytes} bytes`;
+      return { error: new AshlarError('limit-exceeded', message), status: 413 };
+    }
+    if (thrown.code.startsWith('FST_') || thrown instanceof SyntaxError) {
+      const error = new AshlarError('invalid-argument', `body: ${thrown.message}`);
+      return { error, status: frameworkStatuses.get(thrown.code) };
+    }
+  }
+  if (thrown instanceof SyntaxError) {
+    const error = new AshlarError('invalid-argument', `body: not valid JSON: ${thrown.message}`);
+    return { error, status: undefined };
+  }
+  return { error: toAshlarError(thrown), status: undefined };
+}
