@@ -240,7 +240,10 @@ export interface ConnectEvent {
   type: 'connect';
   connect: ConnectHandle;
   portalId: number;
+  /** "address:port" of the host; IPv6 addresses in brackets. */
   peer: string;
+  /** Likewise our own end, which a portal on 0.0.0.0 or :: does not tell. */
+  local: string;
   /** The 64-byte submission queue entry (QID, SQSIZE, CATTR, KATO). */
   sqe: Uint8Array;
   /** The 1,024-byte Connect data, whole (HOSTID, CNTLID, SUBNQN, HOSTNQN). */
@@ -432,7 +435,10 @@ export interface NativeAddon {
 
   /** `qid` 0 joins the controller's admin queue, others its I/O queues. */
   connectAccept(connect: ConnectHandle, controller: ControllerHandle): void;
-  /** `result`: completion dwords 0 and 1 (IPO and IATTR for invalid parameters). */
+  /**
+   * `result`: completion dwords 0 and 1 (IPO and IATTR for invalid parameters). DNR is set, except
+   * for Connect Controller Busy (181h). The connection ends once the host has the answer.
+   */
   connectReject(connect: ConnectHandle, status: number, result: bigint): void;
   adminComplete(controller: ControllerHandle, command: bigint, completion: AdminCompletion): void;
 

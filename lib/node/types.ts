@@ -39,10 +39,9 @@ export interface NodeConfig {
   portals: readonly PortalConfig[];
   /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */
   cntlids: { first: number; last: number };
-  /** On the creation of the pool: add a volume 'demo' of 10 GiB, granted to any host. */
-  demo: boolean;
+  /** On the creation of the pool: add this volume, granted to any host; null: none. */
+  demo: { volume: string; sizeBytes: bigint } | null;
 }
-
 
 /** Something that happened, kept in memory (the last 1,000) and logged. */
 export interface NodeEvent {

@@ -1,0 +1,268 @@
+/** Get Features and Set Features (Base 5.15 and 5.27). */
+import type { AdminCompletion } from '../native.js';
+import { discoveryControllerOaes, ioControllerOaes } from './identify_controller.js';
+import { keepAliveGranularity, maxNsid } from './limits.js';
+import { decodeFeature, type FeatureCommand, type Sqe } from './sqe.js';
+import { refuse, statuses, succeed } from './statuses.js';
+
+/** Feature identifiers (Base Figure 317, Fabrics and NVM ones included). */
+export const features = {
+  arbitration: 0x01,
+  powerManagement: 0x02,
+  temperatureThreshold: 0x04,
+  errorRecovery: 0x05,
+  volatileWriteCache: 0x06,
+  numberOfQueues: 0x07,
+  writeAtomicity: 0x0a,
+  asyncEventConfiguration: 0x0b,
+  keepAliveTimer: 0x0f,
+  hostBehavior: 0x16,
+  hostIdentifier: 0x81,
+} as const;
+
+/** What a feature may do; Get Features with SEL 011b says so in bits 2:0. */
+interface FeatureTraits {
+  changeable: boolean;
+  discovery: boolean;
+  /** Error Recovery alone: of each namespace. */
+  perNamespace?: boolean;
+}
+
+const traits: ReadonlyMap<number, FeatureTraits> = new Map([
+  [features.arbitration, { changeable: true, discovery: false }],
+  [features.powerManagement, { changeable: true, discovery: false }],
+  [features.temperatureThreshold, { changeable: true, discovery: false }],
+  [features.errorRecovery, { changeable: true, discovery: false, perNamespace: true }],
+  [features.volatileWriteCache, { changeable: true, discovery: false }],
+  [features.numberOfQueues, { changeable: true, discovery: false }],
+  [features.writeAtomicity, { changeable: true, discovery: false }],
+  [features.asyncEventConfiguration, { changeable: true, discovery: true }],
+  [features.keepAliveTimer, { changeable: true, discovery: true }],
+  [features.hostBehavior, { changeable: true, discovery: false }],
+  [features.hostIdentifier, { changeable: false, discovery: true }],
+]);
+
+/** Feature identifiers of an I/O controller, for the FID log page. */
+export const supportedFeatures: readonly number[] = [...traits.keys()];
+
+/** SMART critical warnings, which every controller may be asked to report. */
+const criticalWarningBits = 0xff;
+
+/** What native code and the controller must know of a change. */
+export interface FeatureHooks {
+  /** Milliseconds, whole seconds; 0: none. */
+  setKeepAlive(timeoutMs: number): void;
+  /** True: I/O queues exist, so their number cannot change. */
+  ioQueuesExist(): boolean;
+}
+
+export interface FeatureStateInput {
+  kind: 'io' | 'discovery';
+  hostId: Uint8Array;
+  maxIoQueues: number;
+  writeThrough: boolean;
+  keepAliveMs: number;
+}
+
+/** The features of one controller. A controller reset brings the defaults back. */
+export class FeatureState {
+  readonly #input: FeatureStateInput;
+  #arbitration = 0;
+  #temperatureThresholds = new Map<number, number>();
+  #errorRecoveryTler = 0;
+  #writeCacheEnabled: boolean;
+  #writeAtomicity = 0;
+  #asyncEvents = 0;
+  #keepAliveMs: number;
+  #hostBehavior = new Uint8Array(512);
+  #ioQueues: number;
+
+  constructor(input: FeatureStateInput) {
+    this.#input = input;
+    this.#writeCacheEnabled = !input.writeThrough;
+    this.#keepAliveMs = input.keepAliveMs;
+    this.#ioQueues = input.maxIoQueues;
+  }
+
+  /** Bits of OAES that the host asked to hear of. */
+  get asyncEvents(): number {
+    return this.#asyncEvents;
+  }
+
+  /** I/O queues granted; QIDs go up to this. */
+  get ioQueues(): number {
+    return this.#ioQueues;
+  }
+
+  get keepAliveMs(): number {
+    return this.#keepAliveMs;
+  }
+
+  get(sqe: Sqe): AdminCompletion {
+    const command = decodeFeature(sqe);
+    const problem = this.#refusal(command);
+    if (problem !== null) return problem;
+    if (command.select > 3) return refuse(statuses.invalidField);
+    const found = traits.get(command.fid);
+    if (command.select === 3) {
+      const capabilities = (found?.perNamespace ? 0b10 : 0) | (found?.changeable ? 0b100 : 0);
+      return succeed(BigInt(capabilities));
+    }
+    if (command.fid === features.hostIdentifier) return this.#getHostIdentifier(command);
+    if (command.fid === features.hostBehavior) {
+      const isDefault = command.select !== 0;
+      return succeed(0n, isDefault ? new Uint8Array(512) : this.#hostBehavior.slice());
+    }
+    // Nothing is saveable, so the saved value is the default (Base 5.15.1).
+    const source = command.select === 0 ? this : new FeatureState(this.#input);
+    return succeed(BigInt(source.#dword(command)));
+  }
+
+  set(sqe: Sqe, data: Uint8Array | null, hooks: FeatureHooks): AdminCompletion {
+    const command = decodeFeature(sqe);
+    const problem = this.#refusal(command);
+    if (problem !== null) return problem;
+    if (command.save) return refuse(statuses.featureNotSaveable);
+    if (traits.get(command.fid)?.changeable !== true) return refuse(statuses.featureNotChangeable);
+    return this.#set(command, data, hooks);
+  }
+
+  #refusal(command: FeatureCommand): AdminCompletion | null {
+    const found = traits.get(command.fid);
+    if (found === undefined || (this.#input.kind === 'discovery' && !found.discovery)) {
+      return refuse(statuses.invalidField);
+    }
+    if (command.fid === features.volatileWriteCache && this.#input.writeThrough) {
+      return refuse(statuses.invalidField); // Not supported where VWC says there is none.
+    }
+    const { nsid } = command;
+    const namesOne = nsid >= 1 && nsid <= maxNsid;
+    if (namesOne && found.perNamespace !== true) {
+      return refuse(statuses.featureNotNamespaceSpecific);
+    }
+    if (!namesOne && nsid !== 0 && nsid !== 0xffff_ffff) {
+      return refuse(statuses.invalidNamespaceOrFormat);
+    }
+    return null;
+  }
+
+  #dword(command: FeatureCommand): number {
+    switch (command.fid) {
+      case features.arbitration:
+        return this.#arbitration;
+      case features.temperatureThreshold:
+        return this.#temperatureThreshold(command.cdw11);
+      case features.errorRecovery:
+        return this.#errorRecoveryTler;
+      case features.volatileWriteCache:
+        return this.#writeCacheEnabled ? 1 : 0;
+      case features.numberOfQueues:
+        return zeroBasedQueues(this.#ioQueues);
+      case features.writeAtomicity:
+        return this.#writeAtomicity;
+      case features.asyncEventConfiguration:
+        return this.#asyncEvents >>> 0;
+      case features.keepAliveTimer:
+        return this.#keepAliveMs;
+      default:
+        return 0; // Power Management: state 0 is the only one.
+    }
+  }
+
+  #set(command: FeatureCommand, data: Uint8Array | null, hooks: FeatureHooks): AdminCompletion {
+    const { cdw11 } = command;
+    switch (command.fid) {
+      case features.arbitration:
+        this.#arbitration = cdw11 & 0xffff_ff07;
+        return succeed();
+      case features.powerManagement:
+        return (cdw11 & 0x1f) === 0 ? succeed() : refuse(statuses.invalidField);
+      case features.temperatureThreshold:
+        this.#temperatureThresholds.set(thresholdKey(cdw11), cdw11 & 0xffff);
+        return succeed();
+      case features.errorRecovery:
+        // DULBE needs NSFEAT bit 2, which no namespace has.
+        if ((cdw11 & (1 << 16)) !== 0) return refuse(statuses.invalidField);
+        this.#errorRecoveryTler = cdw11 & 0xffff;
+        return succeed();
+      case features.volatileWriteCache:
+        // The pool's cache serves all volumes: a host cannot turn it off for itself.
+        return (cdw11 & 1) === 1 ? succeed() : refuse(statuses.featureNotChangeable);
+      case features.numberOfQueues:
+        return this.#setNumberOfQueues(cdw11, hooks);
+      case features.writeAtomicity:
+        this.#writeAtomicity = cdw11 & 1;
+        return succeed();
+      case features.asyncEventConfiguration:
+        return this.#setAsyncEvents(cdw11);
+      case features.keepAliveTimer:
+        return this.#setKeepAlive(cdw11, hooks);
+      case features.hostBehavior:
+        return this.#setHostBehavior(data);
+      default:
+        return refuse(statuses.invalidField);
+    }
+  }
+
+  /** Number of Queues (Base 5.27.1.5): 0's based; FFFFh is not allowed; before I/O queues only. */
+  #setNumberOfQueues(cdw11: number, hooks: FeatureHooks): AdminCompletion {
+    const submission = cdw11 & 0xffff;
+    const completion = cdw11 >>> 16;
+    if (submission === 0xffff || completion === 0xffff) return refuse(statuses.invalidField);
+    if (hooks.ioQueuesExist()) return refuse(statuses.commandSequenceError);
+    // A queue pair has one of each.
+    const asked = Math.min(submission, completion) + 1;
+    this.#ioQueues = Math.min(asked, this.#input.maxIoQueues);
+    return succeed(BigInt(zeroBasedQueues(this.#ioQueues)));
+  }
+
+  #setAsyncEvents(cdw11: number): AdminCompletion {
+    const oaes = this.#input.kind === 'io' ? ioControllerOaes : discoveryControllerOaes;
+    if ((cdw11 & ~(oaes | criticalWarningBits)) !== 0) return refuse(statuses.invalidField);
+    this.#asyncEvents = cdw11;
+    return succeed();
+  }
+
+  #setKeepAlive(cdw11: number, hooks: FeatureHooks): AdminCompletion {
+    this.#keepAliveMs = roundKeepAlive(cdw11);
+    hooks.setKeepAlive(this.#keepAliveMs);
+    return succeed(BigInt(this.#keepAliveMs));
+  }
+
+  /** Host Behavior Support (Base 5.27.1.18): kept as given; nothing here depends on it. */
+  #setHostBehavior(data: Uint8Array | null): AdminCompletion {
+    if (data === null || data.length < 512) return refuse(statuses.dataSglLengthInvalid);
+    this.#hostBehavior = data.slice(0, 512);
+    return succeed();
+  }
+
+  /** Host Identifier (Base 5.27.1.25): given by Connect, always 128 bits over fabrics. */
+  #getHostIdentifier(command: FeatureCommand): AdminCompletion {
+    if ((command.cdw11 & 1) !== 1) return refuse(statuses.invalidField);
+    return succeed(0n, this.#input.hostId.slice());
+  }
+
+  #temperatureThreshold(cdw11: number): number {
+    const underTemperature = ((cdw11 >>> 20) & 0b11) === 1;
+    return this.#temperatureThresholds.get(thresholdKey(cdw11)) ?? (underTemperature ? 0 : 0xffff);
+  }
+}
+
+/** TMPSEL and THSEL name a threshold. */
+function thresholdKey(cdw11: number): number {
+  return (cdw11 >>> 16) & 0x3f;
+}
+
+function zeroBasedQueues(queues: number): number {
+  const zeroBased = Math.max(queues, 1) - 1;
+  return (zeroBased << 16) | zeroBased;
+}
+
+/** KATO is rounded up to the granularity that KAS reports (Base 3.9). */
+export function roundKeepAlive(kato: number): number {
+  const unitMs = keepAliveGranularity * 100;
+  return Math.min(Math.ceil(kato / unitMs) * unitMs, maxKeepAliveMs);
+}
+
+/** The largest whole second that 32 bits of milliseconds hold. */
+const maxKeepAliveMs = 4_294_967_000;
