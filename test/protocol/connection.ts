@@ -92,8 +92,9 @@ export class Connection implements AsyncDisposable {
     this.#socket.end();
   }
 
-  get closed(): boolean {
-    return this.#closed;
+  /** PDUs that have come and nobody has read. */
+  get waiting(): number {
+    return this.#pdus.length;
   }
 
   /** The next PDU; null: the other side closed. */
