@@ -32,7 +32,7 @@
       'sources': ["<!@(find native/addon -name '*.cc' | LC_ALL=C sort)"],
       'defines': ['NAPI_VERSION=8', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
       # As a system directory, so that our warnings judge our code only.
-      'cflags_cc': ["-isystem <!(node -p \"require('node-addon-api').include_dir\")"],
+      'cflags_cc': ["-isystem <!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       'libraries': ['-l:liburing.a'],
       # The archive's symbols and ours stay private: another addon may carry its own liburing.
       'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,--as-needed'],

@@ -82,6 +82,8 @@ Napi::Value Runtime::close(Napi::Env env) {
   mark_closed();
   stop_reactors();
   bridge_->close();
+  // Drops the share that kept this object alive; the caller holds one of its own.
+  std::exchange(on_closed_, nullptr)();
   deferred.Resolve(env.Undefined());
   return deferred.Promise();
 }

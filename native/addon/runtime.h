@@ -74,8 +74,9 @@ class Runtime final : public Handle {
     return static_cast<T&>(*slot);
   }
 
-  // For runtime_binding.cc.
+  // For runtime_binding.cc: refuses while something is attached.
   Napi::Value close(Napi::Env env);
+  void on_closed(std::function<void()> forget) { on_closed_ = std::move(forget); }
   void end_with_environment();
 
  private:
@@ -86,6 +87,7 @@ class Runtime final : public Handle {
   std::vector<std::unique_ptr<UringReactor>> reactors_;
   std::vector<std::shared_ptr<Attachment>> attachments_;
   std::unordered_map<const void*, std::unique_ptr<Extension>> extensions_;
+  std::function<void()> on_closed_;
   uint32_t next_reactor_ = 0;
   bool stopped_ = false;  // Written when no reactor runs any more.
 };

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "base/result.h"
 #include "reactor/buffers.h"
 #include "reactor/counters.h"
+#include "reactor/limits.h"
 #include "reactor/loop.h"
 #include "reactor/probe.h"
 #include "reactor/random.h"
@@ -30,21 +32,29 @@ class Network;
 class UringNetwork;
 
 // One request to the ring. Embedded in its owner; `complete` runs from the loop's thread between
-// tasks, never from inside the call that submitted.
+// tasks, never from inside the call that submitted. Idle again when `complete` begins.
 struct RingOp : ListNode {
-  // Writes the request into `sqe`; called when there is room in the submission queue, in the order
-  // in which the operations were submitted. Must not touch user_data.
+  enum class State : uint8_t {
+    idle,        // The owner's, to submit or to destroy.
+    waiting,     // In the reactor's queue until the ring has room.
+    under_way,   // The kernel has it; its completion moves it on.
+    cancelling,  // Likewise, and linked: a cancellation waits for room in the ring.
+    cancelled,   // Was waiting when it was cancelled; the reactor completes it next turn.
+  };
+
+  // Writes the request into `sqe` (not its user_data) when its turn has come.
   void (*prepare)(RingOp&, io_uring_sqe&) noexcept = nullptr;
-  // `flags`: of the completion entry; with IORING_CQE_F_MORE the operation goes on.
+  // `result`: as the kernel gives it, -errno included; `flags`: of the completion entry.
   void (*complete)(RingOp&, int result, uint32_t flags) noexcept = nullptr;
+  State state = State::idle;
 };
 
 struct UringOptions {
   uint32_t index = 0;
   int cpu = -1;  // Pinned to it when not negative.
   uint64_t buffer_bytes = limits::default_buffer_bytes;
-  // False: use the buffers unregistered where RLIMIT_MEMLOCK is too small. True: fail with
-  // memlock_too_small.
+  // False: where RLIMIT_MEMLOCK is too small the buffers are used unregistered, which costs some
+  // CPU time a request. True: that fails with memlock_too_small.
   bool require_registered_buffers = false;
   uint32_t busy_poll_us = 0;
 };
@@ -54,11 +64,12 @@ class UringReactor final : public Loop {
   // Starts the thread. Fails with io_uring_missing, io_uring_forbidden, kernel_too_old,
   // memlock_too_small or limit_exceeded (memory), each with one line that says what to do.
   static Result<std::unique_ptr<UringReactor>> start(const UringOptions& options);
-  // Ends the thread: outstanding requests are cancelled and awaited, so that the kernel no longer
-  // touches our memory. What lives on the reactor must have been closed before; any thread but the
-  // reactor's own.
+  // Stops first. Any thread but the reactor's own.
   ~UringReactor() override;
-  // The same without freeing anything: several reactors stop before the first of them is destroyed.
+  // Ends the thread, without freeing anything: of several reactors that know each other all stop
+  // before the first is destroyed. What lives on the reactor must have been closed: requests still
+  // under way are cancelled and awaited, so that the kernel no longer touches our memory, but their
+  // owners are not told.
   void stop() noexcept;
 
   Network& network() noexcept;
@@ -69,34 +80,36 @@ class UringReactor final : public Loop {
   bool buffers_registered() const noexcept { return buffers_registered_; }
   bool on_thread() const noexcept { return std::this_thread::get_id() == thread_.get_id(); }
 
-  // Own thread only. Never fails: what does not fit the queue waits in FIFO order.
+  // Own thread only. Never fails: what does not fit the ring waits in FIFO order.
   void submit(RingOp& op) noexcept;
-  // Asks the kernel to end an operation under way early; its completion still comes (-ECANCELED,
-  // or whatever happened first). An operation still waiting for room completes the same way.
+  // Ends an operation early; its completion still comes, later (-ECANCELED, or whatever happened
+  // first). Does nothing to an idle one.
   void cancel(RingOp& op) noexcept;
+  using Loop::cancel;
   // The index of the registered buffer that contains all of `memory`, or -1.
   int registered_index(const iovec& memory) const noexcept;
 
  private:
-  explicit UringReactor(const UringOptions& options);
-  void run() noexcept;  // The thread.
-  Status set_up() noexcept;
-  void turn() noexcept;
-  void flush_waiting() noexcept;
-  size_t reap() noexcept;
-  void sleep_until(uint64_t deadline_ns) noexcept;
-  void enter(unsigned wait_count, uint64_t timeout_ns) noexcept;
-  void arm_wake_read() noexcept;
-  void finish() noexcept;
-  void wake() noexcept override;
-
   struct WakeOp : RingOp {
     UringReactor* reactor = nullptr;
     uint64_t value = 0;
   };
-  struct CancelOp : RingOp {
-    uint64_t target = 0;
-  };
+
+  explicit UringReactor(const UringOptions& options);
+  Status set_up();
+  Status set_up_ring();
+  Status register_buffers();
+  void run() noexcept;  // The thread.
+  bool turn() noexcept;
+  bool start_op(RingOp& op) noexcept;
+  void start_waiting() noexcept;
+  size_t reap() noexcept;
+  void complete(RingOp& op, int result, uint32_t flags) noexcept;
+  void enter_without_waiting() noexcept;
+  void enter_and_sleep() noexcept;
+  bool kernel_has_work() const noexcept;
+  void finish() noexcept;
+  void wake() noexcept override;
 
   const UringOptions options_;
   SystemClock clock_;
@@ -109,9 +122,12 @@ class UringReactor final : public Loop {
   bool ring_open_ = false;
   int wake_fd_ = -1;
   WakeOp wake_op_;
-  bool wake_armed_ = false;
-  List<RingOp> waiting_;      // No room in the submission queue yet.
-  uint64_t under_way_ = 0;    // Requests that the kernel has and that were not completed.
+  List<RingOp> waiting_;     // No room in the ring yet.
+  List<RingOp> cancelling_;  // Under way; their cancellations wait for room.
+  List<RingOp> cancelled_;   // Were waiting; complete with -ECANCELED next turn.
+  uint32_t under_way_ = 0;   // Completions that the kernel owes us, cancellations included.
+  bool finishing_ = false;
+  uint64_t idle_since_ns_ = 0;  // When polling; 0: was busy.
   alignas(64) std::atomic<bool> asleep_{false};
   std::atomic<bool> stopping_{false};
   std::unique_ptr<UringNetwork> network_;
