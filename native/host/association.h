@@ -112,10 +112,11 @@ class Association final : private QueueOwner {
     bool end_seen = false;  // The queue's loop is done with `end`.
     bool queue_over = false;
     bool gone() const noexcept { return queue_over && (!end_posted || end_seen); }
-    Message start;  // To the queue's loop.
-    Message end;    // To the queue's loop.
-    Message live;   // To home.
-    Message ended;  // To home.
+    Message start;    // To the queue's loop.
+    Message end;      // To the queue's loop.
+    Message live;     // To home.
+    Message ended;    // To home.
+    Message end_ack;  // To home: `end` has run, so the queue may go away.
   };
   struct HomeTask : Task {
     Association* association = nullptr;
