@@ -177,7 +177,7 @@ void Bridge::drain(Napi::Env env) {
 
 void Bridge::deliver(Napi::Env env, Message* oldest) {
   const Napi::HandleScope scope(env);
-  const Napi::Array events = Napi::Array::New(env);
+  Napi::Array events = Napi::Array::New(env);
   uint32_t event_count = 0;
   while (oldest != nullptr) {
     const std::unique_ptr<Message> message(std::exchange(oldest, oldest->next));

@@ -38,11 +38,11 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const ProbeNotes notes = probe_system();
   const ProbeVerdict verdict = decide(notes);
-  const Napi::Object result = Napi::Object::New(env);
+  Napi::Object result = Napi::Object::New(env);
   result["kernelRelease"] = js(env, notes.kernel_release);
   result["ioUring"] = js(env, io_uring_word(verdict));
   result["problem"] = verdict.problem ? js(env, verdict.problem->message) : env.Null();
-  const Napi::Array features = Napi::Array::New(env);
+  Napi::Array features = Napi::Array::New(env);
   uint32_t count = 0;
   for (const std::string& name : feature_names(verdict.features)) {
     features[count++] = js(env, name);
@@ -143,7 +143,7 @@ Napi::Value runtime_close(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value counters_object(Napi::Env env, const ReactorCounters& counters) {
-  const Napi::Object result = Napi::Object::New(env);
+  Napi::Object result = Napi::Object::New(env);
   result["turns"] = js(env, counters.turns.value());
   result["sleeps"] = js(env, counters.sleeps.value());
   result["busyNs"] = js(env, counters.busy_ns.value());
@@ -161,7 +161,7 @@ Napi::Value runtime_counters(const Napi::CallbackInfo& info) {
   Reader in(env);
   const auto runtime = in.handle<Runtime>(info[0]);
   if (!in.ok()) return in.raise();
-  const Napi::Array result = Napi::Array::New(env, runtime->reactor_count());
+  Napi::Array result = Napi::Array::New(env, runtime->reactor_count());
   for (uint32_t i = 0; i < runtime->reactor_count(); ++i) {
     result[i] = counters_object(env, runtime->reactor(i).counters());
   }
