@@ -109,7 +109,7 @@ function tallyDoctest(suite: Suite): Tally {
   tally.passed = Number(counts[1]);
   tally.failed = Number(counts[2]);
   const count = (...more: string[]) => {
-    const { stdout } = spawnSync(suite.command, [...suite.args, '--count=true', ...more]);
+    const { stdout } = spawnSync(suite.command, [...suite.args, '--count', ...more]);
     return Number(/filters: (\d+)/.exec(stdout.toString())?.[1] ?? Number.NaN);
   };
   tally.skipped = count('--no-skip=true') - count();
