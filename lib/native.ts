@@ -443,7 +443,10 @@ export interface NativeAddon {
   adminComplete(controller: ControllerHandle, command: bigint, completion: AdminCompletion): void;
 
   hostConnect(runtime: RuntimeHandle, options: HostOptions): Promise<HostConnected>;
-  /** Rejects with 'connection-lost' when the association ends before the completion. */
+  /**
+   * When the association ends before the completion, rejects with 'connection-lost' if the command
+   * may have been applied, with 'closed' if no byte of it was sent. A status other than 0 resolves.
+   */
   hostSubmit(host: HostHandle, command: HostCommand): Promise<HostCompletion>;
   hostLoad(host: HostHandle, options: LoadOptions): Promise<LoadResult>;
   hostClose(host: HostHandle): Promise<void>;

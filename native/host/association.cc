@@ -217,6 +217,11 @@ void Association::connect(void (*connected)(void*, const Status&), void* context
   start(*members_[0]);
 }
 
+void Association::cancel() noexcept {
+  if (state_ == State::idle || state_ >= State::live) return;
+  fail({ErrorCode::cancelled, "connecting was given up"});
+}
+
 void Association::send_property_get(nvme::Property property, bool eight_bytes) noexcept {
   nvme::PropertyCommand get{};
   get.opcode = static_cast<uint8_t>(nvme::AdminOpcode::fabrics);

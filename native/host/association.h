@@ -65,6 +65,8 @@ class Association final : private QueueOwner {
   // Once. `connected` runs when every queue is live, or with what went wrong; then nothing but the
   // destructor is left to call.
   void connect(void (*connected)(void* context, const Status& status), void* context) noexcept;
+  // Gives up while connecting: `connected` is called with `cancelled`. Does nothing afterwards.
+  void cancel() noexcept;
   // When a connected association ends by itself: every command was told first. close() is still
   // due. Set before connect().
   void on_lost(void (*lost)(void* context, const Error& reason), void* context) noexcept;

@@ -48,8 +48,8 @@ class Load {
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  // Once, on home's loop; `done` runs there. Ends early when the connection is lost, with the
-  // commands that it cost counted as errors.
+  // Once, on home's loop; `done` runs there and may destroy this. Ends early when the connection is
+  // lost, with the commands that it cost counted as errors.
   void run(void (*done)(void* context, Load& load), void* context) noexcept;
   const LoadResult& result() const noexcept { return result_; }
 
