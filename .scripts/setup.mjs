@@ -1,14 +1,14 @@
 // Everything between a fresh clone and a program that runs, in steps:
 //
-//   system packages → npm packages → addon → dist/         (npm start, npm run build)
-//                                         → .build/ → C++ tests → other Nodes → guest kernel (npm test)
+//   system packages → npm packages → addon → dist/                     (npm start, npm run build)
+//     → .build/ → C++ tests → prebuilds/ and other Nodes → guest kernel               (npm test)
 //
 // Usage: node .scripts/setup.mjs native|build|test
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareGuest } from './guest.mjs';
+import { buildAddon, jobs, prebuildNative } from './native.mjs';
 import { otherNodes } from './nodes.mjs';
 import {
   announce,
@@ -84,36 +84,6 @@ async function installNpmPackages() {
   );
 }
 
-/** Node's own headers when they lie beside it; otherwise node-gyp downloads them. */
-export function headerOptions() {
-  const prefix = path.dirname(path.dirname(fs.realpathSync(process.execPath)));
-  const bundled = fs.existsSync(path.join(prefix, 'include/node/node_api.h'));
-  return bundled ? [`--nodedir=${prefix}`] : [];
-}
-
-const jobs = String(Math.max(2, os.availableParallelism()));
-
-async function buildAddon() {
-  const sources = listFiles(['native', 'binding.gyp'], (name) => !name.endsWith('.md'));
-  const gyp = (command) =>
-    run(process.execPath, [
-      path.join(root, 'node_modules/node-gyp/bin/node-gyp.js'),
-      command,
-      `--jobs=${jobs}`,
-      ...headerOptions(),
-    ]);
-  await stamped({
-    name: 'addon',
-    what: 'building the addon',
-    key: digest([...sources, 'package-lock.json'], process.version, process.arch),
-    outputs: ['build/Release/ashlar.node'],
-    work: async () => {
-      await gyp('configure');
-      await gyp('build');
-    },
-  });
-}
-
 function compile(name, what, project, folders, output) {
   const inputs = listFiles(folders, (each) => each.endsWith('.ts'));
   return stamped({
@@ -174,7 +144,10 @@ export function setUp(goal, only = null) {
     if (goal === 'build') return;
     await compileTests();
     if (tests('native')) await buildNativeTests();
-    if (tests('smoke')) await otherNodes();
+    if (tests('smoke')) {
+      await otherNodes();
+      await prebuildNative();
+    }
     if (guest) await prepareGuest();
   });
 }
