@@ -29,6 +29,16 @@ export type ClientInput<K extends OperationId> = {
   [P in keyof Input<K> as object extends Input<K>[P] ? P : never]?: Input<K>[P];
 };
 
+type ListOperation = Extract<OperationId, `list${string}`>;
+type ItemOf<K extends ListOperation> = Output<K>['items'][number];
+
+/** What goes into a request, whichever operation it is of. */
+interface InputParts {
+  params?: object;
+  query?: object;
+  body?: object;
+}
+
 /**
  * One connection to a daemon.
  *
@@ -52,8 +62,29 @@ export class ApiClient implements AsyncDisposable {
     input: ClientInput<K>,
     options: CallOptions = {},
   ): Promise<Output<K>> {
+    // The daemon builds its answers from the same contract; tests check every one against it.
+    return (await this.#perform(id, input, options)) as Output<K>;
+  }
+
+  /** All items of a list, page by page. What changes meanwhile may or may not be in it. */
+  async list<K extends ListOperation>(
+    id: K,
+    query?: Omit<Input<K>['query'], 'cursor'>,
+    options: CallOptions = {},
+  ): Promise<ItemOf<K>[]> {
+    const items: ItemOf<K>[] = [];
+    let cursor: string | null = null;
+    do {
+      const parts = { query: { ...query, ...(cursor === null ? {} : { cursor }) } };
+      const page = (await this.#perform(id, parts, options)) as Output<K>;
+      items.push(...page.items);
+      cursor = page.next;
+    } while (cursor !== null);
+    return items;
+  }
+
+  async #perform(id: OperationId, parts: InputParts, options: CallOptions): Promise<unknown> {
     const operation: Operation = operations[id];
-    const parts: Partial<Input<OperationId>> = input;
     const hasBody = parts.body !== undefined;
     const type = mediaTypes[this.#encoding];
     const timeout = options.timeoutMs ?? 60_000;
@@ -75,8 +106,7 @@ export class ApiClient implements AsyncDisposable {
     }
     const body = bytes.length === 0 ? {} : this.#decode(bytes, answer);
     if (answer.statusCode >= 400) throw errorOf(body, answer.statusCode);
-    // The daemon builds its answers from the same contract; tests check every one against it.
-    return body as Output<K>;
+    return body;
   }
 
   #decode(bytes: Uint8Array, answer: Dispatcher.ResponseData): unknown {

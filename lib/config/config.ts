@@ -55,14 +55,20 @@ export interface LogConfig {
   level: LogLevel;
 }
 
+/** A volume that is made, and granted to every host, when the pool is created. */
+export interface DemoConfig {
+  volume: string;
+  sizeBytes: bigint;
+}
+
+/** All of it. */
 export interface Config {
   pool: PoolConfig;
   target: TargetConfig;
   runtime: RuntimeConfig;
   api: ApiConfig;
   log: LogConfig;
-  /** When the pool is created, add a volume 'demo' of 10 GiB that any host may use. */
-  demo: boolean;
+  demo: DemoConfig | null;
   /** How long an orderly end may take before connections are cut, milliseconds. */
   shutdownTimeoutMs: number;
 }

@@ -13,11 +13,11 @@ import { parseEndpoint } from './endpoint.js';
 import { type Finding, findings } from './explain.js';
 import { lineOfKey } from './locate.js';
 import { type ConfigFile, configDefaults, configFileSchema } from './schema.js';
+import { checkSocketPath } from './socket_path.js';
 import { formatSize, parseDurationMs, parseSize } from './units.js';
 
-/** Bytes of sun_path less its final zero. */
-const maxSocketPathBytes = 107;
 const minPoolBytes = 16n << 20n;
+const maxVolumeBytes = 64n << 40n;
 const maxPoolBytes = 256n << 40n;
 
 export interface LoadOptions {
@@ -181,12 +181,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
         ({ value }) => value,
       ),
     },
-    demo: from.get(
-      'demo',
-      (f) => f.demo,
-      configDefaults.demo,
-      ({ value }) => value,
-    ),
+    demo: resolveDemo(from),
     shutdownTimeoutMs: from.get(
       'shutdownTimeout',
       (f) => f.shutdownTimeout,
@@ -297,6 +292,22 @@ function resolveRuntime(from: Resolver): Config['runtime'] {
   };
 }
 
+function resolveDemo(from: Resolver): Config['demo'] {
+  const volume = from.get(
+    'demo.volume',
+    (f) => f.demo?.volume,
+    undefined,
+    ({ value }) => value,
+  );
+  const sizeBytes = from.get(
+    'demo.size',
+    (f) => f.demo?.size,
+    configDefaults.demoSize,
+    (given) => boundedSize(given, 512n, maxVolumeBytes),
+  );
+  return volume === undefined ? null : { volume, sizeBytes };
+}
+
 function boundedSize(given: Given<string | number>, low: bigint, high: bigint): bigint {
   const { value, origin } = given;
   const bytes = typeof value === 'number' ? BigInt(value) : parseSize(value, origin);
@@ -332,20 +343,4 @@ function socketPath(given: Given<string>): string {
   const path = isAbsolute(given.value) ? given.value : resolve(given.base, given.value);
   checkSocketPath(path, given.origin);
   return path;
-}
-
-/**
- * Refuses a path that does not fit into a socket address.
- *
- * @throws AshlarError 'invalid-argument'
- */
-export function checkSocketPath(path: string, what: string): void {
-  const bytes = Buffer.byteLength(path);
-  if (bytes > maxSocketPathBytes) {
-    throw new AshlarError(
-      'invalid-argument',
-      `${what}: the socket path '${path}' is ${bytes} bytes long, above the system's limit of ` +
-        `${maxSocketPathBytes}; choose a shorter one, for example under /run`,
-    );
-  }
 }

@@ -22,9 +22,9 @@ export const configDefaults = {
   buffers: '64MiB',
   socket: '.ashlar/ashlar.sock',
   logLevel: 'info',
-  demo: false,
+  demoSize: '10GiB',
   shutdownTimeout: '10s',
-} satisfies { logLevel: LogLevel; [key: string]: string | string[] | boolean };
+} satisfies { logLevel: LogLevel; [key: string]: string | string[] };
 
 const exact = { additionalProperties: false };
 
@@ -171,6 +171,17 @@ const logSection = Type.Object(
   { ...exact, description: 'What is logged, as JSON lines on stderr.' },
 );
 
+const demoSection = Type.Object(
+  {
+    volume: text({
+      description: 'Name of a volume that any host may use, made when the pool is created.',
+      expected: 'a volume name',
+    }),
+    size: size({ description: 'Its size.', default: configDefaults.demoSize }),
+  },
+  { ...exact, description: 'A first volume to try things with. Unset: none.' },
+);
+
 /** The whole file. Every section and nearly every key may be left out. */
 export const configFileSchema = Type.Object(
   {
@@ -179,10 +190,7 @@ export const configFileSchema = Type.Object(
     runtime: Type.Optional(runtimeSection),
     api: Type.Optional(apiSection),
     log: Type.Optional(logSection),
-    demo: flag({
-      description: "When the pool is created, add a volume 'demo' of 10 GiB that any host may use.",
-      default: configDefaults.demo,
-    }),
+    demo: Type.Optional(demoSection),
     shutdownTimeout: text({
       description: 'How long an orderly end may take before connections are cut.',
       default: configDefaults.shutdownTimeout,

@@ -1,0 +1,62 @@
+/** How commands are put together: usage, options, examples, and the options that many share. */
+import { type Command, InvalidArgumentError } from 'commander';
+
+/** What a command is; its options and action come from `build`. */
+export interface CommandSpec {
+  /** Name and arguments, e.g. `create <name>`. */
+  usage: string;
+  description: string;
+  /** Whether it talks to the daemon: gives it --socket. */
+  daemon?: boolean;
+  /** Whether what it names belongs to a tenant: gives it --tenant, and --socket. */
+  tenant?: boolean;
+  /** A command line, and what it does. */
+  examples: readonly (readonly [string, string])[];
+  build: (command: Command) => unknown;
+}
+
+/** Adds a command to a program or group. Options of its own come first in its help. */
+export function addCommand(parent: Command, spec: CommandSpec): void {
+  const command = parent.command(spec.usage).description(spec.description);
+  spec.build(command);
+  command.option('--json', 'print JSON, for programs');
+  if (spec.tenant === true) {
+    command.option('--tenant <name>', 'the tenant concerned (default: default; all in lists)');
+  }
+  if (spec.tenant === true || spec.daemon === true) {
+    command.option(
+      '--socket <path>',
+      "the daemon's socket (default: $ASHLAR_SOCKET or .ashlar/ashlar.sock)",
+    );
+  }
+  addExamples(command, spec.examples);
+}
+
+/** A group of commands, e.g. `ashlar volume`. Alone it prints its help. */
+export function addGroup(program: Command, name: string, description: string): Command {
+  return program.command(name).description(description).helpCommand(false);
+}
+
+/** Examples under a command's help. */
+export function addExamples(
+  command: Command,
+  examples: readonly (readonly [string, string])[],
+): void {
+  const text = examples.map(([line, what]) => `  ${line}\n      ${what}`).join('\n');
+  command.addHelpText('after', `\nExamples:\n${text}`);
+}
+
+/** For an option: a whole number within bounds. */
+export function wholeNumber(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(`Give a whole number from ${low} to ${high}.`);
+  };
+}
+
+/** For an option: CPU numbers. */
+export function cpuList(text: string): number[] {
+  if (/^\d{1,4}(,\d{1,4}){0,63}$/.test(text)) return text.split(',').map(Number);
+  throw new InvalidArgumentError('Give CPU numbers with commas between, e.g. 0,1.');
+}

@@ -1,0 +1,177 @@
+/** `ashlar pool …`: the daemon's pool, or a pool that no daemon holds. */
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { ApiClient } from '../api/client.js';
+import type { Pool, PoolCheck } from '../api/contract.js';
+import { poolCheckObject, poolObject } from '../api/handlers.js';
+import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
+import { AshlarError } from '../errors.js';
+import type { DeviceSpec } from '../native.js';
+import { type DaemonOptions, withDaemon } from './daemon.js';
+import { pairs } from './table.js';
+import { plural, printJson, printLines } from './terminal.js';
+
+interface JsonOption {
+  json?: boolean;
+}
+
+export async function createPool(
+  path: string,
+  options: JsonOption & { size?: string },
+): Promise<void> {
+  const sizeBytes = options.size === undefined ? null : parseSize(options.size, '--size');
+  const offline = await import('../node/pool_file.js');
+  const device = fileDevice(path);
+  const status = await offline.createPool(device, sizeBytes);
+  const pool = poolObject(status, device, null);
+  if (options.json === true) return printJson(pool);
+  printLines([
+    `Created pool ${path}: ${formatSize(BigInt(pool.sizeBytes))}, ${size(pool.freeBytes)} free.`,
+    `Serve it: ashlar serve --pool ${path}`,
+  ]);
+}
+
+export async function openPool(path: string, options: JsonOption): Promise<void> {
+  const offline = await import('../node/pool_file.js');
+  const device = fileDevice(path);
+  const status = await offline.recoverPool(device);
+  const pool = poolObject(status, device, null);
+  if (options.json === true) return printJson(pool);
+  const replayed =
+    pool.replayedRecords === 0
+      ? 'nothing to recover'
+      : `recovered, ${plural(pool.replayedRecords, 'record')} replayed`;
+  printLines([`Pool ${path} opens: ${replayed}; checkpointed and closed.`]);
+}
+
+export async function showPool(path: string | undefined, options: DaemonOptions): Promise<void> {
+  const pool =
+    path === undefined
+      ? await withDaemon(options, daemonPool)
+      : await offlineOrDaemon(
+          path,
+          options,
+          async (device) => {
+            const offline = await import('../node/pool_file.js');
+            return poolObject(await offline.inspectPool(device), device, null);
+          },
+          async (_client, held) => held,
+        );
+  if (options.json === true) printJson(pool);
+  else printLines(poolLines(pool));
+  if (pool.state === 'failed') {
+    throw new AshlarError('pool-failed', pool.problem ?? 'the pool has failed');
+  }
+}
+
+export async function checkPool(path: string | undefined, options: DaemonOptions): Promise<void> {
+  const check =
+    path === undefined
+      ? await withDaemon(options, async (client) => checkThrough(client, await daemonPool(client)))
+      : await offlineOrDaemon(
+          path,
+          options,
+          async (device) => {
+            const offline = await import('../node/pool_file.js');
+            return poolCheckObject(await offline.checkPool(device));
+          },
+          checkThrough,
+        );
+  const name = path ?? 'the pool';
+  if (options.json === true) printJson(check);
+  else printLines(checkLines(check, name));
+  if (!check.clean) {
+    const problems = plural(check.problems.length + check.suppressed, 'problem');
+    throw new AshlarError(
+      'pool-corrupt',
+      `${name} is damaged: ${problems}; stop writing to it and restore what is concerned`,
+    );
+  }
+}
+
+/** A walk over terabytes of maps may take long. */
+async function checkThrough(client: ApiClient, pool: Pool): Promise<PoolCheck> {
+  return client.call('checkPool', { params: { pool: pool.uuid } }, { timeoutMs: 0 });
+}
+
+async function daemonPool(client: ApiClient): Promise<Pool> {
+  const [pool] = await client.list('listPools');
+  if (pool !== undefined) return pool;
+  throw new AshlarError('not-found', `the daemon at '${client.socket}' has no pool`);
+}
+
+/** Works on a pool file; when the daemon at the control socket holds it, through the daemon. */
+async function offlineOrDaemon<T>(
+  path: string,
+  options: DaemonOptions,
+  offline: (device: DeviceSpec) => Promise<T>,
+  through: (client: ApiClient, pool: Pool) => Promise<T>,
+): Promise<T> {
+  try {
+    return await offline(fileDevice(path));
+  } catch (thrown) {
+    if (!(thrown instanceof AshlarError) || thrown.code !== 'pool-locked') throw thrown;
+    return withDaemon(options, async (client) => {
+      const pool = await heldPool(client, path);
+      if (pool === null) throw thrown;
+      return through(client, pool);
+    });
+  }
+}
+
+/** The daemon's pool on this very file; null: it has none, or there is no daemon. */
+async function heldPool(client: ApiClient, path: string): Promise<Pool | null> {
+  let pools: Pool[];
+  try {
+    pools = await client.list('listPools');
+  } catch (thrown) {
+    if (thrown instanceof AshlarError && thrown.code === 'daemon-not-running') return null;
+    throw thrown;
+  }
+  const file = await realpath(path);
+  for (const pool of pools) {
+    if (pool.device.path !== null && (await realpath(pool.device.path)) === file) return pool;
+  }
+  return null;
+}
+
+function fileDevice(path: string): DeviceSpec & { kind: 'file' } {
+  return { kind: 'file', path: resolve(path) };
+}
+
+function size(bytes: number): string {
+  return formatSizeShort(BigInt(bytes));
+}
+
+function poolLines(pool: Pool): string[] {
+  const share = (bytes: number): string =>
+    `${size(bytes)} (${((100 * bytes) / pool.sizeBytes).toFixed(1)} %)`;
+  const entries: [string, string][] = [
+    ['Pool', pool.device.path ?? 'in memory'],
+    ['State', pool.problem === null ? pool.state : `${pool.state}: ${pool.problem}`],
+    ['UUID', pool.uuid],
+    ['Size', formatSize(BigInt(pool.sizeBytes))],
+    ['Free', share(pool.freeBytes)],
+    ['Data', share(pool.dataBytes)],
+    ['Metadata', share(pool.metadataBytes)],
+  ];
+  if (pool.reclaimingBytes > 0) entries.push(['Reclaiming', share(pool.reclaimingBytes)]);
+  if (pool.provisionedBytes !== null) entries.push(['Provisioned', share(pool.provisionedBytes)]);
+  entries.push(
+    ['Layers', String(pool.layers)],
+    ['Journal', `${size(pool.journalUsedBytes)} of ${size(pool.journalBytes)} to replay`],
+    ['Last open', `${plural(pool.replayedRecords, 'record')} replayed`],
+    ['Format', `version ${pool.formatVersion}`],
+  );
+  return pairs(entries);
+}
+
+function checkLines(check: PoolCheck, name: string): string[] {
+  const walked =
+    `${plural(check.pagesRead, 'page')}, ${plural(check.layers, 'layer')}, ` +
+    `${plural(check.chunksOwned, 'chunk')}, ${plural(check.catalogRecords, 'catalog record')}`;
+  if (check.clean) return [`Clean: ${name} (${walked}).`];
+  const lines = check.problems.map(({ where, what }) => `  ${where}: ${what}`);
+  if (check.suppressed > 0) lines.push(`  and ${check.suppressed} more`);
+  return [`Problems of ${name} (${walked}):`, ...lines];
+}

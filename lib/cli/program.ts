@@ -1,0 +1,379 @@
+/**
+ * The command line: every command with its options and examples. What a command does is in a
+ * module of its own, loaded when it runs.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, Option } from 'commander';
+import { logLevels } from '../config/config.js';
+import { AshlarError, toAshlarError } from '../errors.js';
+import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { reportError } from './terminal.js';
+
+/** Exit code of an action; commander's own actions return nothing. */
+interface Outcome {
+  exitCode: number;
+}
+
+/** Runs one command line; resolves to the exit code. Everything thrown has been reported. */
+export async function run(args: readonly string[]): Promise<number> {
+  const json = args.includes('--json');
+  const outcome: Outcome = { exitCode: 0 };
+  const written: string[] = [];
+  const program = buildProgram(outcome, (text) => written.push(text));
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return outcome.exitCode;
+  } catch (thrown) {
+    if (!(thrown instanceof CommanderError))
+      return reportError(toAshlarError(thrown), json).exitCode;
+    // Asked for help or the version: done. A group without its command gets help too, as an error.
+    if (thrown.exitCode === 0) return 0;
+    if (thrown.code === 'commander.help') {
+      process.stderr.write(written.join(''));
+      return new AshlarError('usage', 'a command is missing').exitCode;
+    }
+    const message = thrown.message
+      .replace(/^error: /, '')
+      .replaceAll(/\s*\n\s*/g, ' ')
+      .replace(/\.$/, '');
+    const help = `see '${[...commandPath(program, args), '--help'].join(' ')}'`;
+    return reportError(new AshlarError('usage', `${message}; ${help}`), json).exitCode;
+  }
+}
+
+function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Command {
+  const program = new Command('ashlar');
+  program
+    .description('Ashlar: thin volumes for Linux hosts over NVMe/TCP.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .helpCommand(false)
+    .configureOutput({ writeErr })
+    .showSuggestionAfterError(true)
+    .exitOverride();
+  addServe(program, outcome);
+  addStatus(program);
+  addVolume(program);
+  addAccess(program);
+  addPool(program);
+  addHelp(program);
+  addExamples(program, [
+    ['ashlar serve --demo', 'a pool in .ashlar/, a first volume, and how to connect to it'],
+    ['ashlar volume create web --size 10GiB --host "*"', 'a volume for any host'],
+    ['ashlar help config', 'the configuration file; also: sizes, exit-codes'],
+  ]);
+  return program;
+}
+
+/** From the manifest, which is two folders up in a package and three in a development build. */
+function version(): string {
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const manifest: unknown = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
+      if (typeof manifest === 'object' && manifest !== null && 'version' in manifest) {
+        return String(manifest.version);
+      }
+    } catch {
+      // Not there; the next one.
+    }
+  }
+  return 'unknown';
+}
+
+function addServe(program: Command, outcome: Outcome): void {
+  addCommand(program, {
+    usage: 'serve',
+    description: 'Run the daemon: open or create a pool and serve its volumes.',
+    examples: [
+      ['ashlar serve --demo', 'the quickest start'],
+      ['ashlar serve --pool /dev/nvme1n1 --portal 0.0.0.0', 'a whole device, every interface'],
+      ['ashlar serve --config /etc/ashlar.toml', 'everything from a file'],
+    ],
+    build: (command) =>
+      command
+        .option('-c, --config <file>', "a TOML file ('ashlar help config'); flags override it")
+        .option('--pool <path>', 'pool file or block device (default: .ashlar/pool.ashlar)')
+        .option('--size <size>', 'size of a pool file that is not there yet (default: 64GiB)')
+        .option('--memory <size>', 'keep the pool in memory; lost at the end')
+        .option('--no-create', 'fail when the pool is not there')
+        .option('--write-through', 'make every acknowledged write durable')
+        .option('--portal <address:port...>', 'where hosts connect (default: 127.0.0.1:4420)')
+        .option('--discovery <address:port...>', 'discovery alone (default: 127.0.0.1:8009)')
+        .option('--no-discovery', 'no portal for discovery alone')
+        .option('--reactors <count>', 'I/O threads', wholeNumber(1, 64))
+        .option('--cpus <list>', 'CPUs to pin them to, e.g. 0,1', cpuList)
+        .option('--busy-poll-us <us>', 'poll so long before sleeping', wholeNumber(0, 1_000_000))
+        .option('--socket <path>', 'control socket (default: .ashlar/ashlar.sock)')
+        .addOption(new Option('--log-level <level>', 'how much is logged').choices([...logLevels]))
+        .option('--demo', "with a new pool, make a volume 'demo' of 10GiB for any host")
+        .action(async (options) => {
+          outcome.exitCode = await (await import('./serve.js')).serve(options);
+        }),
+  });
+}
+
+function addStatus(program: Command): void {
+  addCommand(program, {
+    usage: 'status',
+    description: 'Show the daemon at one glance.',
+    daemon: true,
+    examples: [
+      ['ashlar status', 'pool, portals, volumes and hosts'],
+      ['ashlar status --json', 'everything, with the counters of each I/O thread'],
+    ],
+    build: (command) =>
+      command.action(async (options) => (await import('./status.js')).showStatus(options)),
+  });
+  addCommand(program, {
+    usage: 'connect-info',
+    description: 'Print the commands with which a host connects.',
+    daemon: true,
+    examples: [['ashlar connect-info', 'lines to paste into a root shell of the host']],
+    build: (command) =>
+      command.action(async (options) => (await import('./status.js')).connectInfo(options)),
+  });
+  addCommand(addGroup(program, 'portal', 'Where the daemon listens.'), {
+    usage: 'list',
+    description: 'List portals.',
+    daemon: true,
+    examples: [['ashlar portal list', 'addresses, ports and ANA states']],
+    build: (command) =>
+      command.action(async (options) => (await import('./status.js')).listPortals(options)),
+  });
+  addCommand(addGroup(program, 'controller', 'Associations of hosts with the daemon.'), {
+    usage: 'list',
+    description: 'List controllers, one for each host and path.',
+    daemon: true,
+    examples: [['ashlar controller list', 'which hosts are connected, from where, since when']],
+    build: (command) =>
+      command.action(async (options) => (await import('./status.js')).listControllers(options)),
+  });
+}
+
+function addVolume(program: Command): void {
+  const volume = addGroup(program, 'volume', 'Volumes: thin, served as NVMe namespaces.');
+  addCommand(volume, {
+    usage: 'create <name>',
+    description: 'Create a volume.',
+    tenant: true,
+    examples: [
+      ['ashlar volume create web --size 10GiB --host "*"', 'for any host'],
+      ['ashlar volume create db --size 1.5TiB --host "$(cat /etc/nvme/hostnqn)"', 'for this host'],
+    ],
+    build: (command) =>
+      command
+        .option('--size <size>', "required: its size, e.g. 10GiB ('ashlar help sizes')")
+        .option('--block-size <bytes>', 'logical block size, 4096 or 512 (default: 4096)')
+        .option('--host <nqn...>', 'hosts that may use it: NQNs, or "*" for any')
+        .option('--if-missing', 'succeed when the same volume exists already')
+        .action(async (name, options) => (await import('./volume.js')).createVolume(name, options)),
+  });
+  addCommand(volume, {
+    usage: 'list',
+    description: 'List volumes.',
+    tenant: true,
+    examples: [
+      ['ashlar volume list', 'names, sizes, space used, who may use them'],
+      ["ashlar volume list --json | jq -r '.[].name'", 'for programs'],
+    ],
+    build: (command) =>
+      command.action(async (options) => (await import('./volume.js')).listVolumes(options)),
+  });
+  addCommand(volume, {
+    usage: 'show <volume>',
+    description: 'Show one volume, by name or UUID.',
+    tenant: true,
+    examples: [['ashlar volume show web', 'everything known about it']],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./volume.js')).showVolume(name, options),
+      ),
+  });
+  addCommand(volume, {
+    usage: 'resize <volume>',
+    description: 'Grow a volume; hosts see the new size at once.',
+    tenant: true,
+    examples: [['ashlar volume resize web --size 20GiB', 'then grow the file system on it']],
+    build: (command) =>
+      command
+        .option('--size <size>', 'required: the new size; volumes never shrink')
+        .action(async (name, options) => (await import('./volume.js')).resizeVolume(name, options)),
+  });
+  addCommand(volume, {
+    usage: 'rename <volume> <name>',
+    description: 'Give a volume another name.',
+    tenant: true,
+    examples: [['ashlar volume rename web www', 'hosts notice nothing']],
+    build: (command) =>
+      command.action(async (name, newName, options) =>
+        (await import('./volume.js')).renameVolume(name, newName, options),
+      ),
+  });
+  addCommand(volume, {
+    usage: 'delete <volume>',
+    description: 'Delete a volume and its data, for good.',
+    tenant: true,
+    examples: [
+      ['ashlar volume delete web', 'asks first'],
+      ['ashlar volume delete web --yes', 'for programs'],
+    ],
+    build: (command) =>
+      command
+        .option('-y, --yes', 'do not ask')
+        .option('--if-exists', 'succeed when it is gone already')
+        .action(async (name, options) => (await import('./volume.js')).deleteVolume(name, options)),
+  });
+}
+
+function addAccess(program: Command): void {
+  const grant = addGroup(program, 'grant', 'Which host may use which volume.');
+  addCommand(grant, {
+    usage: 'add <volume> <host>',
+    description: 'Let a host (its NQN, or "*" for any) use a volume.',
+    tenant: true,
+    examples: [
+      ['ashlar grant add web "$(cat /etc/nvme/hostnqn)"', 'this host; it appears there at once'],
+      ['ashlar grant add web "*"', 'any host'],
+    ],
+    build: (command) =>
+      command
+        .option('--read-only', 'for reading alone')
+        .action(async (volume, host, options) =>
+          (await import('./access.js')).addGrant(volume, host, options),
+        ),
+  });
+  addCommand(grant, {
+    usage: 'list',
+    description: 'List grants.',
+    tenant: true,
+    examples: [['ashlar grant list', 'by volume and host']],
+    build: (command) =>
+      command.action(async (options) => (await import('./access.js')).listGrants(options)),
+  });
+  addCommand(grant, {
+    usage: 'remove <volume> <host>',
+    description: 'Take a volume away from a host.',
+    tenant: true,
+    examples: [['ashlar grant remove web "*"', 'commands under way end first']],
+    build: (command) =>
+      command.action(async (volume, host, options) =>
+        (await import('./access.js')).removeGrant(volume, host, options),
+      ),
+  });
+  const host = addGroup(program, 'host', 'Hosts that may connect.');
+  addCommand(host, {
+    usage: 'add <nqn>',
+    description: 'Let a host connect before it has volumes.',
+    tenant: true,
+    examples: [['ashlar host add "$(cat /etc/nvme/hostnqn)"', 'this host']],
+    build: (command) =>
+      command.action(async (nqn, options) => (await import('./access.js')).addHost(nqn, options)),
+  });
+  addCommand(host, {
+    usage: 'list',
+    description: 'List hosts, their volumes and connections.',
+    tenant: true,
+    examples: [['ashlar host list', 'every host that is known']],
+    build: (command) =>
+      command.action(async (options) => (await import('./access.js')).listHosts(options)),
+  });
+  addCommand(host, {
+    usage: 'remove <nqn>',
+    description: 'Remove a host and its grants.',
+    tenant: true,
+    examples: [['ashlar host remove "$(cat /etc/nvme/hostnqn)"', 'it loses its volumes at once']],
+    build: (command) =>
+      command.action(async (nqn, options) =>
+        (await import('./access.js')).removeHost(nqn, options),
+      ),
+  });
+}
+
+function addPool(program: Command): void {
+  const pool = addGroup(program, 'pool', 'Pools: the space that volumes share.');
+  addCommand(pool, {
+    usage: 'create <path>',
+    description: 'Write an empty pool to a new file or a block device. Needs no daemon.',
+    examples: [
+      ['ashlar pool create /srv/pool.ashlar --size 1TiB', 'a sparse file'],
+      ['ashlar pool create /dev/nvme1n1', 'a whole device; refused when it holds a pool'],
+    ],
+    build: (command) =>
+      command
+        .option('--size <size>', 'size of a new file, which is sparse; a device has its own')
+        .action(async (path, options) => (await import('./pool.js')).createPool(path, options)),
+  });
+  addCommand(pool, {
+    usage: 'open <path>',
+    description: 'Open a pool once: recover what a crash left, checkpoint, close. Needs no daemon.',
+    examples: [['ashlar pool open /srv/pool.ashlar', 'so that the next start replays nothing']],
+    build: (command) =>
+      command.action(async (path, options) => (await import('./pool.js')).openPool(path, options)),
+  });
+  addCommand(pool, {
+    usage: 'status [path]',
+    description: "Show a pool's space and state: the daemon's, or by path one that nobody holds.",
+    daemon: true,
+    examples: [
+      ['ashlar pool status', "the daemon's pool"],
+      ['ashlar pool status /srv/pool.ashlar', 'a pool that no daemon holds; nothing is written'],
+    ],
+    build: (command) =>
+      command.action(async (path, options) => (await import('./pool.js')).showPool(path, options)),
+  });
+  addCommand(pool, {
+    usage: 'check [path]',
+    description:
+      'Walk and prove every structure of a pool. Changes nothing; exits with 5 if damaged.',
+    daemon: true,
+    examples: [
+      ['ashlar pool check', "the daemon's pool, while I/O goes on"],
+      ['ashlar pool check /srv/pool.ashlar', 'a pool that no daemon holds'],
+    ],
+    build: (command) =>
+      command.action(async (path, options) => (await import('./pool.js')).checkPool(path, options)),
+  });
+}
+
+function addHelp(program: Command): void {
+  program
+    .command('help [topic...]')
+    .description('Help on a command, or on: config, sizes, exit-codes.')
+    .action(async (words: string[]) => {
+      const topics = await import('./topics.js');
+      const [first = ''] = words;
+      if (first === 'exit-codes') process.stdout.write(topics.exitCodesPage());
+      else if (first === 'sizes') process.stdout.write(topics.sizesPage());
+      else if (first === 'config') process.stdout.write(await topics.configPage());
+      else commandAt(program, words).outputHelp();
+    });
+}
+
+function commandAt(program: Command, words: readonly string[]): Command {
+  let command = program;
+  for (const word of words) {
+    const next = command.commands.find((each) => each.name() === word);
+    if (next === undefined) {
+      throw new AshlarError(
+        'usage',
+        `no help on '${words.join(' ')}'; there is help on every command, and on config, sizes ` +
+          'and exit-codes',
+      );
+    }
+    command = next;
+  }
+  return command;
+}
+
+/** The words of a command line that name a command, e.g. `ashlar volume create`. */
+function commandPath(program: Command, args: readonly string[]): string[] {
+  const path = [program.name()];
+  let command = program;
+  for (const word of args) {
+    const next = command.commands.find((each) => each.name() === word);
+    if (next === undefined) break;
+    path.push(word);
+    command = next;
+  }
+  return path;
+}

@@ -1,0 +1,262 @@
+/** `ashlar serve`: the daemon, from its configuration to its orderly end. */
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Logger } from 'pino';
+import { ApiClient } from '../api/client.js';
+import { nodeHandlers } from '../api/handlers.js';
+import { type ApiServer, serveApi } from '../api/server.js';
+import { claimSocket, type SocketFinding } from '../api/socket.js';
+import type { Config } from '../config/config.js';
+import { loadConfig } from '../config/load.js';
+import type { ConfigFile } from '../config/schema.js';
+import { formatSize, formatSizeShort } from '../config/units.js';
+import { AshlarError, toAshlarError } from '../errors.js';
+import { openNode } from '../node/node.js';
+import type { Node, NodeConfig } from '../node/types.js';
+import { connectLines } from './connect_lines.js';
+import { openLog } from './log.js';
+import { printLines } from './terminal.js';
+
+export interface ServeOptions {
+  config?: string;
+  pool?: string;
+  size?: string;
+  memory?: string;
+  create?: boolean;
+  writeThrough?: boolean;
+  portal?: string[];
+  discovery?: string[] | false;
+  reactors?: number;
+  cpus?: number[];
+  busyPollUs?: number;
+  socket?: string;
+  logLevel?: Config['log']['level'];
+  demo?: boolean;
+  json?: boolean;
+}
+
+/** Flags by the key that they override. */
+const flagNames: ReadonlyMap<string, string> = new Map([
+  ['pool.file', '--pool'],
+  ['pool.size', '--size'],
+  ['pool.memory', '--memory'],
+  ['target.portals', '--portal'],
+  ['target.discovery', '--discovery'],
+  ['runtime.reactors', '--reactors'],
+  ['runtime.cpus', '--cpus'],
+  ['runtime.busyPollUs', '--busy-poll-us'],
+  ['api.socket', '--socket'],
+  ['demo.volume', '--demo'],
+]);
+
+/** Serves until a signal; resolves to the exit code. */
+export async function serve(options: ServeOptions): Promise<number> {
+  const config = await loadConfig({
+    file: options.config ?? null,
+    flags: flagsOf(options),
+    flagNames,
+    cwd: process.cwd(),
+  });
+  const logger = openLog(config.log.level);
+  const stop = new StopSignal(logger, config.shutdownTimeoutMs);
+  const found = await claim(config.api.socket);
+  const nodeConfig = await nodeConfigOf(config);
+  const node = await openNode(nodeConfig, logger);
+  let api: ApiServer;
+  try {
+    const handlers = nodeHandlers(node);
+    api = await serveApi({ handlers, logger, socket: config.api.socket, found });
+  } catch (thrown) {
+    await node.close();
+    throw thrown;
+  }
+  await announce(node, config, options.json === true);
+  const signal = await stop.requested;
+  logger.info({ signal }, 'stopping: connections end, then a checkpoint');
+  await api.close();
+  await node.close();
+  logger.info('stopped');
+  stop.done();
+  return 0;
+}
+
+/** Values of flags, in the shape of the file that they override. */
+function flagsOf(options: ServeOptions): ConfigFile {
+  const given = <T>(value: T | undefined, key: string): object =>
+    value === undefined ? {} : { [key]: value };
+  return {
+    pool: {
+      ...given(options.pool, 'file'),
+      ...given(options.size, 'size'),
+      ...given(options.memory, 'memory'),
+      ...given(options.create === false ? false : undefined, 'create'),
+      ...given(options.writeThrough, 'writeThrough'),
+    },
+    target: {
+      ...given(options.portal, 'portals'),
+      ...given(options.discovery === false ? [] : options.discovery, 'discovery'),
+    },
+    runtime: {
+      ...given(options.reactors, 'reactors'),
+      ...given(options.cpus, 'cpus'),
+      ...given(options.busyPollUs, 'busyPollUs'),
+    },
+    api: { ...given(options.socket, 'socket') },
+    log: { ...given(options.logLevel, 'level') },
+    ...(options.demo === true ? { demo: { volume: 'demo' } } : {}),
+  };
+}
+
+/** Refuses to start beside a living daemon, and says which one it is. */
+async function claim(socket: string): Promise<SocketFinding> {
+  try {
+    return await claimSocket(socket);
+  } catch (thrown) {
+    if (!(thrown instanceof AshlarError) || thrown.code !== 'daemon-running') throw thrown;
+    const client = new ApiClient({ socket });
+    try {
+      const status = await client.call('getStatus', {}, { timeoutMs: 2000 });
+      const pool = status.pools.map(({ device }) => device.path ?? 'in memory').join(', ');
+      throw new AshlarError(
+        'daemon-running',
+        `a daemon already answers at '${socket}': process ${status.pid}, pool ${pool}; ` +
+          'use it, stop it first, or choose another --socket',
+      );
+    } catch (failure) {
+      const told = failure instanceof AshlarError && failure.code === 'daemon-running';
+      throw told ? failure : thrown;
+    } finally {
+      await client.close();
+    }
+  }
+}
+
+async function nodeConfigOf(config: Config): Promise<NodeConfig> {
+  const { device, create, sizeBytes, writeThrough, mapCacheBytes } = config.pool;
+  const ownSize = device.kind === 'memory' || (await isBlockDevice(device.path));
+  if (device.kind === 'file' && create) await makePoolFolder(device.path);
+  return {
+    pool: {
+      device,
+      create: create ? { sizeBytes: ownSize ? null : sizeBytes, journalBytes: null } : null,
+      writeThrough,
+      mapCacheBytes,
+    },
+    runtime: config.runtime,
+    portals: [
+      ...config.target.portals.map((portal) => ({ ...portal, discoveryOnly: false })),
+      ...config.target.discovery.map((portal) => ({ ...portal, discoveryOnly: true })),
+    ],
+    cntlids: { first: 1, last: 65519 },
+    demo: config.demo,
+  };
+}
+
+async function isBlockDevice(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isBlockDevice();
+  } catch {
+    return false;
+  }
+}
+
+/** The folder of the pool file, but not a whole missing path: that is more likely a typing error. */
+async function makePoolFolder(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { mode: 0o700 });
+  } catch (thrown) {
+    const error = toAshlarError(thrown);
+    if (error.code === 'already-exists') return;
+    const why = error.code === 'not-found' ? 'its parent does not exist' : error.message;
+    throw new AshlarError(
+      error.code,
+      `the folder of the pool file '${path}' cannot be made: ${why}`,
+      { cause: thrown },
+    );
+  }
+}
+
+/** Says on stdout that the daemon serves, what it made, and how hosts reach it. */
+async function announce(node: Node, config: Config, json: boolean): Promise<void> {
+  const status = await node.status();
+  const tenants = node.tenants.list();
+  const lines = connectLines(
+    node.portals,
+    tenants.map(({ subnqn }) => subnqn),
+  );
+  const { device } = status;
+  const poolPath = device.kind === 'file' ? device.path : null;
+  if (json) {
+    const ready = {
+      event: 'ready',
+      pid: process.pid,
+      socket: config.api.socket,
+      pool: poolPath,
+      created: status.created,
+      portals: node.portals,
+      ...lines,
+    };
+    process.stdout.write(`${JSON.stringify(ready)}\n`);
+    return;
+  }
+  const size = formatSize(status.pool.sizeBytes);
+  const free = formatSizeShort(status.pool.freeChunks * status.pool.chunkBytes);
+  const where = poolPath ?? 'in memory';
+  const made =
+    poolPath === null ? `${size}, lost when the daemon ends` : `${size}, sparse, just created`;
+  const served = status.created && config.demo !== null ? demoLine(config.demo) : [];
+  printLines([
+    `Ashlar ${status.version} is serving.`,
+    '',
+    `  pool     ${where} (${status.created ? made : `${size}, ${free} free`})`,
+    ...served,
+    `  volumes  ${status.volumes}`,
+    `  control  ${config.api.socket}`,
+    '',
+    'On a Linux host with nvme-cli, as root:',
+    '',
+    ...['modprobe nvme-tcp', ...lines.discover, ...lines.connect].map((line) => `  ${line}`),
+    '',
+    "Next: 'ashlar volume list', 'ashlar --help'. Ctrl-C stops.",
+  ]);
+}
+
+function demoLine(demo: { volume: string; sizeBytes: bigint }): string[] {
+  return [`  created  volume '${demo.volume}' of ${formatSize(demo.sizeBytes)}, for any host`];
+}
+
+/**
+ * SIGTERM and SIGINT. The first asks for an orderly end; a second one, or the time limit, forces
+ * it. npm passes a Ctrl-C on that the terminal has sent already, so twins do not count as two.
+ */
+class StopSignal {
+  readonly requested: Promise<NodeJS.Signals>;
+  #force: NodeJS.Timeout | null = null;
+
+  constructor(logger: Logger, timeoutMs: number) {
+    const twinMs = 500;
+    let firstAt = 0;
+    this.requested = new Promise((resolve) => {
+      const onSignal = (signal: NodeJS.Signals): void => {
+        if (firstAt === 0) {
+          firstAt = performance.now();
+          this.#force = setTimeout(() => {
+            logger.error(`not stopped within ${timeoutMs} ms: forced; the next start recovers`);
+            process.exit(1);
+          }, timeoutMs);
+          this.#force.unref();
+          resolve(signal);
+        } else if (performance.now() - firstAt > twinMs) {
+          logger.warn('second signal: forced; the next start recovers');
+          process.exit(1);
+        }
+      };
+      process.on('SIGTERM', onSignal);
+      process.on('SIGINT', onSignal);
+    });
+  }
+
+  done(): void {
+    if (this.#force !== null) clearTimeout(this.#force);
+  }
+}

@@ -1,0 +1,110 @@
+/** `ashlar status`, `ashlar portal …`, `ashlar connect-info`: the daemon and how to reach it. */
+import type { Controller, Portal, Status } from '../api/contract.js';
+import { formatDurationMs, formatSizeShort } from '../config/units.js';
+import { AshlarError } from '../errors.js';
+import { connectLines } from './connect_lines.js';
+import { type DaemonOptions, socketOf, withDaemon } from './daemon.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+
+export async function showStatus(options: DaemonOptions): Promise<void> {
+  const status = await withDaemon(options, (client) => client.call('getStatus', {}));
+  if (options.json === true) printJson(status);
+  else printLines(statusLines(status, socketOf(options)));
+  if (status.state === 'failed') {
+    throw new AshlarError('pool-failed', status.problem ?? 'the pool has failed');
+  }
+}
+
+function statusLines(status: Status, socket: string): string[] {
+  const uptime = formatDurationMs(Math.max(0, Date.now() - Date.parse(status.startedAt)));
+  const commands = status.reactors.reduce((sum, reactor) => sum + reactor.commands, 0);
+  const entries: [string, string][] = [
+    ['State', status.problem === null ? status.state : `${status.state}: ${status.problem}`],
+    ['Version', `${status.version}, process ${status.pid}, up ${uptime}`],
+    ['Socket', socket],
+  ];
+  for (const pool of status.pools) {
+    const used = pool.sizeBytes - pool.freeBytes;
+    entries.push([
+      'Pool',
+      `${pool.device.path ?? 'memory'}: ${size(used)} of ${size(pool.sizeBytes)} used` +
+        (pool.provisionedBytes === null ? '' : `, ${size(pool.provisionedBytes)} provisioned`),
+    ]);
+  }
+  entries.push([
+    'Serving',
+    `${plural(status.volumes, 'volume')} of ${plural(status.tenants, 'tenant')} ` +
+      `to ${plural(status.controllers, 'controller')}`,
+  ]);
+  for (const portal of status.portals) {
+    entries.push(['Portal', portalText(portal)]);
+  }
+  entries.push(['Reactors', `${status.reactors.length}, ${commands} commands since the start`]);
+  return pairs(entries);
+}
+
+function size(bytes: number): string {
+  return formatSizeShort(BigInt(bytes));
+}
+
+function portalText(portal: Portal): string {
+  const address = portal.address.includes(':') ? `[${portal.address}]` : portal.address;
+  return `${address}:${portal.port}${portal.discoveryOnly ? ' (discovery only)' : ''}`;
+}
+
+const portalColumns: readonly Column<Portal>[] = [
+  { title: 'id', value: (portal) => String(portal.portalId), align: 'right' },
+  { title: 'transport', value: (portal) => portal.transport },
+  { title: 'address', value: (portal) => portal.address },
+  { title: 'port', value: (portal) => String(portal.port), align: 'right' },
+  { title: 'serves', value: ({ discoveryOnly }) => (discoveryOnly ? 'discovery' : 'all') },
+  {
+    title: 'ana',
+    value: ({ ana }) =>
+      ana.map(({ anagrpid, state }) => `group ${anagrpid} ${state}`).join(', ') || 'optimized',
+    flexible: true,
+  },
+];
+
+export async function listPortals(options: DaemonOptions): Promise<void> {
+  const portals = await withDaemon(options, (client) => client.list('listPortals'));
+  if (options.json === true) return printJson(portals);
+  printLines(table(portals, portalColumns, terminalWidth()));
+}
+
+const controllerColumns: readonly Column<Controller>[] = [
+  { title: 'cntlid', value: (controller) => String(controller.cntlid), align: 'right' },
+  { title: 'kind', value: (controller) => controller.kind },
+  { title: 'host NQN', value: (controller) => controller.hostnqn, flexible: true },
+  { title: 'peer', value: (controller) => controller.peer },
+  { title: 'queues', value: (controller) => String(controller.ioQueues), align: 'right' },
+  {
+    title: 'keep-alive',
+    value: ({ keepAliveMs }) => (keepAliveMs === 0 ? 'off' : formatDurationMs(keepAliveMs)),
+    align: 'right',
+  },
+  { title: 'since', value: (controller) => localTime(controller.connectedAt) },
+];
+
+export async function listControllers(options: DaemonOptions): Promise<void> {
+  const controllers = await withDaemon(options, (client) => client.list('listControllers'));
+  if (options.json === true) return printJson(controllers);
+  if (controllers.length === 0) {
+    return printLines(['No host is connected. How to connect one: ashlar connect-info']);
+  }
+  printLines(table(controllers, controllerColumns, terminalWidth()));
+}
+
+export async function connectInfo(options: DaemonOptions): Promise<void> {
+  const { portals, tenants } = await withDaemon(options, async (client) => ({
+    portals: await client.list('listPortals'),
+    tenants: await client.list('listTenants'),
+  }));
+  const lines = connectLines(
+    portals,
+    tenants.map(({ subnqn }) => subnqn),
+  );
+  if (options.json === true) return printJson(lines);
+  printLines([...lines.discover, ...lines.connect]);
+}

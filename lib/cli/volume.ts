@@ -1,0 +1,200 @@
+/** `ashlar volume …` */
+import type { Volume } from '../api/contract.js';
+import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
+import { AshlarError } from '../errors.js';
+import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { type Column, pairs, table } from './table.js';
+import { confirm, localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+
+export interface CreateOptions extends TenantOptions {
+  size?: string;
+  blockSize?: string;
+  host?: string[];
+  ifMissing?: boolean;
+}
+
+export async function createVolume(name: string, options: CreateOptions): Promise<void> {
+  const blockBytes = options.blockSize === undefined ? null : blockSize(options.blockSize);
+  const sizeBytes = apiSize(options.size);
+  await withDaemon(options, async (client) => {
+    const volume = await client.call('createVolume', {
+      query: {
+        ...tenantQuery(options),
+        ...(options.ifMissing === true ? { repeatable: 'true' } : {}),
+      },
+      body: {
+        name,
+        sizeBytes,
+        ...(blockBytes === null ? {} : { blockBytes }),
+        ...(options.host === undefined ? {} : { hosts: options.host }),
+      },
+    });
+    if (options.json === true) return printJson(volume);
+    const hosts = volume.grants.map(({ host }) => (host === '*' ? 'any host' : host));
+    printLines([
+      `Created volume '${volume.name}': ${formatSize(BigInt(volume.sizeBytes))}, ` +
+        `${volume.blockBytes}-byte blocks, namespace ${volume.nsid}.`,
+      hosts.length === 0
+        ? `No host may use it yet: ashlar grant add ${volume.name} HOSTNQN`
+        : `Granted to ${hosts.join(', ')}.`,
+    ]);
+  });
+}
+
+function blockSize(text: string): 512 | 4096 {
+  const bytes = parseSize(text, '--block-size');
+  if (bytes === 512n) return 512;
+  if (bytes === 4096n) return 4096;
+  throw new AshlarError('usage', `--block-size '${text}' is not one of 512 and 4096`);
+}
+
+/** A size as the API takes it; one beyond its integers is far beyond every limit. */
+function apiSize(text: string | undefined): number {
+  if (text === undefined) {
+    throw new AshlarError('usage', 'the size is missing; give for example --size 10GiB');
+  }
+  const bytes = parseSize(text, '--size');
+  if (bytes > BigInt(Number.MAX_SAFE_INTEGER)) {
+    throw new AshlarError('limit-exceeded', `--size '${text}' is above the largest volume, 64TiB`);
+  }
+  return Number(bytes);
+}
+
+const columns: readonly Column<Volume>[] = [
+  { title: 'name', value: (volume) => volume.name, flexible: true },
+  {
+    title: 'size',
+    value: (volume) => formatSizeShort(BigInt(volume.sizeBytes)),
+    align: 'right',
+  },
+  {
+    title: 'used',
+    value: (volume) => formatSizeShort(BigInt(volume.allocatedBytes)),
+    align: 'right',
+  },
+  { title: 'block', value: (volume) => String(volume.blockBytes), align: 'right' },
+  { title: 'nsid', value: (volume) => String(volume.nsid), align: 'right' },
+  { title: 'conns', value: (volume) => String(volume.connections), align: 'right' },
+  { title: 'hosts', value: hostsOf, flexible: true },
+];
+const tenantColumn: Column<Volume> = {
+  title: 'tenant',
+  value: (volume) => volume.tenant,
+  flexible: true,
+};
+
+function hostsOf(volume: Volume): string {
+  if (volume.grants.length === 0) return 'none';
+  return volume.grants
+    .map(({ host, access }) => (access === 'read-only' ? `${nameOf(host)} (ro)` : nameOf(host)))
+    .join(', ');
+}
+
+function nameOf(host: string): string {
+  return host === '*' ? 'any' : host;
+}
+
+export async function listVolumes(options: TenantOptions): Promise<void> {
+  const volumes = await withDaemon(options, (client) =>
+    client.list('listVolumes', tenantQuery(options)),
+  );
+  if (options.json === true) return printJson(volumes);
+  if (volumes.length === 0) {
+    return printLines(['No volumes. Create one: ashlar volume create NAME --size 10GiB']);
+  }
+  const tenants = new Set(volumes.map(({ tenant }) => tenant));
+  printLines(
+    table(volumes, tenants.size > 1 ? [tenantColumn, ...columns] : columns, terminalWidth()),
+  );
+}
+
+export async function showVolume(name: string, options: TenantOptions): Promise<void> {
+  const volume = await withDaemon(options, (client) =>
+    client.call('getVolume', { params: { volume: name }, query: tenantQuery(options) }),
+  );
+  if (options.json === true) return printJson(volume);
+  const size = (bytes: number): string => formatSizeShort(BigInt(bytes));
+  printLines(
+    pairs([
+      ['Name', volume.name],
+      ['Tenant', volume.tenant],
+      ['Size', `${formatSize(BigInt(volume.sizeBytes))} (${volume.sizeBytes} bytes)`],
+      ['Block size', `${volume.blockBytes} bytes`],
+      ['Written', size(volume.mappedBytes)],
+      ['Pool space', size(volume.allocatedBytes)],
+      ['UUID', volume.uuid],
+      ['NGUID', volume.nguid],
+      ['Namespace', `${volume.nsid} of ${volume.subnqn}`],
+      ['ANA group', String(volume.anagrpid)],
+      ['Created', localTime(volume.createdAt)],
+      ['Connections', String(volume.connections)],
+      ['Hosts', volume.grants.length === 0 ? 'none may use it' : ''],
+    ]),
+  );
+  printLines(
+    volume.grants.map(
+      ({ host, access, createdAt }) =>
+        `  ${host === '*' ? '* (any host)' : host}, ${access}, since ${localTime(createdAt)}`,
+    ),
+  );
+}
+
+export async function resizeVolume(
+  name: string,
+  options: TenantOptions & { size?: string },
+): Promise<void> {
+  const sizeBytes = apiSize(options.size);
+  const volume = await withDaemon(options, (client) =>
+    client.call('changeVolume', {
+      params: { volume: name },
+      query: tenantQuery(options),
+      body: { sizeBytes },
+    }),
+  );
+  if (options.json === true) return printJson(volume);
+  printLines([
+    `Volume '${volume.name}' is now ${formatSize(BigInt(volume.sizeBytes))}; ` +
+      'connected hosts see the new size.',
+  ]);
+}
+
+export async function renameVolume(
+  name: string,
+  newName: string,
+  options: TenantOptions,
+): Promise<void> {
+  const volume = await withDaemon(options, (client) =>
+    client.call('changeVolume', {
+      params: { volume: name },
+      query: tenantQuery(options),
+      body: { name: newName },
+    }),
+  );
+  if (options.json === true) return printJson(volume);
+  printLines([`Volume '${name}' is now '${volume.name}'.`]);
+}
+
+export async function deleteVolume(
+  name: string,
+  options: TenantOptions & { yes?: boolean; ifExists?: boolean },
+): Promise<void> {
+  const repeatable = options.ifExists === true ? { repeatable: 'true' as const } : {};
+  await withDaemon(options, async (client) => {
+    if (options.yes !== true) {
+      const volume = await client.call('getVolume', {
+        params: { volume: name },
+        query: tenantQuery(options),
+      });
+      const data = formatSizeShort(BigInt(volume.mappedBytes));
+      const use =
+        volume.connections === 0 ? '' : `, in use by ${plural(volume.connections, 'connection')}`;
+      await confirm(`Delete volume '${volume.name}' with ${data} of data${use}, for good?`);
+    }
+    await client.call('deleteVolume', {
+      params: { volume: name },
+      query: { ...tenantQuery(options), ...repeatable },
+    });
+  });
+  if (options.json === true) return printJson({ deleted: name });
+  printLines([`Deleted volume '${name}'.`]);
+}

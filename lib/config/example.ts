@@ -1,0 +1,43 @@
+/** The commented example of a configuration file, made from its schema. */
+import type { TSchema } from 'typebox';
+import { configFileSchema } from './schema.js';
+import { wrap } from './wrap.js';
+
+/** TOML with every key, its default and its meaning; keys without a default are commented out. */
+export function exampleConfig(): string {
+  const lines: string[] = [];
+  const sections: string[] = [];
+  for (const [name, schema] of Object.entries<TSchema>(configFileSchema.properties)) {
+    const properties = propertiesOf(schema);
+    if (properties === null) lines.push(...keyLines(name, schema));
+    else sections.push('', `[${name}]`, ...properties.flatMap(([key, of]) => keyLines(key, of)));
+  }
+  return `${[...lines, ...sections].join('\n')}\n`;
+}
+
+function propertiesOf(schema: TSchema): [string, TSchema][] | null {
+  const properties = 'properties' in schema ? schema.properties : null;
+  return typeof properties === 'object' && properties !== null
+    ? Object.entries<TSchema>({ ...properties })
+    : null;
+}
+
+/** Values that stand in for a missing default, commented out. */
+const samples: Readonly<Record<string, string>> = {
+  memory: '"4GiB"',
+  volume: '"demo"',
+  reactors: '2',
+  cpus: '[0, 1]',
+};
+
+function keyLines(key: string, schema: TSchema): string[] {
+  const description = 'description' in schema ? String(schema.description) : '';
+  const value = 'default' in schema ? toml(schema.default) : null;
+  const assignment = value === null ? `# ${key} = ${samples[key] ?? '""'}` : `${key} = ${value}`;
+  return [...wrap(description, 84).map((line) => `# ${line}`), assignment];
+}
+
+function toml(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(toml).join(', ')}]`;
+  return JSON.stringify(value);
+}
