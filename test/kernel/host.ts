@@ -1,0 +1,83 @@
+/** What a person does with nvme-cli on a Linux host, as calls on a guest. */
+import { type Guest, machineAddress } from './guest.js';
+
+export const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:5a1a5f0e-7d0c-4f2b-9a53-6a2d7f3f4b10';
+export const hostid = '5a1a5f0e-7d0c-4f2b-9a53-6a2d7f3f4b10';
+const identity = `--hostnqn=${hostnqn} --hostid=${hostid}`;
+
+export interface DiscoveryRecord {
+  trtype: string;
+  adrfam: string;
+  subtype: string;
+  trsvcid: string;
+  subnqn: string;
+  traddr: string;
+}
+
+export class LinuxHost {
+  constructor(
+    readonly guest: Guest,
+    private readonly port: number,
+    private readonly subnqn: string,
+  ) {}
+
+  async discover(port: number): Promise<DiscoveryRecord[]> {
+    const text = await this.guest.sh(
+      `nvme discover -t tcp -a ${machineAddress} -s ${port} ${identity} -o json`,
+    );
+    return (JSON.parse(text) as { records: DiscoveryRecord[] }).records;
+  }
+
+  /** `nvme connect`; returns the controller's name (nvme0) once its namespaces are there. */
+  async connect(options = ''): Promise<string> {
+    const reconnect = '--reconnect-delay=1 --ctrl-loss-tmo=120 --keep-alive-tmo=5';
+    await this.guest.sh(
+      `nvme connect -t tcp -a ${machineAddress} -s ${this.port} -n ${this.subnqn} \
+        ${identity} ${reconnect} ${options}`,
+    );
+    const name = await this.guest.sh(
+      `for controller in /sys/class/nvme/nvme*; do
+         grep -qx '${this.subnqn}' $controller/subsysnqn && basename $controller
+       done`,
+    );
+    return name.trim();
+  }
+
+  /** Waits for a block device to appear: namespaces are scanned after Connect has returned. */
+  async device(nsid: number): Promise<string> {
+    const text = await this.guest.sh(
+      `for try in $(seq 200); do
+         for disk in /sys/block/nvme*n*; do
+           [ -e $disk ] || continue
+           case $(basename $disk) in *c*) continue ;; esac
+           [ "$(nvme id-ns /dev/$(basename $disk) -o json >/dev/null 2>&1 && \
+             nvme get-ns-id /dev/$(basename $disk) | grep -o '[0-9]*$')" = ${nsid} ] || continue
+           basename $disk
+           exit 0
+         done
+         sleep 0.1
+       done
+       exit 1`,
+    );
+    return `/dev/${text.trim()}`;
+  }
+
+  async disconnect(): Promise<void> {
+    await this.guest.sh(`nvme disconnect -n ${this.subnqn}`);
+  }
+
+  /** A file of sysfs. */
+  async attribute(file: string): Promise<string> {
+    return (await this.guest.sh(`cat ${file}`)).trim();
+  }
+
+  async json<T>(command: string): Promise<T> {
+    return JSON.parse(await this.guest.sh(command)) as T;
+  }
+}
+
+/** fio jobs, each with checksums in every block and a size that emulation takes in seconds. */
+export function fio(name: string, options: string): string {
+  return `fio --name=${name} --output-format=terse --ioengine=libaio --direct=1 \
+    --verify=crc32c --verify_fatal=1 --randseed=1 --group_reporting ${options}`;
+}
