@@ -124,6 +124,7 @@ enum class StatusCode : uint16_t {
   connect_controller_busy = 0x181,
   connect_invalid_parameters = 0x182,
   connect_invalid_host = 0x184,
+  invalid_queue_type = 0x185,
   write_fault = 0x280,
   unrecovered_read_error = 0x281,
   compare_failure = 0x285,

@@ -1,0 +1,115 @@
+// Command: one slot of a queue pair, from capsule to response.
+//
+// Slots are allocated when the queue is connected and reused ever after. A slot's memory, its
+// buffers and its request to the store live as long as somebody may touch them: the state says who.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/block_io.h"
+#include "nvme/wire.h"
+#include "reactor/buffers.h"
+#include "target/limits.h"
+#include "target/validate.h"
+
+namespace ashlar::target {
+
+class Connection;
+
+enum class CommandState : uint8_t {
+  free,                  // In the free list; the next capsule moves it on.
+  receiving,             // Its capsule's data is next in the stream; the receive side moves it on.
+  awaiting_buffers,      // In the line of the buffer pool or of the connection's share.
+  awaiting_data,         // R2Ts are out; H2CData PDUs move it on.
+  awaiting_scratch,      // A Compare that waits for the connection's scratch buffer.
+  at_store,              // BlockIo under way; done() moves it on.
+  at_control_plane,      // TypeScript has it; complete_admin() or connectAccept/Reject.
+  parked,                // An Asynchronous Event Request; an event or an Abort moves it on.
+  responding,            // In the send queue.
+  sending,               // Its response is with the socket; the end of the send frees the slot.
+};
+
+// One outstanding R2T of a command.
+struct Transfer {
+  uint32_t offset_bytes = 0;
+  uint32_t length_bytes = 0;
+  uint32_t received_bytes = 0;
+  bool active = false;  // H2CData may name it by its TTAG.
+  bool unsent = false;  // The R2T PDU itself is not yet with the socket.
+};
+
+struct Command {
+  explicit Command(Connection& owner) noexcept : connection(owner) {
+    io.context = this;
+    buffers.context = this;
+  }
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
+
+  // CHECKs that the transition is legal.
+  void set_state(CommandState to) noexcept;
+  CommandState state() const noexcept { return state_; }
+
+  // The memory that the command's data is in; empty when it has none (yet).
+  std::span<const iovec> segments() const noexcept {
+    return own_segment.iov_len != 0 ? std::span<const iovec>(&own_segment, 1) : buffers.segments();
+  }
+
+  Connection& connection;
+  uint16_t index = 0;
+  nvme::Sqe sqe{};
+  IoRequest request;    // I/O queues.
+  DataPlan data;        // Both kinds of queue.
+  bool skip_data = false;     // Refused: the capsule's data is read and thrown away.
+  bool digest_failed = false; // A data digest was wrong: Transient Transport Error.
+  bool owns_cid = false;      // False for the refusal of a CID that is in use already.
+  bool queued_to_send = false;
+  bool owns_reserve = false;  // Its data is in the connection's reserve buffer.
+  bool disconnect_after = false;  // Close the connection when the response is out.
+  uint32_t capsule_bytes = 0;  // Data that came in the capsule.
+  bool counted = false;        // Counts against the connection's share of buffers.
+  const void* table = nullptr; // The namespace table that the command was judged by.
+  uint8_t table_parity = 0;    // Which namespace table counts it while it is at the store.
+  uint32_t token = 0;         // Distinguishes uses of this slot in complete_admin().
+
+  // The response.
+  Refusal outcome{nvme::StatusCode::success, false};
+  uint64_t result = 0;
+  uint32_t response_data_bytes = 0;  // Data to the host, from segments().
+
+  // Data from the host by R2T.
+  std::array<Transfer, limits::r2ts_per_command> transfers{};
+  uint32_t requested_bytes = 0;  // By R2Ts so far.
+  uint32_t received_bytes = 0;
+  uint64_t progress_ns = 0;      // When data last came (or was first asked for).
+
+  // At the store.
+  BlockBackend* backend = nullptr;
+  BlockIo io;
+  uint32_t cursor = 0;  // Next DSM range; next NSID of a flush of all; next byte of a Compare.
+  iovec scratch_segment{};
+
+  BufferRequest buffers;
+  iovec own_segment{};                // Data elsewhere: in `admin_data` or the reserve.
+  std::vector<std::byte> admin_data;  // Admin queues only.
+
+  Command* next = nullptr;  // The free list, the send queue, or the line for scratch or share.
+
+ private:
+  CommandState state_ = CommandState::free;
+};
+
+// Copies into (out of) segments at `offset` of the bytes they hold together.
+void copy_into(std::span<const iovec> segments, uint32_t offset,
+               std::span<const std::byte> bytes) noexcept;
+void copy_from(std::span<const iovec> segments, uint32_t offset,
+               std::span<std::byte> bytes) noexcept;
+// The contiguous memory at `offset`; empty past the end.
+std::span<std::byte> contiguous_at(std::span<const iovec> segments, uint32_t offset) noexcept;
+
+}  // namespace ashlar::target

@@ -1,0 +1,388 @@
+#include "target/connection.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "target/shard.h"
+
+namespace ashlar::target {
+
+namespace {
+
+std::string describe(tcp::Violation violation) {
+  char text[96];
+  std::snprintf(text, sizeof text, "fatal transport error: FES %02Xh, FEI %Xh",
+                static_cast<unsigned>(violation.status), violation.fei);
+  return text;
+}
+
+}  // namespace
+
+void Connection::Line::push(Command& command) noexcept {
+  command.next = nullptr;
+  if (tail == nullptr) {
+    head = &command;
+  } else {
+    tail->next = &command;
+  }
+  tail = &command;
+}
+
+Command* Connection::Line::pop() noexcept {
+  Command* command = head;
+  if (command == nullptr) return nullptr;
+  head = command->next;
+  if (head == nullptr) tail = nullptr;
+  command->next = nullptr;
+  return command;
+}
+
+bool Connection::Line::remove(Command& command) noexcept {
+  Command* before = nullptr;
+  for (Command* at = head; at != nullptr; before = at, at = at->next) {
+    if (at != &command) continue;
+    (before == nullptr ? head : before->next) = at->next;
+    if (tail == at) tail = before;
+    at->next = nullptr;
+    return true;
+  }
+  return false;
+}
+
+void Connection::FreePages::operator()(std::byte* memory) const noexcept { std::free(memory); }
+
+Connection::Connection(Shard& shard, ConnectionId id, std::unique_ptr<Stream> stream,
+                       std::shared_ptr<PortalState> portal)
+    : shard_(shard),
+      id_(id),
+      stream_(std::move(stream)),
+      portal_(std::move(portal)),
+      connect_command_(*this),
+      rx_(std::make_unique<std::byte[]>(limits::first_receive_bytes)),
+      rx_size_(limits::first_receive_bytes),
+      send_headers_(2 * tcp::max_header_bytes),
+      send_segments_(limits::segments_per_pdu) {
+  receive_op_.context = this;
+  receive_op_.done = [](StreamOp& op) noexcept {
+    static_cast<Connection*>(op.context)->on_received();
+  };
+  send_op_.context = this;
+  send_op_.done = [](StreamOp& op) noexcept { static_cast<Connection*>(op.context)->on_sent(); };
+  flush_task_.owner = this;
+  flush_task_.run = [](Task& task) noexcept {
+    static_cast<OwnedTask&>(task).owner->flush_sends();
+  };
+  resume_task_.owner = this;
+  resume_task_.run = [](Task& task) noexcept { static_cast<OwnedTask&>(task).owner->pump(); };
+  closed_task_.owner = this;
+  closed_task_.run = [](Task& task) noexcept {
+    static_cast<OwnedTask&>(task).owner->on_stream_closed();
+  };
+  state_timer_.owner = stall_timer_.owner = keep_alive_timer_.owner = this;
+  state_timer_.fire = [](Timer& timer) noexcept {
+    static_cast<OwnedTimer&>(timer).owner->on_state_timer();
+  };
+  stall_timer_.fire = [](Timer& timer) noexcept {
+    static_cast<OwnedTimer&>(timer).owner->on_stall_timer();
+  };
+  keep_alive_timer_.fire = [](Timer& timer) noexcept {
+    static_cast<OwnedTimer&>(timer).owner->on_keep_alive_timer();
+  };
+}
+
+Connection::~Connection() {
+  CHECK(state_ == ConnectionState::closed);
+  CHECK(at_store_[0] == 0 && at_store_[1] == 0);
+  for (Command& command : commands_) give_back(command);
+}
+
+uint64_t Connection::now_ns() noexcept { return shard_.loop().clock().now_ns(); }
+
+void Connection::start() noexcept {
+  arm_state_timer(limits::ic_req_timeout_ns);
+  post_receive();
+}
+
+void Connection::set_state(ConnectionState to) noexcept {
+  using S = ConnectionState;
+  const S from = state_;
+  const bool open = from != S::terminating && from != S::closing && from != S::closed;
+  switch (to) {
+    case S::await_ic_req: CHECK(false); break;
+    case S::await_connect: CHECK(from == S::await_ic_req || from == S::connecting); break;
+    case S::connecting: CHECK(from == S::await_connect); break;
+    case S::live: CHECK(from == S::connecting); break;
+    case S::terminating: CHECK(open); break;
+    case S::closing: CHECK(open || from == S::terminating); break;
+    case S::closed: CHECK(from == S::closing); break;
+  }
+  state_ = to;
+}
+
+bool Connection::may_receive() const noexcept {
+  switch (state_) {
+    case ConnectionState::await_ic_req:
+    case ConnectionState::await_connect:
+    case ConnectionState::connecting:
+    case ConnectionState::live: return true;
+    case ConnectionState::terminating:  // Bytes are read and thrown away, outside pump().
+    case ConnectionState::closing:
+    case ConnectionState::closed: return false;
+  }
+  CHECK(false);
+}
+
+bool Connection::may_respond() const noexcept { return may_receive(); }
+
+// ---- Ends ---------------------------------------------------------------------------------------
+
+// The first reason counts; the other queues of the controller end as soon as the admin queue does.
+void Connection::note_end(EndReason reason, std::string detail) noexcept {
+  if (std::exchange(end_noted_, true)) return;
+  if (controller_ != nullptr && qid_ == 0) {
+    shard_.home().admin_queue_ending(controller_->id, reason, std::move(detail));
+  }
+}
+
+// Says why in a C2HTermReq, then reads on until the host closes: closing first could reset the
+// connection and lose the reason on its way.
+void Connection::terminate(tcp::Violation violation) noexcept {
+  if (!may_receive()) return;
+  note_end(EndReason::transport_error, describe(violation));
+  const auto header = receiver_.header_bytes();
+  set_state(ConnectionState::terminating);
+  keep_alive_ms_ = 0;
+  shard_.loop().cancel(keep_alive_timer_);
+  arm_state_timer(limits::terminate_timeout_ns);
+  send_control_pdu(
+      tcp::encode_term_req(control_pdu_, tcp::Role::controller, violation, header));
+  post_receive();
+}
+
+void Connection::end(EndReason reason, std::string detail) noexcept {
+  close(false, reason, std::move(detail));
+}
+
+void Connection::close(bool linger, EndReason reason, std::string detail) noexcept {
+  if (state_ == ConnectionState::closing || state_ == ConnectionState::closed) return;
+  note_end(reason, std::move(detail));
+  set_state(ConnectionState::closing);
+  keep_alive_ms_ = 0;
+  shard_.loop().cancel(state_timer_);
+  shard_.loop().cancel(stall_timer_);
+  shard_.loop().cancel(keep_alive_timer_);
+  for (Command& command : commands_) {
+    if (command.state() == CommandState::awaiting_buffers) {
+      shard_.buffers().cancel(command.buffers);
+    }
+  }
+  stream_->close(linger, closed_task_);
+}
+
+void Connection::on_stream_closed() noexcept {
+  stream_closed_ = true;
+  finish_if_idle();
+}
+
+// The memory of the connection may go when neither the socket nor the store knows it.
+void Connection::finish_if_idle() noexcept {
+  if (state_ != ConnectionState::closing || !stream_closed_) return;
+  if (at_store_[0] != 0 || at_store_[1] != 0) return;
+  CHECK(!receive_under_way_ && !send_under_way_);
+  set_state(ConnectionState::closed);
+  shard_.retire(*this, controller_ == nullptr ? 0 : controller_->id);
+}
+
+// ---- Timers -------------------------------------------------------------------------------------
+
+void Connection::arm_state_timer(uint64_t timeout_ns) noexcept {
+  shard_.loop().arm(state_timer_, now_ns() + timeout_ns);
+}
+
+void Connection::on_state_timer() noexcept {
+  switch (state_) {
+    case ConnectionState::await_ic_req:
+      close(false, EndReason::transport_error, "no ICReq in time");
+      break;
+    case ConnectionState::await_connect:
+      close(false, EndReason::transport_error, "no Connect command in time");
+      break;
+    case ConnectionState::connecting:
+      close(false, EndReason::transport_error, "the control plane did not answer Connect in time");
+      break;
+    case ConnectionState::terminating:
+      close(false, EndReason::transport_error, "the host did not close in time");
+      break;
+    case ConnectionState::live:
+    case ConnectionState::closing:
+    case ConnectionState::closed: CHECK(false);
+  }
+}
+
+bool Connection::awaiting_peer() const noexcept {
+  return send_under_way_ || !receiver_.between_pdus();
+}
+
+// Armed only while the peer owes something, so that idle connections cost no timers. It stays armed
+// over many commands and compares totals when it fires.
+void Connection::watch_for_stall() noexcept {
+  if (state_ != ConnectionState::live || stall_timer_.armed()) return;
+  stall_received_ = received_total_;
+  stall_sent_ = sent_total_;
+  shard_.loop().arm(stall_timer_, now_ns() + limits::stall_timeout_ns);
+}
+
+bool Connection::stalled(std::string& what) noexcept {
+  if (send_under_way_ && sent_total_ == stall_sent_) {
+    what = "the host does not read what was sent to it";
+    return true;
+  }
+  // While a capsule is held back for want of buffers it is we who do not read.
+  if (hold_ == Hold::none && received_total_ == stall_received_ && !receiver_.between_pdus()) {
+    what = "the host stopped in the middle of a PDU";
+    return true;
+  }
+  const uint64_t now = now_ns();
+  for (const Command& command : commands_) {
+    if (hold_ == Hold::none && command.state() == CommandState::awaiting_data &&
+        now - command.progress_ns >= limits::stall_timeout_ns) {
+      what = "the host does not send the data that an R2T asked for";
+      return true;
+    }
+  }
+  return false;
+}
+
+void Connection::on_stall_timer() noexcept {
+  if (state_ != ConnectionState::live) return;
+  std::string what;
+  if (stalled(what)) {
+    close(false, EndReason::transport_error, std::move(what));
+    return;
+  }
+  bool owed = awaiting_peer();
+  for (const Command& command : commands_) {
+    owed = owed || command.state() == CommandState::awaiting_data;
+  }
+  if (owed) watch_for_stall();
+}
+
+void Connection::on_keep_alive_timer() noexcept {
+  char text[64];
+  std::snprintf(text, sizeof text, "no Keep Alive for %u ms", keep_alive_ms_);
+  close(false, EndReason::keep_alive_expired, text);
+}
+
+// ---- Slots --------------------------------------------------------------------------------------
+
+void Connection::allocate_queue(uint32_t entries) {
+  CHECK(commands_.empty() && entries <= limits::max_queue_entries);
+  entries_ = entries;
+  for (uint32_t i = 0; i < entries; ++i) {
+    Command& command = commands_.emplace_back(*this);
+    command.index = static_cast<uint16_t>(i);
+  }
+  for (uint32_t i = entries; i-- > 0;) {
+    commands_[i].next = free_;
+    free_ = &commands_[i];
+  }
+  cids_.assign(65536 / 64, 0);
+}
+
+Command* Connection::take_slot() noexcept {
+  if (state_ != ConnectionState::live) {
+    return connect_command_.state() == CommandState::free ? &connect_command_ : nullptr;
+  }
+  Command* command = free_;
+  if (command == nullptr) return nullptr;
+  free_ = std::exchange(command->next, nullptr);
+  return command;
+}
+
+void Connection::free_slot(Command& command) noexcept {
+  give_back(command);
+  if (command.admin_data.capacity() != 0) std::vector<std::byte>().swap(command.admin_data);
+  command.set_state(CommandState::free);
+  if (&command == &connect_command_) return;
+  command.next = free_;
+  free_ = &command;
+}
+
+bool Connection::cid_in_use(uint16_t cid) const noexcept {
+  return !cids_.empty() && (cids_[cid / 64] >> (cid % 64) & 1) != 0;
+}
+
+void Connection::mark_cid(uint16_t cid, bool in_use) noexcept {
+  if (cids_.empty()) return;
+  const uint64_t bit = uint64_t{1} << (cid % 64);
+  cids_[cid / 64] = in_use ? cids_[cid / 64] | bit : cids_[cid / 64] & ~bit;
+}
+
+// ---- Messages from the home reactor -------------------------------------------------------------
+
+bool Connection::pending_connect(nvme::ConnectCommand& connect) const noexcept {
+  if (state_ != ConnectionState::connecting) return false;
+  std::memcpy(&connect, &connect_command_.sqe, sizeof connect);
+  return true;
+}
+
+bool Connection::accept(AcceptTerms terms) noexcept {
+  if (state_ != ConnectionState::connecting) return false;
+  nvme::ConnectCommand connect;
+  std::memcpy(&connect, &connect_command_.sqe, sizeof connect);
+  shard_.loop().cancel(state_timer_);
+  controller_ = std::move(terms.controller);
+  namespaces_ = std::move(terms.namespaces);
+  qid_ = connect.qid;
+  sqflow_disabled_ = (connect.cattr & nvme::cattr_disable_sqflow) != 0;
+  allocate_queue(uint32_t{connect.sqsize_0based} + 1);
+  share_bytes_ = shard_.buffers().size_bytes() / limits::buffer_share;
+  if (qid_ != 0) {
+    reserve_.reset(static_cast<std::byte*>(
+        std::aligned_alloc(ashlar::limits::block_bytes, limits::in_capsule_bytes)));
+    CHECK(reserve_ != nullptr);
+  }
+  set_state(ConnectionState::live);
+  sq_head_ = static_cast<uint16_t>(1 % entries_);  // Connect took the first entry.
+  respond(connect_command_, Refusal{nvme::StatusCode::success, false},
+          controller_->options.cntlid);
+  if (qid_ == 0) set_keep_alive(terms.keep_alive_ms);
+  return true;
+}
+
+void Connection::reject(uint16_t status, uint64_t result) noexcept {
+  if (state_ != ConnectionState::connecting) return;
+  set_state(ConnectionState::await_connect);
+  arm_state_timer(limits::connect_timeout_ns);
+  respond(connect_command_, Refusal{static_cast<nvme::StatusCode>(status), true}, result);
+}
+
+void Connection::set_namespaces(std::shared_ptr<const NamespaceTable> table,
+                                uint64_t update) noexcept {
+  if (controller_ == nullptr) return;  // It closed before it was taken in.
+  CHECK(settling_update_ == 0);  // The controller sends the next one after this one has settled.
+  namespaces_ = std::move(table);
+  table_parity_ ^= 1;
+  settling_update_ = update;
+  settle_namespaces();
+}
+
+void Connection::settle_namespaces() noexcept {
+  if (settling_update_ == 0 || at_store_[table_parity_ ^ 1] != 0) return;
+  shard_.home().namespaces_settled(controller_->id, id_, std::exchange(settling_update_, 0));
+}
+
+void Connection::set_keep_alive(uint32_t timeout_ms) noexcept {
+  if (state_ != ConnectionState::live) return;
+  keep_alive_ms_ = timeout_ms;
+  if (timeout_ms == 0) {
+    shard_.loop().cancel(keep_alive_timer_);
+  } else {
+    shard_.loop().arm(keep_alive_timer_, now_ns() + uint64_t{timeout_ms} * 1'000'000);
+  }
+}
+
+}  // namespace ashlar::target

@@ -1,0 +1,266 @@
+// NVM commands: from a judged request to the store and back.
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "base/check.h"
+#include "target/connection.h"
+#include "target/shard.h"
+
+namespace ashlar::target {
+
+namespace {
+
+using nvme::StatusCode;
+
+constexpr Refusal success{StatusCode::success, false};
+
+}  // namespace
+
+void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept {
+  if (command.sqe.opcode == static_cast<uint8_t>(nvme::IoOpcode::fabrics)) {
+    dispatch_io_fabrics(command);
+    return;
+  }
+  if (!controller_->enabled.load(std::memory_order_relaxed)) {
+    refuse(command, {StatusCode::command_sequence_error});
+    return;
+  }
+  Refusal refusal{};
+  if (!judge_io(command, capsule_bytes, refusal)) {
+    refuse(command, refusal);
+    return;
+  }
+  begin(command);
+}
+
+// Judges the command against the namespaces as they are now. False: `refusal` says why not.
+bool Connection::judge_io(Command& command, uint32_t capsule_bytes, Refusal& refusal) noexcept {
+  NamespaceView view;
+  const Namespace* ns = namespaces_->find(command.sqe.nsid);
+  if (ns != nullptr) {
+    view = {ns->backend->block_size_bytes(), ns->backend->size_bytes(), ns->read_only,
+            portal_->ana.state(ns->anagrpid)};
+  }
+  const TransferLimits transfer{controller_->options.max_transfer_bytes};
+  const Verdict verdict =
+      validate_io(command.sqe, ns == nullptr ? nullptr : &view, capsule_bytes, transfer);
+  if (const auto* refused = std::get_if<Refusal>(&verdict)) {
+    refusal = *refused;
+    return false;
+  }
+  command.request = *std::get_if<IoRequest>(&verdict);
+  command.data = command.request.data;
+  command.backend = ns == nullptr ? nullptr : ns->backend;
+  command.table = namespaces_.get();
+  return true;
+}
+
+// The namespace may have been taken away while the command waited for buffers or data: what counts
+// is what is attached when the command goes to the store.
+void Connection::execute_io(Command& command) noexcept {
+  if (command.table != namespaces_.get()) {
+    Refusal refusal{};
+    if (!judge_io(command, command.capsule_bytes, refusal)) {
+      respond(command, refusal);
+      return;
+    }
+  }
+  if (command.request.kind == IoKind::dataset_management && !check_dsm_ranges(command)) return;
+  if (command.request.kind == IoKind::compare && scratch_user_ != nullptr) {
+    command.set_state(CommandState::awaiting_scratch);
+    scratch_line_.push(command);
+    return;
+  }
+  submit_io(command);
+}
+
+// From here until finish_at_store() the command counts as under way in its namespace.
+void Connection::submit_io(Command& command) noexcept {
+  command.set_state(CommandState::at_store);
+  command.table_parity = table_parity_;
+  ++at_store_[table_parity_];
+  command.cursor = 0;
+  BlockIo& io = command.io;
+  const IoRequest& request = command.request;
+  io.done = [](BlockIo& done) noexcept {
+    auto& finished = *static_cast<Command*>(done.context);
+    finished.connection.on_store_done(finished);
+  };
+  io.fua = request.fua;
+  io.deallocate = request.deallocate;
+  io.offset_bytes = request.offset_bytes;
+  io.length_bytes = request.length_bytes;
+  io.segments = {};
+  io.status = BlockStatus::ok;
+  switch (request.kind) {
+    case IoKind::read:
+      io.op = BlockOp::read;
+      io.segments = command.segments();
+      break;
+    case IoKind::write:
+      io.op = BlockOp::write;
+      io.segments = command.segments();
+      break;
+    case IoKind::write_zeroes: io.op = BlockOp::write_zeroes; break;
+    case IoKind::flush:
+      io.op = BlockOp::flush;
+      io.offset_bytes = io.length_bytes = 0;
+      break;
+    case IoKind::flush_all:
+      if (!next_flush(command)) finish_at_store(command, success);
+      return;
+    case IoKind::dataset_management:
+      if (!next_dsm_range(command)) finish_at_store(command, success);
+      return;
+    case IoKind::compare: start_compare(command); return;
+  }
+  command.backend->submit(shard_.reactor_index(), io);
+}
+
+void Connection::on_store_done(Command& command) noexcept {
+  const BlockStatus status = command.io.status;
+  const IoKind kind = command.request.kind;
+  const bool reads = kind == IoKind::read || kind == IoKind::compare;
+  if (status != BlockStatus::ok || !may_respond()) {
+    finish_at_store(command, refusal_of(status, reads));
+    return;
+  }
+  switch (kind) {
+    case IoKind::read:
+      command.response_data_bytes = command.data.bytes;
+      shard_.counters().read_bytes.add(command.data.bytes);
+      break;
+    case IoKind::write: shard_.counters().written_bytes.add(command.data.bytes); break;
+    case IoKind::flush:
+    case IoKind::write_zeroes: break;
+    case IoKind::flush_all:
+      if (next_flush(command)) return;
+      break;
+    case IoKind::dataset_management:
+      if (next_dsm_range(command)) return;
+      break;
+    case IoKind::compare:
+      if (!compare_piece_equal(command)) {
+        finish_at_store(command, {StatusCode::compare_failure, true});
+        return;
+      }
+      if (command.cursor < command.data.bytes) {
+        next_compare_piece(command);
+        return;
+      }
+      break;
+  }
+  finish_at_store(command, success);
+}
+
+void Connection::finish_at_store(Command& command, Refusal outcome) noexcept {
+  CHECK(at_store_[command.table_parity] > 0);
+  --at_store_[command.table_parity];
+  Command* next_compare = nullptr;
+  if (scratch_user_ == &command) {
+    scratch_user_ = nullptr;
+    if (may_respond()) next_compare = scratch_line_.pop();
+  }
+  respond(command, outcome);
+  settle_namespaces();
+  if (next_compare != nullptr) execute_io(*next_compare);
+  finish_if_idle();
+}
+
+// ---- Flush of every namespace -------------------------------------------------------------------
+
+// Flushes the next namespace by NSID; false when there is none left. `cursor` is the last NSID.
+bool Connection::next_flush(Command& command) noexcept {
+  if (command.cursor == UINT32_MAX) return false;
+  const Namespace* ns = namespaces_->at_or_after(command.cursor + 1);
+  if (ns == nullptr) return false;
+  command.cursor = ns->nsid;
+  command.io.op = BlockOp::flush;
+  command.io.offset_bytes = command.io.length_bytes = 0;
+  ns->backend->submit(shard_.reactor_index(), command.io);
+  return true;
+}
+
+// ---- Dataset Management -------------------------------------------------------------------------
+
+// Every range is judged before the first is applied. False: the command was answered.
+bool Connection::check_dsm_ranges(Command& command) noexcept {
+  const NamespaceView view{command.backend->block_size_bytes(), command.backend->size_bytes(),
+                           false, AnaState::optimized};
+  for (uint32_t i = 0; i < command.request.range_count; ++i) {
+    nvme::DsmRange range;
+    copy_from(command.segments(), i * static_cast<uint32_t>(sizeof range),
+              std::as_writable_bytes(std::span(&range, 1)));
+    const auto judged = validate_dsm_range(range, view);
+    if (const auto* refusal = std::get_if<Refusal>(&judged)) {
+      respond(command, *refusal);
+      return false;
+    }
+  }
+  return true;
+}
+
+// Applies the next range that is not empty; false when there is none left. Without AD the ranges
+// are hints about access, which we take note of by doing nothing.
+bool Connection::next_dsm_range(Command& command) noexcept {
+  const NamespaceView view{command.backend->block_size_bytes(), command.backend->size_bytes(),
+                           false, AnaState::optimized};
+  while (command.request.deallocate && command.cursor < command.request.range_count) {
+    nvme::DsmRange range;
+    copy_from(command.segments(), command.cursor * static_cast<uint32_t>(sizeof range),
+              std::as_writable_bytes(std::span(&range, 1)));
+    ++command.cursor;
+    const auto judged = validate_dsm_range(range, view);
+    // Judged before, and a volume never shrinks while it is open.
+    const auto* bytes = std::get_if<ByteRange>(&judged);
+    CHECK(bytes != nullptr);
+    if (bytes->length_bytes == 0) continue;
+    command.io.op = BlockOp::deallocate;
+    command.io.offset_bytes = bytes->offset_bytes;
+    command.io.length_bytes = bytes->length_bytes;
+    command.backend->submit(shard_.reactor_index(), command.io);
+    return true;
+  }
+  return false;
+}
+
+// ---- Compare ------------------------------------------------------------------------------------
+
+// One Compare at a time reads back through the connection's scratch buffer, so that a command never
+// waits for buffers while it holds some.
+void Connection::start_compare(Command& command) noexcept {
+  if (scratch_ == nullptr) {
+    scratch_.reset(static_cast<std::byte*>(
+        std::aligned_alloc(ashlar::limits::block_bytes, limits::compare_piece_bytes)));
+    CHECK(scratch_ != nullptr);
+  }
+  scratch_user_ = &command;
+  next_compare_piece(command);
+}
+
+void Connection::next_compare_piece(Command& command) noexcept {
+  const uint32_t length =
+      std::min(command.data.bytes - command.cursor, limits::compare_piece_bytes);
+  command.scratch_segment = {scratch_.get(), length};
+  command.io.op = BlockOp::read;
+  command.io.fua = false;
+  command.io.offset_bytes = command.request.offset_bytes + command.cursor;
+  command.io.length_bytes = length;
+  command.io.segments = {&command.scratch_segment, 1};
+  command.backend->submit(shard_.reactor_index(), command.io);
+}
+
+bool Connection::compare_piece_equal(Command& command) noexcept {
+  std::span<const std::byte> stored(scratch_.get(), command.scratch_segment.iov_len);
+  while (!stored.empty()) {
+    const auto given = contiguous_at(command.segments(), command.cursor);
+    const size_t length = std::min(given.size(), stored.size());
+    if (std::memcmp(given.data(), stored.data(), length) != 0) return false;
+    stored = stored.subspan(length);
+    command.cursor += static_cast<uint32_t>(length);
+  }
+  return true;
+}
+
+}  // namespace ashlar::target

@@ -1,0 +1,66 @@
+// What the target tells the control plane, and the values that come back.
+//
+// The control plane decides about Connect and about admin commands; see lib/native.ts, whose types
+// these mirror. Ids are plain numbers: whatever names something that has gone is ignored.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nvme/wire.h"
+
+namespace ashlar::target {
+
+using ConnectionId = uint64_t;  // Never used twice. The low 8 bits say which reactor.
+using ControllerId = uint64_t;  // Chosen by the caller of Target::create_controller; never 0.
+using PortalId = uint32_t;
+
+// A Connect command waits on this connection for accept() or reject().
+struct ConnectRequest {
+  ConnectionId connection = 0;
+  PortalId portal = 0;
+  std::string peer;
+  nvme::Sqe sqe{};
+  std::vector<std::byte> data;  // 1,024 bytes.
+};
+
+// An admin command waits for complete_admin(). Commands of an ended controller may be answered
+// late or never.
+struct AdminRequest {
+  ControllerId controller = 0;
+  uint32_t command = 0;  // Names it within the controller.
+  nvme::Sqe sqe{};
+  bool has_data = false;
+  std::vector<std::byte> data;
+  uint32_t data_room_bytes = 0;
+};
+
+struct AdminCompletion {
+  uint16_t status = 0;  // SCT << 8 | SC.
+  bool do_not_retry = false;
+  uint64_t result = 0;
+  std::vector<std::byte> data;
+};
+
+enum class EndReason : uint8_t { disconnected, keep_alive_expired, transport_error, destroyed };
+
+// No command of this controller is under way anywhere when this is raised, once.
+struct ControllerEnded {
+  ControllerId controller = 0;
+  EndReason reason = EndReason::disconnected;
+  std::string detail;
+};
+
+// Called on reactor threads; must not block. What is outstanding is bounded by the connections of
+// a reactor (one ConnectRequest each) and the entries of admin queues. False: there is no room for
+// another event, and the command is refused for now.
+class TargetEvents {
+ public:
+  virtual ~TargetEvents() = default;
+  [[nodiscard]] virtual bool connect_requested(ConnectRequest request) noexcept = 0;
+  [[nodiscard]] virtual bool admin_requested(AdminRequest request) noexcept = 0;
+  virtual void controller_ended(ControllerEnded ended) noexcept = 0;
+};
+
+}  // namespace ashlar::target

@@ -1,0 +1,95 @@
+// The static limits of the target, with their arithmetic.
+#pragma once
+
+#include <cstdint>
+
+#include "base/limits.h"
+#include "tcp/limits.h"
+
+namespace ashlar::target::limits {
+
+using ashlar::limits::max_reactors;
+using ashlar::limits::max_transfer_bytes;
+
+// ---- Queues -------------------------------------------------------------------------------------
+
+// Entries of a submission queue. Two is the spec's least (Base 3.3.3.1); 1,024 entries of 1 KiB of
+// command state each are 1 MiB a connection, 128 (what hosts ask for) are 128 KiB.
+inline constexpr uint32_t min_queue_entries = 2;
+inline constexpr uint32_t max_queue_entries = 1024;
+inline constexpr uint32_t max_io_queues = 64;
+inline constexpr uint32_t max_async_events = 16;
+
+// Kinds of asynchronous event (type, information, log page) that one controller can hold back.
+inline constexpr uint32_t max_event_kinds = 32;
+
+// ---- Transfers ----------------------------------------------------------------------------------
+
+// In-capsule data of either kind of queue: IOCCSZ is (64 + 8,192) / 16 = 516.
+inline constexpr uint32_t in_capsule_bytes = tcp::admin_in_capsule_bytes;
+
+// The longest H2CData that a host may send. A header for every 128 KiB costs 0.02 % and lets other
+// commands' PDUs in between.
+inline constexpr uint32_t maxh2cdata_bytes = 128 * 1024;
+
+// One R2T asks for this much at most: a command of 1 MiB takes two, both out at once when the
+// host's MAXR2T allows it.
+inline constexpr uint32_t r2t_bytes = 512 * 1024;
+inline constexpr uint32_t r2ts_per_command = 2;
+static_assert(r2t_bytes * r2ts_per_command >= max_transfer_bytes);
+// TTAG = slot × r2ts_per_command + which of its R2Ts: 2,048 values of 65,536.
+static_assert(max_queue_entries * r2ts_per_command <= 65536);
+
+// Data that an admin command may bring. The largest we answer is a 4 KiB Set Features; 64 KiB × 32
+// entries bound an admin queue to 2 MiB.
+inline constexpr uint32_t admin_from_host_bytes = 64 * 1024;
+// Data that an admin command may ask for (Get Log Page).
+inline constexpr uint32_t admin_to_host_bytes = max_transfer_bytes;
+inline constexpr uint32_t connect_data_bytes = 1024;
+
+// Compare reads back through one scratch buffer per connection, piece by piece.
+inline constexpr uint32_t compare_piece_bytes = 64 * 1024;
+
+// ---- Memory of a connection ---------------------------------------------------------------------
+
+// Before Connect: ICReq (128) or a Connect capsule (72 + 4 + 124 padding + 1,024 + 4) at a time.
+inline constexpr uint32_t first_receive_bytes = 2048;
+// After it: seven 4 KiB writes in one receive.
+inline constexpr uint32_t receive_bytes = 32 * 1024;
+// Data that is still to come and at least this long is received straight into its command.
+inline constexpr uint32_t direct_receive_bytes = 8 * 1024;
+// One send gathers up to 128 segments (a read of 1 MiB takes 10, one of 4 KiB 2) and 4 KiB of
+// headers (146 CapsuleResps).
+inline constexpr uint32_t send_segments = 128;
+inline constexpr uint32_t send_header_bytes = 4096;
+inline constexpr uint32_t segments_per_pdu = ashlar::limits::max_buffer_pieces + 2;
+static_assert(segments_per_pdu <= send_segments);
+// Data of one send: enough to fill a pipe, little enough that a response behind it is not late.
+inline constexpr uint32_t send_data_bytes = 2u << 20;
+
+// Connections of one reactor, accepted and not yet gone. A connection beyond that is closed at
+// once. 4,096 × (2 KiB + about 2 KiB) before Connect are 16 MiB.
+inline constexpr uint32_t connections_per_reactor = 4096;
+
+// A connection holds at most this share of its reactor's buffers (but always one command's worth),
+// so that a host that asks for data and does not read it leaves the rest to others.
+inline constexpr uint32_t buffer_share = 4;
+
+// ---- ANA ----------------------------------------------------------------------------------------
+
+inline constexpr uint32_t max_ana_groups = 1024;  // ANAGRPID 1 to 1,024.
+
+// ---- Time ---------------------------------------------------------------------------------------
+
+inline constexpr uint64_t second_ns = 1'000'000'000;
+// From accept to a whole ICReq, and from there to a whole Connect.
+inline constexpr uint64_t ic_req_timeout_ns = 10 * second_ns;
+inline constexpr uint64_t connect_timeout_ns = 10 * second_ns;
+// From the Connect event to the control plane's answer.
+inline constexpr uint64_t accept_timeout_ns = 30 * second_ns;
+// A PDU cut off in the middle, an R2T without data, or a send that the peer does not take.
+inline constexpr uint64_t stall_timeout_ns = 30 * second_ns;
+// After a C2HTermReq the host has this long to close (Transport 1.1, 3.4: at most 30 s).
+inline constexpr uint64_t terminate_timeout_ns = 5 * second_ns;
+
+}  // namespace ashlar::target::limits
