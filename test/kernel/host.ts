@@ -48,10 +48,9 @@ export class LinuxHost {
     const text = await this.guest.sh(
       `for try in $(seq 200); do
          for disk in /sys/block/nvme*n*; do
-           [ -e $disk ] || continue
-           case $(basename $disk) in *c*) continue ;; esac
-           [ "$(nvme id-ns /dev/$(basename $disk) -o json >/dev/null 2>&1 && \
-             nvme get-ns-id /dev/$(basename $disk) | grep -o '[0-9]*$')" = ${nsid} ] || continue
+           # nvme0c0n1 is one path, nvme0n1 the namespace.
+           case \${disk##*/} in *c*) continue ;; esac
+           [ -e $disk/nsid ] && [ $(cat $disk/nsid) = ${nsid} ] || continue
            basename $disk
            exit 0
          done
@@ -79,5 +78,5 @@ export class LinuxHost {
 /** fio jobs, each with checksums in every block and a size that emulation takes in seconds. */
 export function fio(name: string, options: string): string {
   return `fio --name=${name} --output-format=terse --ioengine=libaio --direct=1 \
-    --verify=crc32c --verify_fatal=1 --randseed=1 --group_reporting ${options}`;
+    --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randseed=1 --group_reporting ${options}`;
 }

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Daemon, runProgram, type Volume } from '../rig/daemon.js';
 import { Guest } from './guest.js';
 import { fio, LinuxHost } from './host.js';
@@ -212,22 +213,30 @@ function suite(): void {
   describe('the daemon killed with -9 under load', () => {
     let device: string;
 
-    /** Starts a load on the second port, kills the daemon `times` while it runs; its result. */
+    /** Starts a load on the second port and kills the daemon `times` while it writes. */
     async function killedUnder(load: string, times: number) {
-      const running = guest.attempt(load, { port: 1, timeoutMs: 240_000 });
+      let ended = false;
+      const running = guest.attempt(load, { port: 1, timeoutMs: 240_000 }).finally(() => {
+        ended = true;
+      });
       for (let count = 0; count < times; count += 1) {
-        const writes = await host.attribute(`/sys/block/${path.basename(device)}/stat`);
-        const progressed = (stat: string) => Number(stat.split(/\s+/)[4]);
-        const goal = progressed(writes) + 300;
-        while (
-          progressed(await host.attribute(`/sys/block/${path.basename(device)}/stat`)) < goal
-        ) {
-          // Each look takes the guest a few milliseconds: this is no busy loop here.
+        while ((await writtenBytes()) < 600 * 4096) {
+          if (ended) assert.fail(`the load ended early: ${JSON.stringify(await running)}`);
+          await delay(20);
         }
         await daemon.kill();
         await daemon.start();
       }
       return running;
+    }
+
+    /** What hosts have written since the daemon was started. */
+    async function writtenBytes(): Promise<number> {
+      const { reactors } = await daemon.call<{ reactors: { writtenBytes: number }[] }>(
+        'GET',
+        '/v1/status',
+      );
+      return reactors.reduce((sum, reactor) => sum + reactor.writtenBytes, 0);
     }
 
     test('overwriting: the kernel reconnects by itself and every block verifies', async () => {
