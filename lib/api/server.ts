@@ -4,11 +4,13 @@
  * document. What it holds is bounded: connections, header and body sizes, and time.
  */
 import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
 import type { TSchema } from 'typebox';
@@ -87,10 +89,13 @@ export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = logger;
   const app: FastifyInstance = fastify({
     loggerInstance,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: maxBodyBytes,
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: 'idle',
+    clientErrorHandler: refuseConnection,
+    // Refused before a route is found, e.g. a path that is not valid percent-encoding.
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
     serverFactory: (handler): Server => {
       const server = createServer(
         {
@@ -215,6 +220,27 @@ function unknownRoute(request: FastifyRequest): AshlarError {
   );
 }
 
+/** What is no HTTP, has too long headers, or takes too long over them: answered, then hung up. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const late = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const long = error.code === 'HPE_HEADER_OVERFLOW';
+  const refusal = late
+    ? new AshlarError('timed-out', 'the request took too long to arrive')
+    : long
+      ? new AshlarError('limit-exceeded', 'the request headers are too long')
+      : new AshlarError('invalid-argument', 'this is not a valid HTTP request');
+  const problem = problemOf(refusal, late ? 408 : long ? 431 : 400);
+  const body = JSON.stringify(problem);
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${problem.title}\r\nconnection: close\r\n` +
+      `content-type: ${problemTypes.json}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
 /** Statuses of fastify's own refusals that say more than the code's. */
 const frameworkStatuses = new Map([
   ['FST_ERR_CTP_BODY_TOO_LARGE', 413],
@@ -236,7 +262,7 @@ function asRefusal(thrown: unknown): { error: AshlarError; status: number | unde
       return { error: new AshlarError('limit-exceeded', message), status: 413 };
     }
     if (thrown.code.startsWith('FST_') || thrown instanceof SyntaxError) {
-      const error = new AshlarError('invalid-argument', `body: ${thrown.message}`);
+      const error = new AshlarError('invalid-argument', `request: ${thrown.message}`);
       return { error, status: frameworkStatuses.get(thrown.code) };
     }
   }
