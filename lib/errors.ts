@@ -25,6 +25,8 @@ export type ControlErrorCode =
   | 'catalog-newer-format'
   /** A catalog record cannot be read, or contradicts another one or the pool. */
   | 'catalog-corrupt'
+  /** A controller completed an NVMe command with an error status; the cause is a CommandStatus. */
+  | 'command-failed'
   /** A mistake of Ashlar's own. */
   | 'internal';
 
@@ -84,6 +86,7 @@ const exitCodes: Readonly<Record<ErrorCode, ExitCode>> = {
   conflict: 4,
   'catalog-newer-format': 5,
   'catalog-corrupt': 5,
+  'command-failed': 1,
   internal: 1,
 };
 
