@@ -127,6 +127,11 @@ export class Daemon implements AsyncDisposable {
     this.#child?.send(message);
   }
 
+  /** The next message of such a script. */
+  heard(): Promise<unknown> {
+    return new Promise((resolve) => this.#child?.once('message', resolve));
+  }
+
   #writeConfig(): string {
     const { poolFile, poolSize = '256MiB', demoSize = '64MiB' } = this.#options;
     const portal = (index: number) => `"127.0.0.1:${this.#ports[index] ?? 0}"`;
