@@ -46,7 +46,7 @@ test('a blocked event loop: I/O goes on, Keep Alive is answered, KATO still expi
     assert.equal(message, 'free');
   });
   const beats = (async () => {
-    for (let count = 0; !over; count += 1) {
+    while (!over) {
       const answer = await kept.admin.command(keepAlive);
       assert.equal(answer.status, 0);
       await new Promise((resolve) => setTimeout(resolve, 100));
