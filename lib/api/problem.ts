@@ -37,6 +37,7 @@ const table: Readonly<Record<ErrorCode, readonly [status: number, title: string]
   'connection-refused': [502, 'Connection refused'],
   'connection-lost': [502, 'Connection lost'],
   'protocol-error': [502, 'The peer broke the protocol'],
+  'command-failed': [502, 'The controller refused a command'],
   'daemon-not-running': [503, 'No daemon is running'],
   'io-error': [500, 'Input or output failed'],
   'address-unavailable': [500, 'The address is not one of this machine'],

@@ -1,0 +1,102 @@
+/**
+ * Every page of help, against the page that a person has read and found good. After a wanted change
+ * run this with ASHLAR_GOLDEN=write, and read the difference.
+ */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { parseConfigFile } from '../../lib/config/load.js';
+import { runProgram } from '../rig/daemon.js';
+
+const golden = path.join(process.cwd(), 'test/cli/golden');
+
+const pages: readonly string[] = [
+  '--help',
+  'serve --help',
+  'status --help',
+  'connect-info --help',
+  'portal list --help',
+  'controller list --help',
+  'volume --help',
+  'volume create --help',
+  'volume list --help',
+  'volume show --help',
+  'volume resize --help',
+  'volume rename --help',
+  'volume delete --help',
+  'grant --help',
+  'grant add --help',
+  'grant list --help',
+  'grant remove --help',
+  'host --help',
+  'host add --help',
+  'host list --help',
+  'host remove --help',
+  'pool --help',
+  'pool create --help',
+  'pool open --help',
+  'pool status --help',
+  'pool check --help',
+  'help sizes',
+  'help exit-codes',
+  'help config',
+];
+
+/** Two at a time: two processors. */
+async function mapInPairs<T, R>(all: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let index = 0; index < all.length; index += 2) {
+    results.push(...(await Promise.all(all.slice(index, index + 2).map(work))));
+  }
+  return results;
+}
+
+test('help: every page: as it was read and found good, no line over 90 columns', async () => {
+  const shown: string[] = [];
+  const runs = await mapInPairs(pages, (page) => runProgram(page.split(' ')));
+  for (const [index, page] of pages.entries()) {
+    const { code, out, err } = runs[index] ?? assert.fail('ran');
+    assert.equal(code, 0, page);
+    assert.equal(err, '', page);
+    for (const line of out.split('\n')) assert.ok([...line].length <= 90, `${page}: ${line}`);
+    shown.push(`$ ashlar ${page}\n${out}`);
+  }
+  const file = path.join(golden, 'help.txt');
+  const text = shown.join('\n');
+  if (process.env.ASHLAR_GOLDEN === 'write') {
+    fs.mkdirSync(golden, { recursive: true });
+    fs.writeFileSync(file, text);
+  }
+  assert.equal(text, fs.readFileSync(file, 'utf8'));
+});
+
+test('help: `help volume create` and `volume create --help`: the same page', async () => {
+  const [one, other] = await Promise.all([
+    runProgram(['help', 'volume', 'create']),
+    runProgram(['volume', 'create', '--help']),
+  ]);
+  assert.equal(one.out, other.out);
+});
+
+test('help: the configuration page: a file that serve accepts', async () => {
+  const { out } = await runProgram(['help', 'config']);
+  const toml = out.slice(out.indexOf('\n\n'));
+  assert.doesNotThrow(() => parseConfigFile(toml, 'help'));
+});
+
+test('help: a group without a command: its help on stderr, exit code 2', async () => {
+  for (const args of [[], ['volume'], ['pool']]) {
+    const { code, out, err } = await runProgram(args);
+    assert.equal(code, 2);
+    assert.equal(out, '');
+    assert.match(err, /^Usage: ashlar/);
+  }
+});
+
+test('version: the one of the package', async () => {
+  const { out, code } = await runProgram(['--version']);
+  const manifest: { version: string } = JSON.parse(fs.readFileSync('package.json', 'utf8'));
+  assert.equal(out, `${manifest.version}\n`);
+  assert.equal(code, 0);
+});
