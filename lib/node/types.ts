@@ -25,6 +25,8 @@ export interface PortalConfig {
   port: number;
   /** Serves discovery alone (by convention on port 8009), no volumes. */
   discoveryOnly: boolean;
+  /** What discovery says instead, when hosts reach the portal through another address. */
+  advertised?: { address: string; port: number } | undefined;
 }
 
 export interface NodeConfig {

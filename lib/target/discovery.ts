@@ -56,3 +56,14 @@ function bareAddress(address: string): string {
 export function isWildcard(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
 }
+
+/**
+ * The address that a record gives for a portal: its own, or for a wildcard the one through which
+ * the asking host came, when the portal listens on that family; null when none is known.
+ */
+export function discoveryAddress(portalAddress: string, reached: string | null): string | null {
+  if (!isWildcard(portalAddress)) return portalAddress;
+  if (reached === null || isWildcard(reached)) return null;
+  if (portalAddress === '0.0.0.0' && isIPv6(bareAddress(reached))) return null;
+  return reached;
+}

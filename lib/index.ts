@@ -1,0 +1,34 @@
+/**
+ * Ashlar for programs: open a node in this process, and everything that can be asked of it. The
+ * CLI and the daemon are built on the same face.
+ */
+export { AshlarError, type ErrorCode, type ExitCode, errorCodes, exitCodeOf } from './errors.js';
+export type { DeviceSpec, Probe, RuntimeOptions } from './native.js';
+export { openNode } from './node/node.js';
+export { checkPool, createPool, inspectPool } from './node/pool_file.js';
+export type {
+  Node,
+  NodeConfig,
+  NodeEvent,
+  NodePool,
+  NodeStatus,
+  PortalConfig,
+} from './node/types.js';
+export { version } from './node/version.js';
+export type {
+  BlockBytes,
+  CallOptions,
+  ConnectedHost,
+  CreateVolume,
+  GrantAccess,
+  GrantInfo,
+  HostInfo,
+  Hosts,
+  PortalInfo,
+  TenantInfo,
+  Tenants,
+  VolumeDetail,
+  VolumeInfo,
+  Volumes,
+  VolumeUsage,
+} from './volumes/types.js';

@@ -1,0 +1,401 @@
+/** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
+import type { Logger } from 'pino';
+import { Catalog } from '../catalog/catalog.js';
+import { allKinds, tenantKind, volumeKind } from '../catalog/kinds.js';
+import { formatSize } from '../config/units.js';
+import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
+import {
+  type CheckReport,
+  loadNative,
+  type NativeAddon,
+  type NativeEvent,
+  type PoolHandle,
+  type PoolStatus,
+  type RuntimeHandle,
+} from '../native.js';
+import { maxCntlid } from '../target/limits.js';
+import { formatEndpoint } from '../target/portals.js';
+import { Target } from '../target/target.js';
+import { Exports } from '../volumes/exports.js';
+import { HostService } from '../volumes/hosts.js';
+import { KeyedLocks } from '../volumes/locks.js';
+import { type ControlState, defaultTenant } from '../volumes/state.js';
+import { addTenantRecord, TenantService } from '../volumes/tenants.js';
+import type { CallOptions, PortalInfo } from '../volumes/types.js';
+import { hexText, uuidText } from '../volumes/uuid.js';
+import { VolumeService } from '../volumes/volumes.js';
+import { EventLog } from './event_log.js';
+import { openOrCreatePool } from './pool_open.js';
+import { targetListener } from './target_events.js';
+import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus } from './types.js';
+import { version } from './version.js';
+import { WatermarkWatch } from './watermarks.js';
+
+/** How often the pool's fill is looked at. */
+const watermarkIntervalMs = 10_000;
+
+/**
+ * Opens everything and serves. When it rejects, nothing is left open and nothing is listening.
+ *
+ * @throws AshlarError config-invalid; of the runtime: io-uring-*, kernel-too-old,
+ * memlock-too-small; of the pool: not-found and pool-*; of the portals: address-in-use,
+ * address-unavailable, permission-denied.
+ */
+export async function openNode(config: NodeConfig, logger: Logger): Promise<Node> {
+  checkConfig(config);
+  const opening = new OpeningNode(config, logger);
+  try {
+    return await opening.open();
+  } catch (thrown) {
+    await opening.undo();
+    throw toAshlarError(thrown);
+  }
+}
+
+function checkConfig(config: NodeConfig): void {
+  const { first, last } = config.cntlids;
+  const fine = Number.isInteger(first) && Number.isInteger(last) && first >= 1;
+  if (!fine || last < first || last > maxCntlid) {
+    throw new AshlarError(
+      'config-invalid',
+      `controller IDs ${first} to ${last} are not a range within 1 to ${maxCntlid}`,
+    );
+  }
+}
+
+/** A node half way up: each step notes how to undo it. */
+class OpeningNode {
+  readonly #config: NodeConfig;
+  readonly #logger: Logger;
+  readonly #undo: { what: string; step: () => Promise<void> }[] = [];
+
+  constructor(config: NodeConfig, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+  }
+
+  async open(): Promise<Node> {
+    const config = this.#config;
+    const native = loadNative();
+    const events = new EventLog(this.#logger);
+    const router = new EventRouter();
+    const runtime = native.runtimeOpen(config.runtime, (batch) => router.take(batch));
+    this.#onUndo('close the reactors', () => native.runtimeClose(runtime));
+
+    const { handle: pool, created } = await openOrCreatePool(native, runtime, config.pool);
+    this.#onUndo('close the pool', () => native.poolClose(pool));
+    const status = await native.poolStatus(pool);
+    const size = formatSize(status.sizeBytes);
+    const verb = created ? 'created' : 'opened';
+    events.add('info', `pool-${verb}`, `pool ${uuidText(status.uuid)} of ${size} ${verb}`, null, {
+      replayedRecords: String(status.replayedRecords),
+    });
+
+    const catalog = await loadCatalog(native, pool);
+    const target = makeTarget({ native, runtime, pool, config, catalog, events, status });
+    const node = new RunningNode({
+      native,
+      runtime,
+      pool,
+      config,
+      catalog,
+      target,
+      events,
+      router,
+      created,
+    });
+    this.#onUndo('close the volumes', () => node.exports.closeAll());
+    this.#onUndo('end the associations', () => target.close());
+    await node.start();
+    return node;
+  }
+
+  async undo(): Promise<void> {
+    for (const { what, step } of this.#undo.reverse()) {
+      try {
+        await step();
+      } catch (thrown) {
+        this.#logger.error({ err: thrown }, `while giving up the start: could not ${what}`);
+      }
+    }
+  }
+
+  #onUndo(what: string, step: () => Promise<void>): void {
+    this.#undo.push({ what, step });
+  }
+}
+
+/** Native events, kept until there is someone to take them. */
+class EventRouter {
+  #waiting: NativeEvent[] = [];
+  #handler: ((event: NativeEvent) => void) | null = null;
+
+  take(batch: NativeEvent[]): void {
+    if (this.#handler === null) this.#waiting.push(...batch);
+    else for (const event of batch) this.#handler(event);
+  }
+
+  handle(handler: (event: NativeEvent) => void): void {
+    this.#handler = handler;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.take(waiting);
+  }
+}
+
+async function loadCatalog(native: NativeAddon, pool: PoolHandle): Promise<Catalog> {
+  const store = {
+    records: () => native.poolCatalog(pool),
+    commit: (changes: Parameters<NativeAddon['poolCommit']>[1]) => native.poolCommit(pool, changes),
+  };
+  const catalog = await Catalog.load(store, allKinds);
+  if (catalog.find(tenantKind, 'name', defaultTenant) === null) {
+    await catalog.transact('create the default tenant', (transaction) => {
+      addTenantRecord(transaction, defaultTenant);
+    });
+  }
+  return catalog;
+}
+
+interface TargetParts {
+  native: NativeAddon;
+  runtime: RuntimeHandle;
+  pool: PoolHandle;
+  config: NodeConfig;
+  catalog: Catalog;
+  events: EventLog;
+  status: PoolStatus;
+}
+
+function makeTarget(parts: TargetParts): Target {
+  const { native, runtime, pool, config, catalog, events, status } = parts;
+  const startedMs = Date.now();
+  const tenant = catalog.find(tenantKind, 'name', defaultTenant);
+  if (tenant === null) throw new RangeError('the default tenant was just made, and is not there');
+  return new Target({
+    native,
+    runtime,
+    firmware: version,
+    discoverySerial: hexText(tenant.value.uuid).slice(0, 20),
+    writeThrough: config.pool.writeThrough,
+    atomicWriteBytes: status.atomicWriteBytes,
+    cntlids: config.cntlids,
+    health: async () => {
+      const now = await native.poolStatus(pool);
+      return {
+        poolFailed: now.failed,
+        freePercent: Number((now.freeChunks * 100n) / (now.totalChunks || 1n)),
+        powerOnHours: BigInt(Math.floor((Date.now() - startedMs) / 3_600_000)),
+      };
+    },
+    listener: targetListener(events),
+  });
+}
+
+interface NodeParts {
+  native: NativeAddon;
+  runtime: RuntimeHandle;
+  pool: PoolHandle;
+  config: NodeConfig;
+  catalog: Catalog;
+  target: Target;
+  events: EventLog;
+  router: EventRouter;
+  created: boolean;
+}
+
+class RunningNode implements Node {
+  readonly exports: Exports;
+  readonly volumes: VolumeService;
+  readonly hosts: HostService;
+  readonly tenants: TenantService;
+  readonly pool: NodePool;
+  readonly #parts: NodeParts;
+  readonly #locks = new KeyedLocks();
+  readonly #startedAt = new Date().toISOString();
+  readonly #watermarks = new WatermarkWatch();
+  #watermarkTimer: NodeJS.Timeout | null = null;
+  #failure: string | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(parts: NodeParts) {
+    this.#parts = parts;
+    const { native, pool, catalog, target, events } = parts;
+    const volumePool = {
+      open: (layer: Uint8Array) => native.volumeOpen(pool, layer),
+      close: (volume: Parameters<NativeAddon['volumeClose']>[0]) => native.volumeClose(volume),
+      usage: (layer: Uint8Array) => native.layerUsage(pool, layer),
+    };
+    this.exports = new Exports(catalog, volumePool, target);
+    const state: ControlState = {
+      catalog,
+      exports: this.exports,
+      locks: this.#locks,
+      assertOpen: () => this.#assertOpen(),
+      emit: (kind, message, subject) => events.add('info', kind, message, subject),
+    };
+    this.volumes = new VolumeService(state);
+    this.hosts = new HostService(state);
+    this.tenants = new TenantService(state);
+    this.pool = {
+      status: () => this.#open(() => native.poolStatus(pool)),
+      check: (options) => this.#check(options ?? {}),
+      checkpoint: () => this.#open(() => native.poolCheckpoint(pool)),
+    };
+  }
+
+  async start(): Promise<void> {
+    const { config, router, target, events } = this.#parts;
+    await this.exports.openAll();
+    await this.#makeDemo();
+    router.handle((event) => this.#take(event));
+    for (const portal of config.portals) {
+      const { address, port } = await target.listen(portal);
+      const what = portal.discoveryOnly ? 'discovery' : 'volumes and discovery';
+      events.add('info', 'portal-listening', `${what} on ${formatEndpoint(address, port)}`);
+    }
+    await this.#lookAtFill();
+    this.#watermarkTimer = setInterval(() => void this.#lookAtFill(), watermarkIntervalMs);
+    this.#watermarkTimer.unref();
+  }
+
+  /** Made only while the pool has never had a volume, so that a deleted demo stays deleted. */
+  async #makeDemo(): Promise<void> {
+    const { catalog, config } = this.#parts;
+    const tenant = catalog.find(tenantKind, 'name', defaultTenant);
+    if (config.demo === null || tenant?.value.nextNsid !== 1) return;
+    const { volume: name, sizeBytes } = config.demo;
+    await this.volumes.create({ name, sizeBytes, hosts: ['*'] });
+  }
+
+  get portals(): readonly PortalInfo[] {
+    const { target } = this.#parts;
+    return target.portals.map(({ portalId, address, port, discoveryOnly }) => {
+      return { portalId, address, port, discoveryOnly, ana: target.anaOf(portalId) };
+    });
+  }
+
+  async status(): Promise<NodeStatus> {
+    const { native, runtime, pool, config, catalog, created } = this.#parts;
+    const poolStatus = await this.#open(() => native.poolStatus(pool));
+    const volumes = catalog.all(volumeKind);
+    const failure = poolStatus.failure ?? this.#failure;
+    return {
+      state: failure === null ? 'serving' : 'failed',
+      problem: failure === null ? null : failedAdvice(failure),
+      version,
+      startedAt: this.#startedAt,
+      created,
+      pool: poolStatus,
+      device: config.pool.device,
+      portals: [...this.portals],
+      tenants: catalog.count(tenantKind),
+      volumes: volumes.length,
+      provisionedBytes: volumes.reduce((sum, { value }) => sum + value.sizeBytes, 0n),
+      connections: this.exports.connections(null),
+      reactors: native.runtimeCounters(runtime),
+    };
+  }
+
+  events(after = 0): NodeEvent[] {
+    return this.#parts.events.after(after);
+  }
+
+  onEvent(listener: (event: NodeEvent) => void): () => void {
+    return this.#parts.events.listen(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeNow();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Every step is tried, whatever the ones before it did; the first failure is reported. */
+  async #closeNow(): Promise<void> {
+    const { native, runtime, pool, catalog, target, events } = this.#parts;
+    if (this.#watermarkTimer !== null) clearInterval(this.#watermarkTimer);
+    events.add('info', 'node-closing', 'closing: no new connections, associations end');
+    const steps: [string, () => Promise<void>][] = [
+      ['end the associations', () => target.close()],
+      ['finish calls under way', () => this.#locks.idle()],
+      ['finish transactions', () => catalog.settled()],
+      ['close the volumes', () => this.exports.closeAll()],
+      ['close the pool', () => native.poolClose(pool)],
+      ['close the reactors', () => native.runtimeClose(runtime)],
+    ];
+    let first: AshlarError | null = null;
+    for (const [what, step] of steps) {
+      try {
+        await step();
+      } catch (thrown) {
+        const error = toAshlarError(thrown);
+        events.add('error', 'close-failed', `could not ${what}: ${error.message}`);
+        first ??= error;
+      }
+    }
+    if (first !== null) throw first;
+    events.add('info', 'node-closed', 'closed');
+  }
+
+  // ---- Pieces -----------------------------------------------------------------------------------
+
+  #take(event: NativeEvent): void {
+    if (event.type !== 'pool-failed') {
+      this.#parts.target.handle(event);
+      return;
+    }
+    if (this.#failure !== null) return;
+    this.#failure = event.reason;
+    this.#parts.events.add('error', 'pool-failed', failedAdvice(event.reason));
+  }
+
+  #assertOpen(): void {
+    if (this.#closing === null) return;
+    throw new AshlarError('closed', 'the node is closing; start it again with "ashlar serve"');
+  }
+
+  async #open<T>(body: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    return body();
+  }
+
+  async #check(options: CallOptions): Promise<CheckReport> {
+    throwIfAborted(options.signal, 'check the pool');
+    return this.#open(() => this.#parts.native.poolCheck(this.#parts.pool));
+  }
+
+  async #lookAtFill(): Promise<void> {
+    const { native, pool, events } = this.#parts;
+    if (this.#closing !== null) return;
+    let status: PoolStatus;
+    try {
+      status = await native.poolStatus(pool);
+    } catch {
+      return; // Closing, or failed, which has its own event.
+    }
+    const passed = this.#watermarks.look(status);
+    if (passed === null) return;
+    const free = formatSize(status.freeChunks * status.chunkBytes);
+    if (passed.direction === 'below') {
+      events.add('info', 'pool-usage', `the pool is below ${passed.percent} % again, ${free} free`);
+      return;
+    }
+    events.add(
+      passed.percent >= 95 ? 'error' : 'warning',
+      'pool-usage',
+      `the pool is over ${passed.percent} % full, ${free} free; when it is full, writes that ` +
+        'need new space fail. Delete volumes, discard unused blocks (fstrim), or move data away',
+    );
+  }
+}
+
+function failedAdvice(reason: string): string {
+  return (
+    `the pool failed and acknowledges no more writes: ${reason}. ` +
+    'Mend the device, restart the daemon, and run "ashlar pool check"'
+  );
+}

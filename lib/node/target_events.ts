@@ -1,0 +1,46 @@
+/** What the target tells, as events of the node. */
+import type { ControllerEndedEvent } from '../native.js';
+import type { Controller } from '../target/controller.js';
+import type { TargetListener } from '../target/target.js';
+import type { EventLog } from './event_log.js';
+
+export function targetListener(events: EventLog): TargetListener {
+  return {
+    connected({ identity }) {
+      const { hostnqn, subnqn, cntlid, peer, portalId, kind } = identity;
+      const message = `host ${hostnqn} connected to ${subnqn} from ${peer}`;
+      events.add('info', 'host-connected', message, hostnqn, { cntlid, portalId, kind });
+    },
+    disconnected(controller, event) {
+      const { hostnqn, cntlid, peer } = controller.identity;
+      const message = `host ${hostnqn} from ${peer} ${endText(controller, event)}`;
+      const severity = isOrderly(event) ? 'info' : 'warning';
+      events.add(severity, 'host-disconnected', message, hostnqn, { cntlid, detail: event.detail });
+    },
+    refused(peer, portalId, { status, reason }) {
+      const message = `Connect from ${peer} refused: ${reason}`;
+      events.add('warning', 'connect-refused', message, null, { portalId, status });
+    },
+    failed(what, error) {
+      const message = `${what}: ${error.message}`;
+      events.add('error', 'internal-error', message, null, { err: error });
+    },
+  };
+}
+
+function isOrderly(event: ControllerEndedEvent): boolean {
+  return event.reason === 'disconnected' || event.reason === 'destroyed';
+}
+
+function endText(controller: Controller, event: ControllerEndedEvent): string {
+  switch (event.reason) {
+    case 'disconnected':
+      return 'disconnected';
+    case 'destroyed':
+      return 'was disconnected by this node';
+    case 'keep-alive-expired':
+      return `was silent for ${controller.features.keepAliveMs} ms; its association ended`;
+    case 'transport-error':
+      return `lost its connection: ${event.detail}`;
+  }
+}

@@ -1,0 +1,193 @@
+/** Admin commands of a connected controller: from submission queue entry to completion. */
+import type { AdminCompletion, AdminEvent } from '../native.js';
+import type { Controller } from './controller.js';
+import { type DiscoveryRecord, encodeDiscoveryLog } from './discovery.js';
+import { identify } from './identify.js';
+import { errorLogEntries } from './limits.js';
+import {
+  type AnaGroup,
+  cutLogPage,
+  encodeAna,
+  encodeChangedNamespaces,
+  encodeCommandEffects,
+  encodeErrorLog,
+  encodeFeatureEffects,
+  encodeFirmwareSlot,
+  encodeManagementEffects,
+  encodeSmart,
+  encodeSupportedLogPages,
+  hasLogPage,
+  logPages,
+  type SmartInput,
+} from './logs.js';
+import {
+  adminOpcodes,
+  decodeGetLogPage,
+  decodeProperty,
+  decodeSqe,
+  fabricsTypes,
+  type GetLogPageCommand,
+  type Sqe,
+} from './sqe.js';
+import { refuse, type Status, statuses } from './statuses.js';
+
+/** What admin commands ask of the node around the controller. */
+export interface AdminEnvironment {
+  firmware: string;
+  writeThrough: boolean;
+  atomicWriteBytes: number;
+  serialOf(controller: Controller): string;
+  /** Of the pool, without the error log count, which is the controller's. */
+  health(): Promise<Omit<SmartInput, 'errorLogEntries'>>;
+  /** ANA groups as this controller's portal and host see them, and the log's change count. */
+  anaGroups(controller: Controller): { groups: AnaGroup[]; changeCount: bigint };
+  discovery(controller: Controller): { records: DiscoveryRecord[]; generation: bigint };
+}
+
+/** Decodes and answers one admin command; failures go to the controller's error log. */
+export async function answerAdmin(
+  controller: Controller,
+  event: AdminEvent,
+  environment: AdminEnvironment,
+): Promise<AdminCompletion> {
+  const sqe = decodeSqe(event.sqe);
+  const completion = await dispatch(controller, sqe, event, environment);
+  if (completion.status !== statuses.success) {
+    controller.recordError(sqe, completion.status as Status, completion.doNotRetry);
+  }
+  return completion;
+}
+
+async function dispatch(
+  controller: Controller,
+  sqe: Sqe,
+  event: AdminEvent,
+  environment: AdminEnvironment,
+): Promise<AdminCompletion> {
+  if (sqe.opcode === adminOpcodes.fabrics) return fabrics(controller, sqe);
+  // Until CC.EN and CSTS.RDY are 1 a controller takes Fabrics commands only (Base 3.6.1).
+  if (!controller.properties.ready) return refuse(statuses.commandSequenceError);
+  switch (sqe.opcode) {
+    case adminOpcodes.identify:
+      if (event.dataRoomBytes < 4096) return refuse(statuses.dataSglLengthInvalid);
+      return identify(sqe, identifyContext(controller, environment));
+    case adminOpcodes.getLogPage:
+      return getLogPage(controller, sqe, event.dataRoomBytes, environment);
+    case adminOpcodes.getFeatures:
+      return controller.features.get(sqe);
+    case adminOpcodes.setFeatures:
+      return controller.features.set(sqe, event.data, {
+        setKeepAlive: (timeoutMs) => controller.setKeepAlive(timeoutMs),
+        ioQueuesExist: () => controller.ioQids.size > 0,
+      });
+    default:
+      return refuse(statuses.invalidOpcode);
+  }
+}
+
+function fabrics(controller: Controller, sqe: Sqe): AdminCompletion {
+  switch (sqe.fctype) {
+    case fabricsTypes.propertyGet:
+      return controller.properties.get(decodeProperty(sqe));
+    case fabricsTypes.propertySet: {
+      const { completion, effect } = controller.properties.set(decodeProperty(sqe));
+      controller.apply(effect);
+      return completion;
+    }
+    case fabricsTypes.connect: // The queue is connected already (Base 6.3).
+      return refuse(statuses.commandSequenceError);
+    default:
+      return refuse(statuses.invalidOpcode);
+  }
+}
+
+function identifyContext(controller: Controller, environment: AdminEnvironment) {
+  const { identity } = controller;
+  return {
+    kind: identity.kind,
+    cntlid: identity.cntlid,
+    subnqn: identity.subnqn,
+    serial: environment.serialOf(controller),
+    firmware: environment.firmware,
+    writeThrough: environment.writeThrough,
+    atomicWriteBytes: environment.atomicWriteBytes,
+    namespaces: controller.visible,
+    ownCntlids: identity.subsystem?.cntlidsOf(identity.hostnqn) ?? [identity.cntlid],
+  };
+}
+
+async function getLogPage(
+  controller: Controller,
+  sqe: Sqe,
+  roomBytes: number,
+  environment: AdminEnvironment,
+): Promise<AdminCompletion> {
+  const command = decodeGetLogPage(sqe);
+  if (!hasLogPage(controller.identity.kind, command.lid)) return refuse(statuses.invalidLogPage);
+  const problem = logPageProblem(command);
+  if (problem !== null) return refuse(problem);
+  // Health is all that must be waited for. What follows is one moment: a change that comes after
+  // the page was built raises a new event, because this read has cleared the old one already.
+  const health = command.lid === logPages.smart ? await environment.health() : null;
+  const page = buildLogPage(controller, command, environment, health);
+  const completion = cutLogPage(command, page, roomBytes);
+  if (completion.status === statuses.success && !command.rae) clearAfterRead(controller, command);
+  return completion;
+}
+
+/** The NSID that a page is of (Base Figure 202), and its command set. */
+function logPageProblem(command: GetLogPageCommand): Status | null {
+  const wholeController = command.nsid === 0 || command.nsid === 0xffff_ffff;
+  // LPA bit 0 is clear: there is no SMART page of a namespace.
+  if (command.lid === logPages.smart && !wholeController) return statuses.invalidField;
+  if (command.lid === logPages.commandEffects && command.csi !== 0) return statuses.invalidField;
+  return null;
+}
+
+function buildLogPage(
+  controller: Controller,
+  command: GetLogPageCommand,
+  environment: AdminEnvironment,
+  health: Omit<SmartInput, 'errorLogEntries'> | null,
+): Uint8Array {
+  switch (command.lid) {
+    case logPages.supportedLogPages:
+      return encodeSupportedLogPages(controller.identity.kind);
+    case logPages.error:
+      return encodeErrorLog(controller.errors, errorLogEntries);
+    case logPages.smart:
+      if (health === null) throw new TypeError('the SMART page needs the health of the pool');
+      return encodeSmart({ ...health, errorLogEntries: controller.errorCount });
+    case logPages.firmwareSlot:
+      return encodeFirmwareSlot(environment.firmware);
+    case logPages.changedNamespaces:
+      return encodeChangedNamespaces(controller.changedNamespaces(false));
+    case logPages.commandEffects:
+      return encodeCommandEffects();
+    case logPages.ana: {
+      const { groups, changeCount } = environment.anaGroups(controller);
+      return encodeAna(groups, changeCount, (command.lsp & 1) === 1);
+    }
+    case logPages.featureEffects:
+      return encodeFeatureEffects();
+    case logPages.managementEffects:
+      return encodeManagementEffects();
+    case logPages.discovery: {
+      const { records, generation } = environment.discovery(controller);
+      return encodeDiscoveryLog(records, generation);
+    }
+    default:
+      throw new TypeError(`log page ${command.lid} is listed but cannot be built`);
+  }
+}
+
+function clearAfterRead(controller: Controller, command: GetLogPageCommand): void {
+  if (command.lid === logPages.changedNamespaces) {
+    controller.changedNamespaces(true);
+    controller.acknowledge('namespaceAttribute');
+  } else if (command.lid === logPages.ana) {
+    controller.acknowledge('anaChange');
+  } else if (command.lid === logPages.discovery) {
+    controller.acknowledge('discoveryChange');
+  }
+}

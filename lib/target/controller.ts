@@ -1,0 +1,196 @@
+/**
+ * One controller: the association of one host with one subsystem (or with discovery) through one
+ * portal. It holds what the host has set and what it sees, and tells native code.
+ */
+import { toAshlarError } from '../errors.js';
+import type { AsyncEvent, ControllerHandle, NativeAddon } from '../native.js';
+import { FeatureState } from './features.js';
+import { asyncEventBits } from './identify_controller.js';
+import { changedNamespacesMax, errorLogEntries } from './limits.js';
+import { type ErrorLogEntry, logPages } from './logs.js';
+import { looksTheSame, sameAttachment, type VisibleNamespace } from './namespace.js';
+import { Properties, type PropertyEffect } from './properties.js';
+import type { Sqe } from './sqe.js';
+import type { Status } from './statuses.js';
+import type { Subsystem } from './subsystem.js';
+
+/** Notices (Base 5.2.2): event type 2, and which log page tells more. */
+const notices = {
+  namespaceAttribute: { eventType: 2, information: 0x00, logPage: logPages.changedNamespaces },
+  anaChange: { eventType: 2, information: 0x03, logPage: logPages.ana },
+  discoveryChange: { eventType: 2, information: 0xf0, logPage: logPages.discovery },
+} as const satisfies Record<keyof typeof asyncEventBits, AsyncEvent>;
+export type Notice = keyof typeof notices;
+
+export interface ControllerIdentity {
+  handle: ControllerHandle;
+  cntlid: number;
+  kind: 'io' | 'discovery';
+  /** null for discovery. */
+  subsystem: Subsystem | null;
+  subnqn: string;
+  hostnqn: string;
+  hostId: Uint8Array;
+  portalId: number;
+  peer: string;
+  /** Address of ours that the host reached; null when not known. */
+  localAddress: string | null;
+  localPort: number | null;
+  maxIoQueues: number;
+  writeThrough: boolean;
+  keepAliveMs: number;
+}
+
+export class Controller {
+  readonly identity: ControllerIdentity;
+  readonly properties: Properties;
+  readonly connectedAt = new Date();
+  /** QIDs of the I/O queues that connected since the last reset. */
+  readonly ioQids = new Set<number>();
+  readonly #native: NativeAddon;
+  #features: FeatureState;
+  #visible: ReadonlyMap<number, VisibleNamespace> = new Map();
+  #changed = new Set<number>();
+  #errors: ErrorLogEntry[] = [];
+  #errorCount = 0n;
+  #namespaceUpdates: Promise<void> = Promise.resolve();
+  #ended = false;
+
+  constructor(native: NativeAddon, identity: ControllerIdentity) {
+    this.#native = native;
+    this.identity = identity;
+    this.properties = new Properties(identity.kind);
+    this.#features = new FeatureState(identity);
+  }
+
+  get features(): FeatureState {
+    return this.#features;
+  }
+
+  get visible(): ReadonlyMap<number, VisibleNamespace> {
+    return this.#visible;
+  }
+
+  get errors(): readonly ErrorLogEntry[] {
+    return this.#errors;
+  }
+
+  get errorCount(): bigint {
+    return this.#errorCount;
+  }
+
+  /** Native code has ended it: nothing may be told to its handle any more. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Carries out what Property Set changed. */
+  apply(effect: PropertyEffect): void {
+    if (effect === 'none') return;
+    this.#native.controllerSetEnabled(this.identity.handle, effect === 'enabled');
+    if (effect === 'enabled') return;
+    this.ioQids.clear();
+    if (effect !== 'reset') return;
+    this.#features = new FeatureState(this.identity);
+    this.#changed.clear();
+    for (const notice of Object.values(notices)) {
+      this.#native.controllerClearEvent(this.identity.handle, notice);
+    }
+  }
+
+  setKeepAlive(timeoutMs: number): void {
+    this.#native.controllerSetKeepAlive(this.identity.handle, timeoutMs);
+  }
+
+  /** Raises a notice, if the host asked for its kind (Base 5.27.1.8). */
+  notify(notice: Notice): void {
+    if (this.#ended || (this.#features.asyncEvents & asyncEventBits[notice]) === 0) return;
+    this.#native.controllerRaiseEvent(this.identity.handle, notices[notice]);
+  }
+
+  /** The host has read the log page of this notice with RAE cleared. */
+  acknowledge(notice: Notice): void {
+    this.#native.controllerClearEvent(this.identity.handle, notices[notice]);
+  }
+
+  /** The Changed Namespace List; with `clear` it starts anew. */
+  changedNamespaces(clear: boolean): ReadonlySet<number> {
+    const changed = this.#changed;
+    if (clear) this.#changed = new Set();
+    return changed;
+  }
+
+  /**
+   * Shows the host exactly `next`. Resolves when native code has no command under way for what
+   * was taken away; the host is told of every difference.
+   */
+  show(next: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
+    const before = this.#visible;
+    this.#visible = next;
+    const changes = differences(before, next);
+    if (changes.length === 0) return this.#namespaceUpdates;
+    const attachmentsDiffer = changes.some(({ was, is }) => {
+      return was === undefined || is === undefined || !sameAttachment(was, is);
+    });
+    const update = attachmentsDiffer ? this.#attach(next) : Promise.resolve();
+    const settled = update.then(() => {
+      for (const { nsid } of changes) this.#recordChange(nsid);
+      this.notify('namespaceAttribute');
+    });
+    this.#namespaceUpdates = Promise.allSettled([this.#namespaceUpdates, settled]).then(
+      () => undefined,
+    );
+    return settled;
+  }
+
+  /** The first table, before the host is let in: nothing has changed for it. */
+  async showFirst(first: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
+    this.#visible = first;
+    await this.#attach(first);
+  }
+
+  async #attach(next: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
+    if (this.#ended) return;
+    const attachments = [...next.values()].map(({ nsid, volume, anagrpid, readOnly }) => {
+      return { nsid, volume, anagrpid, readOnly };
+    });
+    try {
+      await this.#native.controllerSetNamespaces(this.identity.handle, attachments);
+    } catch (thrown) {
+      // A controller that ended meanwhile sees nothing, which is what a removal wants.
+      const { code } = toAshlarError(thrown);
+      if (code !== 'closed' && code !== 'not-found') throw thrown;
+    }
+  }
+
+  #recordChange(nsid: number): void {
+    // One beyond the list's size is enough to say "all".
+    if (this.#changed.size <= changedNamespacesMax) this.#changed.add(nsid);
+  }
+
+  /** Adds an admin command that failed to the error log. */
+  recordError(sqe: Sqe, status: Status, doNotRetry: boolean): void {
+    this.#errorCount += 1n;
+    const errorCount = this.#errorCount;
+    this.#errors.push({ errorCount, sqid: 0, cid: sqe.cid, status, doNotRetry, nsid: sqe.nsid });
+    if (this.#errors.length > errorLogEntries) this.#errors.shift();
+  }
+}
+
+function differences(
+  before: ReadonlyMap<number, VisibleNamespace>,
+  after: ReadonlyMap<number, VisibleNamespace>,
+): { nsid: number; was: VisibleNamespace | undefined; is: VisibleNamespace | undefined }[] {
+  const changes = [];
+  for (const nsid of new Set([...before.keys(), ...after.keys()])) {
+    const was = before.get(nsid);
+    const is = after.get(nsid);
+    if (was !== undefined && is !== undefined && looksTheSame(was, is)) continue;
+    changes.push({ nsid, was, is });
+  }
+  return changes;
+}

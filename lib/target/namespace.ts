@@ -1,0 +1,44 @@
+/** A namespace as its subsystem holds it, and as one host sees it. */
+import type { VolumeHandle } from '../native.js';
+import type { IdentifiedNamespace } from './identify.js';
+
+export type HostAccess = 'read-write' | 'read-only';
+
+/** Immutable: a change (size, ANA group, grants) is a new object for the same NSID. */
+export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
+  volume: VolumeHandle;
+  /** What a host may do; null: to that host the namespace does not exist. */
+  access(hostnqn: string): HostAccess | null;
+}
+
+/** With `readOnly` as this host's grant says. */
+export interface VisibleNamespace extends IdentifiedNamespace {
+  volume: VolumeHandle;
+}
+
+export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNamespace | null {
+  const access = namespace.access(hostnqn);
+  if (access === null) return null;
+  const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume } = namespace;
+  return {
+    nsid,
+    uuid,
+    nguid,
+    sizeBytes,
+    blockBytes,
+    anagrpid,
+    volume,
+    readOnly: access === 'read-only',
+    usedBytes: () => namespace.usedBytes(),
+  };
+}
+
+/** Whether native code must be told of the difference. */
+export function sameAttachment(a: VisibleNamespace, b: VisibleNamespace): boolean {
+  return a.volume === b.volume && a.anagrpid === b.anagrpid && a.readOnly === b.readOnly;
+}
+
+/** Whether the host must look at the namespace again. */
+export function looksTheSame(a: VisibleNamespace, b: VisibleNamespace): boolean {
+  return sameAttachment(a, b) && a.sizeBytes === b.sizeBytes && a.blockBytes === b.blockBytes;
+}

@@ -1,0 +1,360 @@
+/**
+ * The target's control side: subsystems, portals and controllers, and the events of native code
+ * that concern them. Native code moves all data and answers what is urgent (see native.ts); here
+ * is decided who may connect and what each host sees.
+ */
+import { AshlarError, toAshlarError } from '../errors.js';
+import type {
+  AdminEvent,
+  AnaState,
+  ConnectEvent,
+  ControllerEndedEvent,
+  ControllerHandle,
+  NativeAddon,
+  RuntimeHandle,
+} from '../native.js';
+import { type AdminEnvironment, answerAdmin } from './admin.js';
+import {
+  type ConnectRefusal,
+  type ConnectRequest,
+  connectRefusal,
+  decodeConnect,
+  invalidParameter,
+} from './connect.js';
+import { Controller } from './controller.js';
+import { roundKeepAlive } from './features.js';
+import {
+  discoveryActivityMs,
+  maxAsyncEvents,
+  maxControllers,
+  maxIoQueues,
+  maxTransferBytes,
+} from './limits.js';
+import type { SmartInput } from './logs.js';
+import { discoveryNqn } from './nqn.js';
+import { type Portal, type PortalRequest, Portals, parseEndpoint } from './portals.js';
+import { failRetryably, statuses } from './statuses.js';
+import { Subsystem, type SubsystemOptions } from './subsystem.js';
+
+export interface TargetOptions {
+  native: NativeAddon;
+  runtime: RuntimeHandle;
+  /** FR: at most 8 ASCII characters. */
+  firmware: string;
+  /** SN of discovery controllers. */
+  discoverySerial: string;
+  writeThrough: boolean;
+  atomicWriteBytes: number;
+  cntlids: { first: number; last: number };
+  health(): Promise<Omit<SmartInput, 'errorLogEntries'>>;
+  listener: TargetListener;
+}
+
+/** What the node wants to hear; called in order, must not throw. */
+export interface TargetListener {
+  connected(controller: Controller): void;
+  disconnected(controller: Controller, event: ControllerEndedEvent): void;
+  refused(peer: string, portalId: number, refusal: ConnectRefusal): void;
+  /** A mistake of ours while a host's command was answered; the host got Internal Error. */
+  failed(what: string, error: AshlarError): void;
+}
+
+export class Target {
+  readonly #options: TargetOptions;
+  readonly #native: NativeAddon;
+  readonly #portals: Portals;
+  readonly #environment: AdminEnvironment;
+  readonly #subsystems = new Map<string, Subsystem>();
+  readonly #controllers = new Map<ControllerHandle, Controller>();
+  readonly #discoveryCntlids = new Map<number, Controller>();
+  #lastCntlid: number;
+  #generation = 1n;
+  #closing = false;
+  #whenEmpty: (() => void) | null = null;
+
+  constructor(options: TargetOptions) {
+    this.#options = options;
+    this.#native = options.native;
+    this.#portals = new Portals(options.native, options.runtime);
+    this.#lastCntlid = options.cntlids.last;
+    this.#environment = {
+      firmware: options.firmware,
+      writeThrough: options.writeThrough,
+      atomicWriteBytes: options.atomicWriteBytes,
+      serialOf: ({ identity }) => identity.subsystem?.serial ?? options.discoverySerial,
+      health: () => options.health(),
+      anaGroups: (controller) => this.#portals.anaGroups(controller),
+      discovery: (controller) => ({
+        records: this.#portals.discoveryRecords(controller, [...this.#subsystems.values()]),
+        generation: this.#generation,
+      }),
+    };
+  }
+
+  // ---- What the node decides --------------------------------------------------------------------
+
+  /** @throws AshlarError already-exists. */
+  addSubsystem(options: SubsystemOptions): Subsystem {
+    if (this.#subsystems.has(options.nqn)) {
+      throw new AshlarError('already-exists', `subsystem ${options.nqn} exists already`);
+    }
+    const subsystem = new Subsystem(options, () => this.#discoveryChanged());
+    this.#subsystems.set(options.nqn, subsystem);
+    this.#discoveryChanged();
+    return subsystem;
+  }
+
+  /** Ends the subsystem's controllers. */
+  removeSubsystem(subsystem: Subsystem): void {
+    this.#subsystems.delete(subsystem.nqn);
+    for (const controller of subsystem.controllers.values()) this.#destroy(controller);
+    this.#discoveryChanged();
+  }
+
+  get portals(): readonly Portal[] {
+    return this.#portals.all;
+  }
+
+  anaOf(portalId: number): { anagrpid: number; state: AnaState }[] {
+    return this.#portals.anaOf(portalId);
+  }
+
+  async listen(request: PortalRequest): Promise<Portal> {
+    const portal = await this.#portals.listen(request);
+    this.#discoveryChanged();
+    return portal;
+  }
+
+  /** Stops listening; with `drop` connections that came through the portal end. */
+  async closePortal(portalId: number, drop: boolean): Promise<void> {
+    await this.#portals.close(portalId, drop);
+    this.#discoveryChanged();
+  }
+
+  /** New commands answer by the new state at once; hosts on this portal are told. */
+  setAna(portalId: number, anagrpid: number, state: AnaState): void {
+    if (!this.#portals.setAna(portalId, anagrpid, state)) return;
+    for (const controller of this.#controllers.values()) {
+      if (controller.identity.portalId === portalId) controller.notify('anaChange');
+    }
+  }
+
+  /** Ends one host's associations with a subsystem. */
+  dismiss(subsystem: Subsystem, hostnqn: string): void {
+    for (const controller of subsystem.controllers.values()) {
+      if (controller.identity.hostnqn === hostnqn) this.#destroy(controller);
+    }
+  }
+
+  get controllers(): readonly Controller[] {
+    return [...this.#controllers.values()];
+  }
+
+  /** No new connections, all associations end; resolves when native code holds none. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#portals.all.map(({ portalId }) => this.#portals.close(portalId, true)));
+    for (const controller of this.#controllers.values()) this.#destroy(controller);
+    if (this.#controllers.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#whenEmpty = resolve;
+    });
+  }
+
+  // ---- Events of native code --------------------------------------------------------------------
+
+  /** Takes one event; the work goes on after it returns. */
+  handle(event: ConnectEvent | AdminEvent | ControllerEndedEvent): void {
+    switch (event.type) {
+      case 'connect':
+        void this.#connect(event);
+        return;
+      case 'admin':
+        void this.#admin(event);
+        return;
+      case 'controller-ended':
+        this.#ended(event);
+        return;
+    }
+  }
+
+  async #connect(event: ConnectEvent): Promise<void> {
+    const { connect, peer, portalId } = event;
+    let refusal: ConnectRefusal | null;
+    try {
+      refusal = await this.#admit(event);
+    } catch (thrown) {
+      this.#options.listener.failed(`Connect from ${peer}`, toAshlarError(thrown));
+      refusal = connectRefusal(statuses.internalError, 'internal error');
+    }
+    if (refusal === null) return;
+    this.#native.connectReject(connect, refusal.status, refusal.result);
+    this.#options.listener.refused(peer, portalId, refusal);
+  }
+
+  async #admit(event: ConnectEvent): Promise<ConnectRefusal | null> {
+    const decoded = decodeConnect(event.sqe, event.data);
+    if ('refusal' in decoded) return decoded.refusal;
+    const { request } = decoded;
+    if (this.#closing) {
+      return connectRefusal(statuses.connectControllerBusy, 'the node is closing');
+    }
+    return request.qid === 0
+      ? await this.#admitController(event, request)
+      : this.#admitIoQueue(event, request);
+  }
+
+  async #admitController(
+    event: ConnectEvent,
+    request: ConnectRequest,
+  ): Promise<ConnectRefusal | null> {
+    const kind = request.subnqn === discoveryNqn ? 'discovery' : 'io';
+    const subsystem = kind === 'io' ? this.#subsystemFor(event, request) : null;
+    if (subsystem === undefined) {
+      return invalidParameter('subnqn', `no subsystem ${request.subnqn} for ${request.hostnqn}`);
+    }
+    if (this.#controllers.size >= maxControllers) {
+      const reason = `the node has ${maxControllers} controllers, its limit`;
+      return connectRefusal(statuses.connectControllerBusy, reason);
+    }
+    const cntlid = this.#takeCntlid(subsystem?.controllers ?? this.#discoveryCntlids);
+    if (cntlid === null) {
+      return connectRefusal(statuses.connectControllerBusy, 'every CNTLID is in use');
+    }
+    const controller = this.#create(event, request, kind, subsystem, cntlid);
+    await controller.showFirst(subsystem?.seenBy(request.hostnqn) ?? new Map());
+    if (controller.ended) return null;
+    controller.setKeepAlive(keepAliveAtConnect(kind, request.katoMs));
+    this.#native.connectAccept(event.connect, controller.identity.handle);
+    this.#options.listener.connected(controller);
+    // Grants that changed while the first table was on its way.
+    if (subsystem !== null) await controller.show(subsystem.seenBy(request.hostnqn));
+    return null;
+  }
+
+  #subsystemFor(event: ConnectEvent, request: ConnectRequest): Subsystem | undefined {
+    if (this.#portals.get(event.portalId)?.discoveryOnly !== false) return undefined;
+    const subsystem = this.#subsystems.get(request.subnqn);
+    // A host that nothing is granted to learns not even that the subsystem exists.
+    return subsystem?.isVisibleTo(request.hostnqn) ? subsystem : undefined;
+  }
+
+  #create(
+    event: ConnectEvent,
+    request: ConnectRequest,
+    kind: 'io' | 'discovery',
+    subsystem: Subsystem | null,
+    cntlid: number,
+  ): Controller {
+    const queues = kind === 'io' ? maxIoQueues : 0;
+    const handle = this.#native.controllerCreate(this.#options.runtime, {
+      cntlid,
+      kind,
+      maxIoQueues: queues,
+      maxAsyncEvents,
+      maxTransferBytes,
+    });
+    const local = parseEndpoint(event.local);
+    const controller = new Controller(this.#native, {
+      handle,
+      cntlid,
+      kind,
+      subsystem,
+      subnqn: request.subnqn,
+      hostnqn: request.hostnqn,
+      hostId: request.hostId,
+      portalId: event.portalId,
+      peer: event.peer,
+      localAddress: local?.address ?? null,
+      localPort: local?.port ?? null,
+      maxIoQueues: queues,
+      writeThrough: this.#options.writeThrough,
+      keepAliveMs: roundKeepAlive(request.katoMs),
+    });
+    this.#controllers.set(handle, controller);
+    if (subsystem === null) this.#discoveryCntlids.set(cntlid, controller);
+    else subsystem.addController(controller);
+    return controller;
+  }
+
+  #admitIoQueue(event: ConnectEvent, request: ConnectRequest): ConnectRefusal | null {
+    const controller = this.#subsystems.get(request.subnqn)?.controllers.get(request.cntlid);
+    if (controller === undefined) {
+      const reason = `no controller ${request.cntlid} in ${request.subnqn}`;
+      return invalidParameter('cntlid', reason);
+    }
+    const { identity } = controller;
+    if (identity.hostnqn !== request.hostnqn) {
+      return invalidParameter('hostnqn', `controller ${request.cntlid} is another host's`);
+    }
+    if (!Buffer.from(identity.hostId).equals(request.hostId)) {
+      return invalidParameter('hostid', `controller ${request.cntlid} has another HOSTID`);
+    }
+    if (!controller.properties.ready) {
+      return connectRefusal(statuses.commandSequenceError, 'the controller is not enabled');
+    }
+    if (request.qid > controller.features.ioQueues) {
+      const reason = `QID ${request.qid} is over ${controller.features.ioQueues} queues`;
+      return invalidParameter('qid', reason);
+    }
+    controller.ioQids.add(request.qid);
+    this.#native.connectAccept(event.connect, identity.handle);
+    return null;
+  }
+
+  async #admin(event: AdminEvent): Promise<void> {
+    const controller = this.#controllers.get(event.controller);
+    if (controller === undefined) return; // Ended; the event was under way.
+    let completion: Awaited<ReturnType<typeof answerAdmin>>;
+    try {
+      completion = await answerAdmin(controller, event, this.#environment);
+    } catch (thrown) {
+      const what = `admin command ${event.sqe[0] ?? 0} of ${controller.identity.hostnqn}`;
+      this.#options.listener.failed(what, toAshlarError(thrown));
+      completion = failRetryably(statuses.internalError);
+    }
+    if (controller.ended) return;
+    this.#native.adminComplete(event.controller, event.command, completion);
+  }
+
+  #ended(event: ControllerEndedEvent): void {
+    const controller = this.#controllers.get(event.controller);
+    if (controller === undefined) return;
+    controller.end();
+    this.#controllers.delete(event.controller);
+    const { subsystem, cntlid } = controller.identity;
+    if (subsystem === null) this.#discoveryCntlids.delete(cntlid);
+    else subsystem.removeController(controller);
+    this.#options.listener.disconnected(controller, event);
+    if (this.#controllers.size === 0) this.#whenEmpty?.();
+  }
+
+  // ---- Pieces -----------------------------------------------------------------------------------
+
+  #destroy(controller: Controller): void {
+    if (!controller.ended) this.#native.controllerDestroy(controller.identity.handle);
+  }
+
+  /** Going round the node's range, so that a CNTLID rests before it is used again. */
+  #takeCntlid(inUse: ReadonlyMap<number, unknown>): number | null {
+    const { first, last } = this.#options.cntlids;
+    const count = last - first + 1;
+    for (let step = 1; step <= count; step += 1) {
+      const cntlid = first + ((this.#lastCntlid - first + step) % count);
+      if (inUse.has(cntlid)) continue;
+      this.#lastCntlid = cntlid;
+      return cntlid;
+    }
+    return null;
+  }
+
+  #discoveryChanged(): void {
+    this.#generation += 1n;
+    for (const controller of this.#discoveryCntlids.values()) controller.notify('discoveryChange');
+  }
+}
+
+function keepAliveAtConnect(kind: 'io' | 'discovery', katoMs: number): number {
+  if (katoMs === 0 && kind === 'discovery') return discoveryActivityMs;
+  return roundKeepAlive(katoMs);
+}

@@ -1,0 +1,115 @@
+/** Tenants: each has one subsystem, its own volumes and its own hosts. */
+import type { Stored, Transaction } from '../catalog/catalog.js';
+import { hostKind, type TenantRecord, tenantKind, volumeKind } from '../catalog/kinds.js';
+import { AshlarError, throwIfAborted } from '../errors.js';
+import { checkName, maxTenants } from './rules.js';
+import { type ControlState, defaultTenant, findTenant, stillThere } from './state.js';
+import type { CallOptions, TenantInfo, Tenants } from './types.js';
+import { randomUuidBytes, uuidText } from './uuid.js';
+
+/** Subsystem NQNs begin with this and end with the tenant's UUID. */
+export const subsystemNqnPrefix = 'nqn.2026-01.dev.ashlar:';
+
+/** Adds a tenant's record: its subsystem NQN is its own for life, whatever it is called. */
+export function addTenantRecord(transaction: Transaction, name: string): bigint {
+  const uuid = randomUuidBytes();
+  const subnqn = `${subsystemNqnPrefix}${uuidText(uuid)}`;
+  return transaction.add(tenantKind, { name, uuid, subnqn, nextNsid: 1, createdMs: Date.now() });
+}
+
+export class TenantService implements Tenants {
+  readonly #state: ControlState;
+
+  constructor(state: ControlState) {
+    this.#state = state;
+  }
+
+  async create(name: string, options: CallOptions = {}): Promise<TenantInfo> {
+    this.#state.assertOpen();
+    checkName('tenant', name);
+    const { catalog, exports } = this.#state;
+    const what = `create tenant '${name}'`;
+    return this.#state.locks.hold(`tenant ${name}`, what, options.signal, async () => {
+      const before = catalog.find(tenantKind, 'name', name);
+      if (before !== null) {
+        if (options.repeatable === true) return this.#info(before);
+        throw new AshlarError('already-exists', `tenant '${name}' exists already`);
+      }
+      const build = (transaction: Transaction): bigint => {
+        if (catalog.count(tenantKind) >= maxTenants) {
+          throw new AshlarError('limit-exceeded', `the node has ${maxTenants} tenants, its limit`);
+        }
+        return addTenantRecord(transaction, name);
+      };
+      const id = await catalog.transact(what, build, options.signal);
+      const tenant = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
+      exports.addTenant(tenant);
+      this.#state.emit('tenant-created', `tenant '${name}' created`, uuidText(tenant.value.uuid));
+      return this.#info(tenant);
+    });
+  }
+
+  list(): TenantInfo[] {
+    this.#state.assertOpen();
+    return this.#state.catalog
+      .all(tenantKind)
+      .map((tenant) => this.#info(tenant))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  show(name: string): TenantInfo {
+    this.#state.assertOpen();
+    return this.#info(findTenant(this.#state.catalog, name));
+  }
+
+  async delete(name: string, options: CallOptions = {}): Promise<void> {
+    this.#state.assertOpen();
+    const { catalog, exports } = this.#state;
+    const what = `delete tenant '${name}'`;
+    await this.#state.locks.hold(`tenant ${name}`, what, options.signal, async () => {
+      throwIfAborted(options.signal, what);
+      const known = catalog.find(tenantKind, 'name', name);
+      if (known === null && options.repeatable === true) return;
+      const tenant = known ?? findTenant(catalog, name);
+      if (name === defaultTenant) {
+        throw new AshlarError('conflict', `tenant '${defaultTenant}' cannot be deleted`);
+      }
+      const build = (transaction: Transaction): void => this.#buildDelete(transaction, tenant);
+      await catalog.transact(what, build, options.signal);
+      exports.removeTenant(tenant.id);
+      this.#state.emit('tenant-deleted', `tenant '${name}' deleted`, uuidText(tenant.value.uuid));
+    });
+  }
+
+  #buildDelete(transaction: Transaction, tenant: Stored<TenantRecord>): void {
+    const { catalog } = this.#state;
+    const volumes = this.#countVolumes(tenant.id);
+    if (volumes > 0) {
+      throw new AshlarError(
+        'conflict',
+        `tenant '${tenant.value.name}' has ${volumes} volumes; delete them first`,
+      );
+    }
+    transaction.delete(tenantKind, tenant.id);
+    for (const { id, value } of catalog.all(hostKind)) {
+      if (value.tenant === tenant.id) transaction.delete(hostKind, id);
+    }
+  }
+
+  #countVolumes(tenant: bigint): number {
+    return this.#state.catalog.all(volumeKind).filter(({ value }) => value.tenant === tenant)
+      .length;
+  }
+
+  #info({ id, value }: Stored<TenantRecord>): TenantInfo {
+    const hosts = this.#state.catalog.all(hostKind).filter((host) => host.value.tenant === id);
+    return {
+      name: value.name,
+      uuid: uuidText(value.uuid),
+      subnqn: value.subnqn,
+      volumes: this.#countVolumes(id),
+      hosts: hosts.length,
+      createdAt: new Date(value.createdMs).toISOString(),
+    };
+  }
+}
