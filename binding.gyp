@@ -1,6 +1,6 @@
 {
-  # `ashlar_tests=1` adds the C++ test program: node-gyp rebuild -- -Dashlar_tests=1
-  'variables': {'ashlar_tests%': 0, 'ashlar_sanitize%': ''},
+  # For a build under sanitizers: node-gyp rebuild -- -Dashlar_sanitize=address,undefined
+  'variables': {'ashlar_sanitize%': ''},
   'target_defaults': {
     'include_dirs': ['native'],
     # Node's own defaults ask for an older standard and leave warnings off; ours come last and win.
@@ -20,7 +20,8 @@
   },
   'targets': [
     {
-      # Everything but the door to JavaScript: what the addon and the tests share.
+      # Everything but the door to JavaScript: what the addon and the C++ tests
+      # (test/native/Makefile) share.
       'target_name': 'ashlar_core',
       'type': 'static_library',
       'standalone_static_library': 1,
@@ -37,19 +38,5 @@
       # The archive's symbols and ours stay private: another addon may carry its own liburing.
       'ldflags': ['-Wl,--exclude-libs,ALL', '-Wl,--as-needed'],
     },
-  ],
-  'conditions': [
-    ['ashlar_tests==1', {
-      'targets': [
-        {
-          'target_name': 'ashlar_test',
-          'type': 'executable',
-          'dependencies': ['ashlar_core'],
-          'sources': ["<!@(find test/native -name '*.cc' | LC_ALL=C sort)"],
-          'defines': ['DOCTEST_CONFIG_NO_EXCEPTIONS_BUT_WITH_ALL_ASSERTS'],
-          'libraries': ['-l:liburing.a', '-lpthread'],
-        },
-      ],
-    }],
   ],
 }
