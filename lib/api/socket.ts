@@ -55,7 +55,7 @@ function connectCode(path: string): Promise<string | null> {
 }
 
 /**
- * Makes sure that a daemon may listen at `path`: nobody else does, and its folder exists.
+ * Makes sure that a daemon may listen at `path`. Changes nothing.
  *
  * @returns what is there; give it to {@link listenAt}.
  * @throws AshlarError 'daemon-running', 'already-exists' (a file that is no socket),
@@ -81,7 +81,6 @@ export async function claimSocket(path: string): Promise<SocketFinding> {
       );
     case 'nothing':
     case 'stale':
-      await makeFolder(path);
       return found;
   }
 }
@@ -100,10 +99,11 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * Listens at a claimed path, with mode 0600 from its first moment. A stale socket is removed in
+ * Listens at a claimed path, with mode 0600 from its first moment; makes its folder. A stale socket is removed in
  * the same turn, and only if it is still the very one that was found stale.
  */
 export async function listenAt(server: Server, path: string, found: SocketFinding): Promise<void> {
+  await makeFolder(path);
   const listening = new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.once('listening', () => {

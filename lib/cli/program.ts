@@ -2,10 +2,10 @@
  * The command line: every command with its options and examples. What a command does is in a
  * module of its own, loaded when it runs.
  */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { logLevels } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { reportError } from './terminal.js';
 
@@ -45,7 +45,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   const program = new Command('ashlar');
   program
     .description('Ashlar: thin volumes for Linux hosts over NVMe/TCP.')
-    .version(version(), '-V, --version', 'print the version')
+    .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .helpCommand(false)
     .configureOutput({ writeErr })
@@ -63,21 +63,6 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
     ['ashlar help config', 'the configuration file; also: sizes, exit-codes'],
   ]);
   return program;
-}
-
-/** From the manifest, which is two folders up in a package and three in a development build. */
-function version(): string {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const manifest: unknown = JSON.parse(readFileSync(new URL(up, import.meta.url), 'utf8'));
-      if (typeof manifest === 'object' && manifest !== null && 'version' in manifest) {
-        return String(manifest.version);
-      }
-    } catch {
-      // Not there; the next one.
-    }
-  }
-  return 'unknown';
 }
 
 function addServe(program: Command, outcome: Outcome): void {

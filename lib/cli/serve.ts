@@ -1,5 +1,5 @@
 /** `ashlar serve`: the daemon, from its configuration to its orderly end. */
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { ApiClient } from '../api/client.js';
@@ -13,8 +13,10 @@ import { formatSize, formatSizeShort } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { openNode } from '../node/node.js';
 import type { Node, NodeConfig } from '../node/types.js';
+import { maxCntlid } from '../target/limits.js';
 import { connectLines } from './connect_lines.js';
 import { openLog } from './log.js';
+import { checkPortals } from './portals.js';
 import { printLines } from './terminal.js';
 
 export interface ServeOptions {
@@ -60,8 +62,9 @@ export async function serve(options: ServeOptions): Promise<number> {
   const logger = openLog(config.log.level);
   const stop = new StopSignal(logger, config.shutdownTimeoutMs);
   const found = await claim(config.api.socket);
-  const nodeConfig = await nodeConfigOf(config);
-  const node = await openNode(nodeConfig, logger);
+  await checkPortals([...config.target.portals, ...config.target.discovery]);
+  const node = await openInFolder(config, logger);
+  const madeDemo = demoLines(node, config);
   let api: ApiServer;
   try {
     const handlers = nodeHandlers(node);
@@ -70,7 +73,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     await node.close();
     throw thrown;
   }
-  await announce(node, config, options.json === true);
+  await announce(node, config, madeDemo, options.json === true);
   const signal = await stop.requested;
   logger.info({ signal }, 'stopping: connections end, then a checkpoint');
   await api.close();
@@ -131,10 +134,22 @@ async function claim(socket: string): Promise<SocketFinding> {
   }
 }
 
+/** Opens the node; what was made for a pool that then could not be opened is taken away again. */
+async function openInFolder(config: Config, logger: Logger): Promise<Node> {
+  const { device, create } = config.pool;
+  const folder =
+    device.kind === 'file' && create ? await makePoolFolder(dirname(device.path)) : null;
+  try {
+    return await openNode(await nodeConfigOf(config), logger);
+  } catch (thrown) {
+    if (folder !== null) await rmdir(folder).catch(() => undefined);
+    throw thrown;
+  }
+}
+
 async function nodeConfigOf(config: Config): Promise<NodeConfig> {
   const { device, create, sizeBytes, writeThrough, mapCacheBytes } = config.pool;
   const ownSize = device.kind === 'memory' || (await isBlockDevice(device.path));
-  if (device.kind === 'file' && create) await makePoolFolder(device.path);
   return {
     pool: {
       device,
@@ -147,7 +162,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
       ...config.target.portals.map((portal) => ({ ...portal, discoveryOnly: false })),
       ...config.target.discovery.map((portal) => ({ ...portal, discoveryOnly: true })),
     ],
-    cntlids: { first: 1, last: 65519 },
+    cntlids: { first: 1, last: maxCntlid },
     demo: config.demo,
   };
 }
@@ -160,24 +175,31 @@ async function isBlockDevice(path: string): Promise<boolean> {
   }
 }
 
-/** The folder of the pool file, but not a whole missing path: that is more likely a typing error. */
-async function makePoolFolder(path: string): Promise<void> {
+/**
+ * Makes the folder of the pool file, but not a whole missing path: that is more likely a typing
+ * error. Resolves to the folder if it was made, else null.
+ */
+async function makePoolFolder(folder: string): Promise<string | null> {
   try {
-    await mkdir(dirname(path), { mode: 0o700 });
+    await mkdir(folder, { mode: 0o700 });
+    return folder;
   } catch (thrown) {
     const error = toAshlarError(thrown);
-    if (error.code === 'already-exists') return;
+    if (error.code === 'already-exists') return null;
     const why = error.code === 'not-found' ? 'its parent does not exist' : error.message;
-    throw new AshlarError(
-      error.code,
-      `the folder of the pool file '${path}' cannot be made: ${why}`,
-      { cause: thrown },
-    );
+    throw new AshlarError(error.code, `folder '${folder}' for the pool cannot be made: ${why}`, {
+      cause: thrown,
+    });
   }
 }
 
 /** Says on stdout that the daemon serves, what it made, and how hosts reach it. */
-async function announce(node: Node, config: Config, json: boolean): Promise<void> {
+async function announce(
+  node: Node,
+  config: Config,
+  madeDemo: string[],
+  json: boolean,
+): Promise<void> {
   const status = await node.status();
   const tenants = node.tenants.list();
   const lines = connectLines(
@@ -204,12 +226,11 @@ async function announce(node: Node, config: Config, json: boolean): Promise<void
   const where = poolPath ?? 'in memory';
   const made =
     poolPath === null ? `${size}, lost when the daemon ends` : `${size}, sparse, just created`;
-  const served = status.created && config.demo !== null ? demoLine(config.demo) : [];
   printLines([
     `Ashlar ${status.version} is serving.`,
     '',
     `  pool     ${where} (${status.created ? made : `${size}, ${free} free`})`,
-    ...served,
+    ...madeDemo,
     `  volumes  ${status.volumes}`,
     `  control  ${config.api.socket}`,
     '',
@@ -221,8 +242,12 @@ async function announce(node: Node, config: Config, json: boolean): Promise<void
   ]);
 }
 
-function demoLine(demo: { volume: string; sizeBytes: bigint }): string[] {
-  return [`  created  volume '${demo.volume}' of ${formatSize(demo.sizeBytes)}, for any host`];
+/** A line on the demo volume if this start made it; asked before any program can make others. */
+function demoLines(node: Node, config: Config): string[] {
+  const made = node.events().some(({ kind }) => kind === 'volume-created');
+  if (!made || config.demo === null) return [];
+  const { volume, sizeBytes } = config.demo;
+  return [`  made     volume '${volume}' of ${formatSize(sizeBytes)}, for any host`];
 }
 
 /**

@@ -46,6 +46,24 @@ export async function inspectPool(device: DeviceSpec): Promise<PoolStatus> {
   return withRuntime((native, runtime) => readStatus(native, runtime, device));
 }
 
+/**
+ * Opens a pool, which recovers what a crash left, makes a checkpoint, and closes it, so that the
+ * next start replays nothing. Errors as {@link inspectPool}, and no-space, io-error.
+ */
+export async function recoverPool(device: DeviceSpec): Promise<PoolStatus> {
+  return withRuntime(async (native, runtime) => {
+    if (device.kind === 'file' && (await isMissing(device.path))) {
+      throw new AshlarError('not-found', `pool '${device.path}' does not exist`);
+    }
+    const options = { device, writeThrough: false, readOnly: false, mapCacheBytes: null };
+    const pool = await native.poolOpen(runtime, options);
+    return closing(native, pool, async () => {
+      await native.poolCheckpoint(pool);
+      return native.poolStatus(pool);
+    });
+  });
+}
+
 /** Opens a pool read-only and proves every structure. Errors as {@link inspectPool}. */
 export async function checkPool(device: DeviceSpec): Promise<CheckReport> {
   return withRuntime(async (native, runtime) => {
