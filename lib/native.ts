@@ -433,7 +433,10 @@ export interface NativeAddon {
   /** Ends its connections; 'controller-ended' follows. */
   controllerDestroy(controller: ControllerHandle): void;
 
-  /** `qid` 0 joins the controller's admin queue, others its I/O queues. */
+  /**
+   * `qid` 0 joins the controller's admin queue, others its I/O queues. When the queue pair of an
+   * admin Connect has gone meanwhile, the controller ends ('controller-ended').
+   */
   connectAccept(connect: ConnectHandle, controller: ControllerHandle): void;
   /**
    * `result`: completion dwords 0 and 1 (IPO and IATTR for invalid parameters). DNR is set, except
