@@ -24,14 +24,15 @@ export async function runMain(main) {
   }
 }
 
+// Each child leads a process group, so that an interrupted build ends with all its compilers.
 const children = new Set();
+let interruption = null;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  const forward = () => {
-    if (children.size === 0) return;
-    for (const child of children) child.kill(signal);
-    process.exitCode = 130;
-  };
-  process.on(signal, forward);
+  process.on(signal, () => {
+    interruption = signal;
+    if (children.size === 0) process.exit(130);
+    for (const child of children) process.kill(-child.pid, signal);
+  });
 }
 
 /** Lets signals mean what they mean to a program that is started in this process afterwards. */
@@ -46,8 +47,9 @@ export function run(command, args, options = {}) {
       cwd: options.cwd ?? root,
       env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
     });
-    children.add(child);
+    if (child.pid !== undefined) children.add(child);
     const output = [];
     child.stdout.on('data', (piece) => output.push(piece));
     child.stderr.on('data', (piece) => output.push(piece));
@@ -59,6 +61,9 @@ export function run(command, args, options = {}) {
     child.on('close', (code, signal) => {
       children.delete(child);
       if (code === 0) return resolve(text());
+      if (interruption !== null) {
+        return reject(new SetupError(`interrupted by ${interruption}; run it again to go on`));
+      }
       const line = [command, ...args].join(' ');
       reject(new SetupError(`${text()}\nfailed (${signal ?? `exit code ${code}`}): ${line}`));
     });
