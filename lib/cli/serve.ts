@@ -62,7 +62,6 @@ export async function serve(options: ServeOptions): Promise<number> {
   const logger = openLog(config.log.level);
   const stop = new StopSignal(logger, config.shutdownTimeoutMs);
   const found = await claim(config.api.socket);
-  await checkPortals([...config.target.portals, ...config.target.discovery]);
   const node = await openInFolder(config, logger);
   const madeDemo = demoLines(node, config);
   let api: ApiServer;
@@ -137,8 +136,11 @@ async function claim(socket: string): Promise<SocketFinding> {
 /** Opens the node; what was made for a pool that then could not be opened is taken away again. */
 async function openInFolder(config: Config, logger: Logger): Promise<Node> {
   const { device, create } = config.pool;
-  const folder =
-    device.kind === 'file' && create ? await makePoolFolder(dirname(device.path)) : null;
+  const first = device.kind === 'file' && create && !(await exists(device.path));
+  // Only when a pool would be made: hosts of an existing one may be waiting to connect again, and
+  // should not meet a port that closes at once.
+  if (first) await checkPortals([...config.target.portals, ...config.target.discovery]);
+  const folder = first ? await makePoolFolder(dirname(device.path)) : null;
   try {
     return await openNode(await nodeConfigOf(config), logger);
   } catch (thrown) {
@@ -165,6 +167,15 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
     cntlids: { first: 1, last: maxCntlid },
     demo: config.demo,
   };
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function isBlockDevice(path: string): Promise<boolean> {
