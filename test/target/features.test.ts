@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { FeatureState, roundKeepAlive } from '../../lib/target/features.js';
+import { decodeSqe } from '../../lib/target/sqe.js';
+import { statuses } from '../../lib/target/statuses.js';
+import { sqe } from './layout.js';
+
+const hostId = Uint8Array.from({ length: 16 }, (_, index) => index);
+
+function state(over: { kind?: 'io' | 'discovery'; writeThrough?: boolean } = {}) {
+  const io = over.kind !== 'discovery';
+  const features = new FeatureState({
+    kind: over.kind ?? 'io',
+    hostId,
+    maxIoQueues: io ? 64 : 0,
+    writeThrough: over.writeThrough ?? false,
+    keepAliveMs: 5000,
+  });
+  const told: number[] = [];
+  let queues = false;
+  return {
+    features,
+    told,
+    connectQueues: () => {
+      queues = true;
+    },
+    get: (fid: number, cdw11 = 0, select = 0, nsid = 0) =>
+      features.get(decodeSqe(sqe({ opcode: 0x0a, cdw10: fid | (select << 8), cdw11, nsid }))),
+    set: (fid: number, cdw11: number, more: { save?: boolean; nsid?: number } = {}) => {
+      const cdw10 = fid | (more.save === true ? 0x8000_0000 : 0);
+      const bytes = sqe({ opcode: 0x09, cdw10, cdw11, nsid: more.nsid ?? 0 });
+      return features.set(decodeSqe(bytes), null, {
+        setKeepAlive: (timeoutMs) => told.push(timeoutMs),
+        ioQueuesExist: () => queues,
+      });
+    },
+  };
+}
+
+describe('features', () => {
+  it('number of queues: 0-based, capped at 64, a pair has one of each', () => {
+    const cases: [number, bigint][] = [
+      [0x0000_0000, 0x0000_0000n],
+      [0x0003_0003, 0x0003_0003n],
+      [0x0003_0007, 0x0003_0003n],
+      [0x003f_003f, 0x003f_003fn],
+      [0x0040_0040, 0x003f_003fn],
+      [0xfffe_fffe, 0x003f_003fn],
+    ];
+    for (const [cdw11, result] of cases) {
+      const controller = state();
+      assert.deepEqual(controller.set(0x07, cdw11), {
+        status: 0,
+        doNotRetry: false,
+        result,
+        data: null,
+      });
+      assert.equal(controller.get(0x07).result, result);
+      assert.equal(controller.features.ioQueues, Number(result & 0xffffn) + 1);
+    }
+  });
+
+  it('number of queues: FFFFh is invalid, and so is a change under I/O queues', () => {
+    const controller = state();
+    assert.equal(controller.set(0x07, 0x0001_ffff).status, statuses.invalidField);
+    assert.equal(controller.set(0x07, 0xffff_0001).status, statuses.invalidField);
+    controller.connectQueues();
+    assert.equal(controller.set(0x07, 0x0001_0001).status, statuses.commandSequenceError);
+  });
+
+  it('asynchronous events: exactly what OAES and the critical warnings name', () => {
+    assert.equal(state().set(0x0b, 0x9ff).status, 0);
+    assert.equal(state().set(0x0b, 0x200).status, statuses.invalidField);
+    assert.equal(state().set(0x0b, 0x8000_0000).status, statuses.invalidField);
+    const discovery = state({ kind: 'discovery' });
+    assert.equal(discovery.set(0x0b, 0x8000_0000).status, 0);
+    assert.equal(discovery.get(0x0b).result, 0x8000_0000n);
+    assert.equal(discovery.set(0x0b, 0x100).status, statuses.invalidField);
+  });
+
+  it('keep alive: rounded up to whole seconds, told to native code', () => {
+    const controller = state();
+    assert.equal(controller.set(0x0f, 1).result, 1000n);
+    assert.equal(controller.set(0x0f, 5001).result, 6000n);
+    assert.equal(controller.set(0x0f, 0).result, 0n);
+    assert.deepEqual(controller.told, [1000, 6000, 0]);
+    assert.equal(roundKeepAlive(0xffff_ffff), 4_294_967_000);
+  });
+
+  it('host identifier: 16 bytes, only the extended form, never set', () => {
+    assert.deepEqual(state().get(0x81, 1).data, hostId);
+    assert.equal(state().get(0x81, 0).status, statuses.invalidField);
+    assert.equal(state().set(0x81, 1).status, statuses.featureNotChangeable);
+  });
+
+  it('volatile write cache: on, cannot be turned off, absent in write-through', () => {
+    assert.equal(state().get(0x06).result, 1n);
+    assert.equal(state().set(0x06, 1).status, 0);
+    assert.equal(state().set(0x06, 0).status, statuses.featureNotChangeable);
+    assert.equal(state({ writeThrough: true }).get(0x06).status, statuses.invalidField);
+  });
+
+  it('unknown features, saving, and namespaces where none belong: refused, do not retry', () => {
+    const controller = state();
+    for (const fid of [0x00, 0x03, 0x08, 0x0c, 0x0d, 0x10, 0x80, 0x82, 0x83, 0x84, 0xc0, 0xff]) {
+      const completion = controller.get(fid);
+      assert.equal(completion.status, statuses.invalidField, `FID ${fid}`);
+      assert.equal(completion.doNotRetry, true);
+    }
+    assert.equal(controller.set(0x01, 0, { save: true }).status, statuses.featureNotSaveable);
+    assert.equal(controller.set(0x01, 0, { nsid: 1 }).status, statuses.featureNotNamespaceSpecific);
+    assert.equal(
+      controller.set(0x01, 0, { nsid: 0x7fff_ffff }).status,
+      statuses.invalidNamespaceOrFormat,
+    );
+    assert.equal(controller.get(0x01, 0, 4).status, statuses.invalidField);
+  });
+
+  it('select: defaults and capabilities do not follow changes', () => {
+    const controller = state();
+    controller.set(0x01, 0x0302_0105);
+    assert.equal(controller.get(0x01).result, 0x0302_0105n);
+    assert.equal(controller.get(0x01, 0, 1).result, 0n);
+    assert.equal(controller.get(0x01, 0, 3).result, 0b100n);
+    assert.equal(controller.get(0x81, 1, 3).result, 0n);
+  });
+
+  it('a discovery controller has its own few', () => {
+    const controller = state({ kind: 'discovery' });
+    assert.equal(controller.get(0x07).status, statuses.invalidField);
+    assert.equal(controller.get(0x0f).result, 5000n);
+  });
+});
