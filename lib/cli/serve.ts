@@ -2,9 +2,7 @@
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
-import { ApiClient } from '../api/client.js';
-import { nodeHandlers } from '../api/handlers.js';
-import { type ApiServer, serveApi } from '../api/server.js';
+import type { ApiServer } from '../api/server.js';
 import { claimSocket, type SocketFinding } from '../api/socket.js';
 import type { Config } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
@@ -62,10 +60,15 @@ export async function serve(options: ServeOptions): Promise<number> {
   const logger = openLog(config.log.level);
   const stop = new StopSignal(logger, config.shutdownTimeoutMs);
   const found = await claim(config.api.socket);
-  const node = await openInFolder(config, logger);
+  // The API's modules load while native threads open the pool.
+  const opening = openInFolder(config, logger);
+  const loading = Promise.all([import('../api/server.js'), import('../api/handlers.js')]);
+  loading.catch(() => undefined); // Reported below, unless the pool's failure comes first.
+  const node = await opening;
   const madeDemo = demoLines(node, config);
   let api: ApiServer;
   try {
+    const [{ serveApi }, { nodeHandlers }] = await loading;
     const handlers = nodeHandlers(node);
     api = await serveApi({ handlers, logger, socket: config.api.socket, found });
   } catch (thrown) {
@@ -115,6 +118,7 @@ async function claim(socket: string): Promise<SocketFinding> {
     return await claimSocket(socket);
   } catch (thrown) {
     if (!(thrown instanceof AshlarError) || thrown.code !== 'daemon-running') throw thrown;
+    const { ApiClient } = await import('../api/client.js');
     const client = new ApiClient({ socket });
     try {
       const status = await client.call('getStatus', {}, { timeoutMs: 2000 });

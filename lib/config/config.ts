@@ -16,6 +16,20 @@ export interface Endpoint {
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** What holds where neither the file nor a flag says otherwise. */
+export const configDefaults = {
+  poolFile: '.ashlar/pool.ashlar',
+  poolSize: '64GiB',
+  mapCache: '256MiB',
+  portals: ['127.0.0.1:4420'],
+  discovery: ['127.0.0.1:8009'],
+  buffers: '64MiB',
+  socket: '.ashlar/ashlar.sock',
+  logLevel: 'info',
+  demoSize: '10GiB',
+  shutdownTimeout: '10s',
+} satisfies { logLevel: LogLevel; [key: string]: string | string[] };
+
 export interface PoolConfig {
   device: DeviceSpec;
   /** Size of a pool file that does not exist yet, bytes; the file is sparse. */

@@ -5,14 +5,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { parse, TomlError } from 'smol-toml';
-import { Check } from 'typebox/schema';
 import { AshlarError, toAshlarError } from '../errors.js';
-import type { Config, Endpoint } from './config.js';
+import { type Config, configDefaults, type Endpoint } from './config.js';
 import { parseEndpoint } from './endpoint.js';
-import { type Finding, findings } from './explain.js';
 import { lineOfKey } from './locate.js';
-import { type ConfigFile, configDefaults, configFileSchema } from './schema.js';
+import type { ConfigFile } from './schema.js';
 import { checkSocketPath } from './socket_path.js';
 import { formatSize, parseDurationMs, parseSize } from './units.js';
 
@@ -49,51 +46,9 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
     const what = error.code === 'not-found' ? 'does not exist' : `cannot be read: ${error.message}`;
     throw new AshlarError(error.code, `configuration file '${path}' ${what}`, { cause: thrown });
   }
+  // Loaded only for a file: the schema library would be a good part of a quick start.
+  const { parseConfigFile } = await import('./file.js');
   return resolveConfig(parseConfigFile(toml, path), toml, options);
-}
-
-/**
- * Checks the text of a file against the schema.
- *
- * @param name how messages call the file.
- * @throws AshlarError 'config-invalid', e.g. `ashlar.toml:3: 'pool.siz' is not known; did you mean
- * 'size'?`
- */
-export function parseConfigFile(toml: string, name: string): ConfigFile {
-  let value: unknown;
-  try {
-    value = parse(toml, { maxDepth: 16 });
-  } catch (thrown) {
-    if (!(thrown instanceof TomlError)) throw thrown;
-    const what = (thrown.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '');
-    throw new AshlarError(
-      'config-invalid',
-      `${name}:${thrown.line}:${thrown.column}: not valid TOML: ${what}`,
-      { cause: thrown },
-    );
-  }
-  if (Check(configFileSchema, value)) return value;
-  const [first, ...others] = findings(configFileSchema, value).map((finding) =>
-    place(finding, toml),
-  );
-  const more = others.length === 0 ? '' : `; also wrong: ${others.map(brief).join(', ')}`;
-  const what = first === undefined ? '1: not a configuration' : `${first.line}: ${first.text}`;
-  throw new AshlarError('config-invalid', `${name}:${what}${more}`);
-}
-
-interface PlacedFinding {
-  line: number;
-  key: string;
-  text: string;
-}
-
-function place(finding: Finding, toml: string): PlacedFinding {
-  const key = finding.path.join('.');
-  return { line: lineOfKey(toml, finding.path) ?? 1, key, text: `'${key}' ${finding.message}` };
-}
-
-function brief(finding: PlacedFinding): string {
-  return `'${finding.key}' (line ${finding.line})`;
 }
 
 /** A value together with where it was written. */

@@ -3,7 +3,7 @@
  * of a file, the resolved {@link Config} and `ashlar help config` all come from here.
  */
 import Type, { type Static } from 'typebox';
-import { type LogLevel, logLevels } from './config.js';
+import { configDefaults, logLevels } from './config.js';
 
 /** Said when a value has the wrong type or shape: "must be …". */
 interface Expectation {
@@ -11,20 +11,6 @@ interface Expectation {
   expected: string;
   default?: unknown;
 }
-
-/** What holds where neither the file nor a flag says otherwise. */
-export const configDefaults = {
-  poolFile: '.ashlar/pool.ashlar',
-  poolSize: '64GiB',
-  mapCache: '256MiB',
-  portals: ['127.0.0.1:4420'],
-  discovery: ['127.0.0.1:8009'],
-  buffers: '64MiB',
-  socket: '.ashlar/ashlar.sock',
-  logLevel: 'info',
-  demoSize: '10GiB',
-  shutdownTimeout: '10s',
-} satisfies { logLevel: LogLevel; [key: string]: string | string[] };
 
 const exact = { additionalProperties: false };
 

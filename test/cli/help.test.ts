@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { parseConfigFile } from '../../lib/config/load.js';
+import { parseConfigFile } from '../../lib/config/file.js';
 import { runProgram } from '../rig/daemon.js';
 
 const golden = path.join(process.cwd(), 'test/cli/golden');

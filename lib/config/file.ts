@@ -1,0 +1,51 @@
+/** The text of a configuration file, parsed and checked against its schema. */
+import { parse, TomlError } from 'smol-toml';
+import { Check } from 'typebox/schema';
+import { AshlarError } from '../errors.js';
+import { type Finding, findings } from './explain.js';
+import { lineOfKey } from './locate.js';
+import { type ConfigFile, configFileSchema } from './schema.js';
+
+/**
+ * Checks the text of a file against the schema.
+ *
+ * @param name how messages call the file.
+ * @throws AshlarError 'config-invalid', e.g. `ashlar.toml:3: 'pool.siz' is not known; did you mean
+ * 'size'?`
+ */
+export function parseConfigFile(toml: string, name: string): ConfigFile {
+  let value: unknown;
+  try {
+    value = parse(toml, { maxDepth: 16 });
+  } catch (thrown) {
+    if (!(thrown instanceof TomlError)) throw thrown;
+    const what = (thrown.message.split('\n')[0] ?? '').replace(/^Invalid TOML document: /, '');
+    throw new AshlarError(
+      'config-invalid',
+      `${name}:${thrown.line}:${thrown.column}: not valid TOML: ${what}`,
+      { cause: thrown },
+    );
+  }
+  if (Check(configFileSchema, value)) return value;
+  const [first, ...others] = findings(configFileSchema, value).map((finding) =>
+    place(finding, toml),
+  );
+  const more = others.length === 0 ? '' : `; also wrong: ${others.map(brief).join(', ')}`;
+  const what = first === undefined ? '1: not a configuration' : `${first.line}: ${first.text}`;
+  throw new AshlarError('config-invalid', `${name}:${what}${more}`);
+}
+
+interface PlacedFinding {
+  line: number;
+  key: string;
+  text: string;
+}
+
+function place(finding: Finding, toml: string): PlacedFinding {
+  const key = finding.path.join('.');
+  return { line: lineOfKey(toml, finding.path) ?? 1, key, text: `'${key}' ${finding.message}` };
+}
+
+function brief(finding: PlacedFinding): string {
+  return `'${finding.key}' (line ${finding.line})`;
+}
