@@ -133,6 +133,7 @@ class TargetExtension final : public Extension, private target::TargetEvents {
       event["connect"] = handle->object(env, runtime_.bridge());
       event["portalId"] = js(env, shared->portal);
       event["peer"] = js(env, shared->peer);
+      event["local"] = js(env, shared->local);
       event["sqe"] = js(env, bytes_of(shared->sqe));
       event["data"] = js(env, std::span<const std::byte>(shared->data));
       return event;

@@ -86,13 +86,18 @@ void Connection::dispatch_connect(Command& command, uint32_t capsule_bytes) noex
   sink_transfer_ = nullptr;
 }
 
+static std::string endpoint_text(const SocketAddress& address) {
+  const bool brackets = address.host.find(':') != std::string::npos;
+  const std::string host = brackets ? "[" + address.host + "]" : address.host;
+  return host + ":" + std::to_string(address.port);
+}
+
 void Connection::execute_connect(Command& command) noexcept {
   ConnectRequest request;
   request.connection = id_;
   request.portal = portal_->id;
-  const SocketAddress peer = stream_->peer();
-  request.peer = peer.host.find(':') == std::string::npos ? peer.host : "[" + peer.host + "]";
-  request.peer += ":" + std::to_string(peer.port);
+  request.peer = endpoint_text(stream_->peer());
+  request.local = endpoint_text(stream_->local());
   request.sqe = command.sqe;
   command.own_segment = {};
   request.data = std::move(command.admin_data);

@@ -20,7 +20,8 @@ using PortalId = uint32_t;
 struct ConnectRequest {
   ConnectionId connection = 0;
   PortalId portal = 0;
-  std::string peer;
+  std::string peer;   // "address:port"; IPv6 addresses in brackets.
+  std::string local;  // Likewise our own end.
   nvme::Sqe sqe{};
   std::vector<std::byte> data;  // 1,024 bytes.
 };

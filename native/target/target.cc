@@ -145,12 +145,24 @@ void Target::accept(ConnectionId connection, ControllerId controller) {
 
 // The connection itself knows what it asked for, so the home reactor asks it first.
 void Target::do_accept(ConnectionId connection, ControllerId id) {
-  at_connection(connection, [this, id](Connection& waiting) {
-    const ConnectionId name = waiting.id();
+  Shard& shard = *shards_[shard_of(connection)];
+  call_on(shard.loop(), [this, &shard, connection, id] {
+    Connection* waiting = shard.find(connection);
     nvme::ConnectCommand connect;
-    if (!waiting.pending_connect(connect)) return;
-    at_home([this, id, name, qid = connect.qid] { join(id, name, qid); });
+    if (waiting != nullptr && waiting->pending_connect(connect)) {
+      at_home([this, id, connection, qid = connect.qid] { join(id, connection, qid); });
+      return;
+    }
+    at_home([this, id] { abandon(id); });
   });
+}
+
+// The host left before its Connect was answered: a controller that never got its admin queue has
+// nothing that would end it.
+void Target::abandon(ControllerId id) {
+  Controller* controller = find(id);
+  if (controller == nullptr || controller->phase != ControllerPhase::fresh) return;
+  end_controller(*controller, EndReason::disconnected, "the host left before it was let in");
 }
 
 void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
@@ -316,9 +328,7 @@ void Target::end_controller(Controller& controller, EndReason reason, std::strin
     controller.detail = std::move(detail);
     controller.state->enabled.store(false, std::memory_order_relaxed);
     for (const auto& [connection, qid] : controller.queues) {
-      at_connection(connection, [](Connection& queue) {
-        queue.end(EndReason::destroyed, "the controller has ended");
-      });
+      at_connection(connection, [](Connection& queue) { queue.end_with_controller(); });
     }
   }
   finish_if_ended(controller);

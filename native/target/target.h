@@ -116,6 +116,7 @@ class Target final : private Home {
   void portal_closed(PortalId portal);
   void do_accept(ConnectionId connection, ControllerId id);
   void join(ControllerId id, ConnectionId connection, uint16_t qid);
+  void abandon(ControllerId id);
   void start_update(Controller& controller);
   void finish_update(Controller& controller);
   void end_controller(Controller& controller, EndReason reason, std::string detail);

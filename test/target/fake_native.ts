@@ -1,0 +1,98 @@
+/**
+ * A native addon that only remembers what it is told: for tests of how the target decides, without
+ * sockets. Everything that moves bytes is tested with the real addon (test/node).
+ */
+import type {
+  AdminCompletion,
+  AsyncEvent,
+  ConnectHandle,
+  ControllerHandle,
+  ControllerOptions,
+  NamespaceAttachment,
+  NativeAddon,
+  PortalHandle,
+  RuntimeHandle,
+  VolumeHandle,
+} from '../../lib/native.js';
+
+type Told =
+  | { call: 'accept'; connect: object; controller: object }
+  | { call: 'reject'; connect: object; status: number; result: bigint }
+  | { call: 'complete'; command: bigint; completion: AdminCompletion }
+  | { call: 'event'; controller: object; event: AsyncEvent }
+  | { call: 'clear'; controller: object; event: AsyncEvent }
+  | { call: 'keep-alive'; timeoutMs: number }
+  | { call: 'enabled'; enabled: boolean }
+  | { call: 'destroy'; controller: object };
+
+const handle = <T>(name: string): T => ({ name }) as T;
+
+export class FakeNative {
+  readonly told: Told[] = [];
+  readonly created: ControllerOptions[] = [];
+  readonly attached = new Map<ControllerHandle, NamespaceAttachment[]>();
+  /** controllerSetNamespaces waits for this. */
+  settle: Promise<void> = Promise.resolve();
+  readonly runtime = handle<RuntimeHandle>('runtime');
+  #waiting: { matches: (told: Told) => boolean; resolve: (told: Told) => void }[] = [];
+
+  volume(name: string): VolumeHandle {
+    return handle(name);
+  }
+
+  connect(name: string): ConnectHandle {
+    return handle(name);
+  }
+
+  /** The next thing of this kind that is told, from now on or already. */
+  async take<Call extends Told['call']>(call: Call): Promise<Extract<Told, { call: Call }>> {
+    const matches = (told: Told): told is Extract<Told, { call: Call }> => told.call === call;
+    const index = this.told.findIndex(matches);
+    const found = index < 0 ? undefined : this.told.splice(index, 1)[0];
+    if (found !== undefined && matches(found)) return found;
+    return new Promise((resolve) => {
+      const forward = (told: Told): void => {
+        if (matches(told)) resolve(told);
+      };
+      this.#waiting.push({ matches, resolve: forward });
+    });
+  }
+
+  #tell(told: Told): void {
+    const index = this.#waiting.findIndex(({ matches }) => matches(told));
+    const waiting = index < 0 ? undefined : this.#waiting.splice(index, 1)[0];
+    if (waiting === undefined) this.told.push(told);
+    else waiting.resolve(told);
+  }
+
+  /** As the target's `native` option; calls that are not here are none of the target's. */
+  addon(): NativeAddon {
+    const calls: Partial<NativeAddon> = {
+      portalListen: async (_runtime, { port }) => {
+        return { portal: handle<PortalHandle>('portal'), port: port === 0 ? 40_000 : port };
+      },
+      portalClose: async () => undefined,
+      portalSetAna: () => undefined,
+      controllerCreate: (_runtime, options) => {
+        this.created.push(options);
+        return handle<ControllerHandle>(`controller ${options.cntlid}`);
+      },
+      controllerSetNamespaces: async (controller, namespaces) => {
+        await this.settle;
+        this.attached.set(controller, namespaces);
+      },
+      controllerSetKeepAlive: (_controller, timeoutMs) =>
+        this.#tell({ call: 'keep-alive', timeoutMs }),
+      controllerSetEnabled: (_controller, enabled) => this.#tell({ call: 'enabled', enabled }),
+      controllerRaiseEvent: (controller, event) => this.#tell({ call: 'event', controller, event }),
+      controllerClearEvent: (controller, event) => this.#tell({ call: 'clear', controller, event }),
+      controllerDestroy: (controller) => this.#tell({ call: 'destroy', controller }),
+      connectAccept: (connect, controller) => this.#tell({ call: 'accept', connect, controller }),
+      connectReject: (connect, status, result) =>
+        this.#tell({ call: 'reject', connect, status, result }),
+      adminComplete: (_controller, command, completion) =>
+        this.#tell({ call: 'complete', command, completion }),
+    };
+    return calls as NativeAddon;
+  }
+}
