@@ -38,6 +38,8 @@ const maxConnections = 128;
 const headersTimeoutMs = 10_000;
 const requestTimeoutMs = 30_000;
 const keepAliveTimeoutMs = 60_000;
+/** How long calls under way may take once the server closes; then they are hung up on. */
+const closeGraceMs = 1000;
 
 /** One function for each operation; `signal` aborts when the caller hangs up. */
 export type Handlers = {
@@ -55,7 +57,7 @@ export interface ServeApiOptions {
 /** A listening API. */
 export interface ApiServer extends AsyncDisposable {
   readonly socket: string;
-  /** Refuses new calls, lets those under way end, removes the socket. Safe to call twice. */
+  /** Refuses new calls, lets those under way end for a second, removes the socket. Safe to repeat. */
   close(): Promise<void>;
 }
 
@@ -81,7 +83,9 @@ async function closeServer(app: FastifyInstance): Promise<void> {
     app.server.close(() => resolve());
   });
   app.server.closeIdleConnections();
+  const cut = setTimeout(() => app.server.closeAllConnections(), closeGraceMs);
   await Promise.all([ended, app.close()]);
+  clearTimeout(cut);
 }
 
 /** The routes without a socket; tests inject requests into it. */

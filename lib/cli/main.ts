@@ -10,3 +10,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 process.exitCode = await run(process.argv.slice(2));
+// Nothing is left to do. If something that failed to close keeps the process, end it all the same.
+setTimeout(() => process.exit(), 2000).unref();

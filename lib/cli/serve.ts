@@ -59,6 +59,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   });
   const logger = openLog(config.log.level);
   const stop = new StopSignal(logger, config.shutdownTimeoutMs);
+  surviveReaders();
+  reportMistakes(logger);
   const found = await claim(config.api.socket);
   // The API's modules load while native threads open the pool.
   const opening = openInFolder(config, logger);
@@ -78,11 +80,30 @@ export async function serve(options: ServeOptions): Promise<number> {
   await announce(node, config, madeDemo, options.json === true);
   const signal = await stop.requested;
   logger.info({ signal }, 'stopping: connections end, then a checkpoint');
-  await api.close();
-  await node.close();
+  try {
+    await api.close();
+    await node.close();
+  } finally {
+    stop.done();
+  }
   logger.info('stopped');
-  stop.done();
   return 0;
+}
+
+/** A daemon goes on when whoever reads its output has gone. */
+function surviveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners('error');
+    stream.on('error', () => undefined);
+  }
+}
+
+/** A mistake of our own ends the daemon as a crash would; the log says so on one line. */
+function reportMistakes(logger: Logger): void {
+  process.on('uncaughtException', (err) => {
+    logger.fatal({ err }, 'a mistake of Ashlar ended the daemon; please report it');
+    process.exit(1);
+  });
 }
 
 /** Values of flags, in the shape of the file that they override. */

@@ -4,7 +4,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 
 /** Columns of the terminal; null when stdout is no terminal. */
 export function terminalWidth(): number | null {
-  return process.stdout.isTTY ? process.stdout.columns : null;
+  return process.stdout.isTTY && process.stdout.columns > 0 ? process.stdout.columns : null;
 }
 
 export function printLines(lines: readonly string[]): void {
