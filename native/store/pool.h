@@ -16,13 +16,14 @@
 
 #include "base/block_io.h"
 #include "base/result.h"
+#include "base/uuid.h"
 #include "device/device.h"
 #include "reactor/loop.h"
 #include "reactor/random.h"
 
 namespace ashlar::store {
 
-using Uuid = std::array<std::byte, 16>;
+using ashlar::Uuid;
 
 // One reactor as the store uses it: the loop whose thread submits, and its channel to the device.
 struct Port {
@@ -141,6 +142,8 @@ class Pool {
   virtual void checkpoint(std::function<void(Status)> done) = 0;
   // Reads and proves every structure; changes nothing. Online it sees one instant.
   virtual void check(std::function<void(Result<CheckReport>)> done) = 0;
+  // Told once, from the owner's loop, when the pool stops acknowledging (rule 6); with the reason.
+  virtual void on_failed(std::function<void(const std::string&)> told) = 0;
   // Volumes must be closed. Commits, checkpoints (unless read-only or failed) and stops.
   virtual void close(std::function<void(Status)> done) = 0;
 };

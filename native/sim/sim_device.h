@@ -1,0 +1,132 @@
+// SimDevice: a disk that remembers what it was asked, can fail at will, and can lose power.
+//
+// SimDisk is the thing; SimDevice is one loop's channel to it. A write that has completed but is
+// not yet flushed may survive a power loss whole, in part (torn at 512 bytes) or not at all,
+// independently of all others; so may one that was still under way. What a completed flush covers,
+// and a completed durable write, always survives.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "device/device.h"
+#include "reactor/loop.h"
+#include "sim/sim_random.h"
+
+namespace ashlar::sim {
+
+// A disk's bytes, 4 KiB at a time; what was never written, or written with zeroes, takes no memory.
+// Copies share their blocks until one of them is written.
+class DiskImage {
+ public:
+  explicit DiskImage(uint64_t size_bytes) : size_bytes_(size_bytes) {}
+
+  uint64_t size_bytes() const noexcept { return size_bytes_; }
+  void resize(uint64_t size_bytes) { size_bytes_ = size_bytes; }
+  void read(uint64_t offset, std::span<std::byte> into) const;
+  void write(uint64_t offset, std::span<const std::byte> from);
+  size_t blocks() const noexcept { return blocks_.size(); }
+  template <class Function>
+  void for_each_block(Function function) const {
+    for (const auto& [index, block] : blocks_) function(index);
+  }
+
+ private:
+  struct Block {
+    std::byte bytes[4096];
+  };
+  uint64_t size_bytes_;
+  std::unordered_map<uint64_t, std::shared_ptr<Block>> blocks_;
+};
+
+// One write that a power loss may still undo.
+struct UnflushedWrite {
+  uint64_t offset = 0;
+  std::vector<std::byte> bytes;
+  uint64_t id = 0;
+  uint64_t completed = 0;  // Place in the order of completion; 0: still under way.
+};
+
+struct SimFaults {
+  // The Nth operation from now (1-based) that `kinds` has fails with `error`; 0: none.
+  uint64_t fail_at = 0;
+  int error = 5;  // EIO
+  bool sticky = false;  // All later ones of those kinds fail too.
+  bool reads = true, writes = true, flushes = true;
+  // Writes to chunks never written before fail with ENOSPC: a full disk under a sparse file.
+  bool full = false;
+};
+
+class SimDisk {
+ public:
+  SimDisk(uint64_t size_bytes, uint64_t seed) : SimDisk(DiskImage(size_bytes), seed) {}
+  SimDisk(const DiskImage& image, uint64_t seed);
+
+  DeviceGeometry geometry;  // Channels made later have it.
+  SimFaults faults;
+  uint64_t max_delay_ns = 0;  // Completions come after up to this, in any order; 0: next turn.
+  uint64_t reads = 0, writes = 0, flushes = 0, written_bytes = 0;
+
+  // What a power loss now is certain to leave.
+  const DiskImage& stable() const noexcept { return stable_; }
+  DiskImage& newest() noexcept { return newest_; }  // What reads see.
+  const std::vector<UnflushedWrite>& unflushed() const noexcept { return unflushed_; }
+  uint64_t operations() const noexcept { return operations_; }
+
+  // The disk after a power loss now. `keeps` decides the fate of each 512-byte sector of each
+  // unflushed write.
+  DiskImage after_crash(
+      const std::function<bool(const UnflushedWrite&, uint64_t sector)>& keeps) const;
+  // Each write kept, lost or torn, at random.
+  DiskImage after_crash(SimRandom& random) const;
+  // Called before each operation is taken: the crash suite looks at the disk here.
+  std::function<void(const DeviceOp&)> before_operation;
+
+ private:
+  friend class SimDevice;
+  struct Started {
+    int result = 0;
+    uint64_t write_id = 0;
+    uint64_t flush_upto = 0;
+  };
+  Started start(const DeviceOp& op);
+  int complete(const DeviceOp& op, const Started& started);
+  bool fails(const DeviceOp& op);
+
+  DiskImage stable_;
+  DiskImage newest_;
+  std::vector<UnflushedWrite> unflushed_;  // Completed ones first, in order of completion.
+  std::set<uint64_t> written_blocks_;      // For `full`.
+  SimRandom random_;
+  uint64_t operations_ = 0;
+  uint64_t countdown_seen_ = 0;
+  uint64_t next_write_id_ = 1;
+  uint64_t completions_ = 0;
+};
+
+class SimDevice final : public Device {
+ public:
+  SimDevice(SimDisk& disk, Loop& loop);
+  ~SimDevice() override;
+  const DeviceGeometry& geometry() const noexcept override { return geometry_; }
+  void submit(DeviceOp& op) noexcept override;
+  size_t under_way() const noexcept { return all_.size() - free_.size(); }
+  // Power loss: what is under way never completes.
+  void cut() noexcept;
+
+ private:
+  struct Pending;
+  void finish(Pending& pending) noexcept;
+
+  SimDisk& disk_;
+  Loop& loop_;
+  DeviceGeometry geometry_;
+  std::vector<std::unique_ptr<Pending>> all_;
+  std::vector<Pending*> free_;
+};
+
+}  // namespace ashlar::sim

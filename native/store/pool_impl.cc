@@ -1,0 +1,413 @@
+#include "store/pool_impl.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace ashlar::store {
+
+namespace {
+constexpr uint64_t settle_interval_ns = 2'000'000;
+}
+
+PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOptions& chosen,
+                   Random& random_source)
+    : ports(std::move(given)),
+      owner(owner_index),
+      options(chosen),
+      random(random_source),
+      epochs(ports.size()),
+      pages(epochs, chosen.map_cache_bytes),
+      bitmap_tree(pages, TreeKind::bitmap, 0),
+      space_tree(pages, TreeKind::space, 0),
+      layer_tree(pages, TreeKind::layers, 0),
+      catalog_tree(pages, TreeKind::catalog, 0),
+      allocator(bitmap_tree, epochs),
+      space(space_tree),
+      layers(layer_tree, pages),
+      catalog(catalog_tree, pages),
+      loader(*this),
+      committer(*this),
+      checkpointer(*this),
+      owner_io(*this),
+      reclaimer(*this),
+      zero_chunk_(limits::chunk_bytes) {
+  CHECK(owner < ports.size());
+  for (size_t i = 0; i < ports.size(); ++i) {
+    auto port = std::make_unique<PortContext>();
+    port->pool = this;
+    port->loop = ports[i].loop;
+    port->device = ports[i].device;
+    port->index = static_cast<uint16_t>(i);
+    port->runs = std::vector<RunOp>(limits::run_ops_per_port);
+    for (RunOp& run : port->runs) port->give_run(run);
+    ports_in_place.push_back(std::move(port));
+  }
+  settle_timer_.pool = this;
+  settle_timer_.fire = [](Timer& timer) noexcept {
+    static_cast<SettleTimer&>(timer).pool->settle();
+  };
+  room_task_.pool = this;
+  room_task_.run = [](Task& task) noexcept {
+    PoolImpl& pool = *static_cast<RoomTask&>(task).pool;
+    IoQueue waiters = pool.room_waiters.take();
+    while (IoState* state = waiters.pop()) {
+      state->resume(*state);
+      if (pool.failed() || pool.room_waiters.empty()) continue;
+      pool.room_waiters.append(waiters);  // It waits again, and the others behind it.
+    }
+    const auto calls = std::exchange(pool.room_calls_, {});
+    for (const auto& call : calls) call();
+    if (pool.reclaimer.active()) pool.reclaimer.kick();
+  };
+  fail_task_.pool = this;
+  fail_task_.run = [](Task& task) noexcept {
+    auto& self = static_cast<FailTask&>(task);
+    Error cause = error_from_errno(-self.result, self.what);
+    self.pool->failure_code = cause.code;
+    self.pool->fail(cause.message);
+  };
+  close_task_.pool = this;
+  close_task_.run = [](Task& task) noexcept {
+    auto& self = static_cast<CloseTask&>(task);
+    self.pool->when_quiet(std::move(self.status));
+  };
+}
+
+PoolImpl::~PoolImpl() { CHECK(volumes_.empty()); }
+
+// ---- Failing ------------------------------------------------------------------------------------
+
+void PoolImpl::fail_from(uint32_t, const char* what, int result) noexcept {
+  failed_flag.store(true, std::memory_order_seq_cst);
+  if (fail_posted_.exchange(true)) return;
+  fail_task_.what = what;
+  fail_task_.result = result;
+  ports[owner].loop->post(fail_task_);
+}
+
+void PoolImpl::fail(const std::string& reason) {
+  failed_flag.store(true, std::memory_order_seq_cst);
+  if (!failure.empty()) return;
+  failure = reason;
+  committer.fail_all();
+  checkpointer.fail_all();
+  room_changed();
+  if (failed_told_) failed_told_(failure);
+}
+
+Error PoolImpl::failure_error() const {
+  return Error{ErrorCode::pool_failed,
+               "the pool has stopped (" + (failure.empty() ? "a device error" : failure) +
+                   "); nothing more is acknowledged: close it, mend the device and open it again"};
+}
+
+void PoolImpl::on_failed(std::function<void(const std::string&)> told) {
+  failed_told_ = std::move(told);
+  if (!failure.empty()) failed_told_(failure);
+}
+
+// ---- Mapping ------------------------------------------------------------------------------------
+
+bool PoolImpl::apply_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry,
+                           uint64_t record) {
+  const MapEntry old = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
+  if (!entry.valid()) return false;
+  if (record == 0 && entry.chunk != 0 && entry.chunk != old.chunk && !allocator.claim(entry.chunk)) {
+    return false;
+  }
+  layer.mapped_blocks += static_cast<uint64_t>(std::popcount(entry.data));
+  layer.mapped_blocks -= static_cast<uint64_t>(std::popcount(old.data));
+  layer.allocated_chunks += entry.chunk != 0 ? 1 : 0;
+  layer.allocated_chunks -= old.chunk != 0 ? 1 : 0;
+  pages.store(leaf, slot, entry.pack());
+  layers.touch(layer);
+  if (old.chunk != 0 && old.chunk != entry.chunk) {
+    if (record == 0) {
+      allocator.release_unseen(old.chunk);
+    } else {
+      allocator.release(old.chunk, record);
+    }
+  }
+  return true;
+}
+
+void PoolImpl::change_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry) {
+  const uint64_t index = leaf.index * limits::words_per_page + slot;
+  const uint64_t record =
+      committer.append({RecordKind::map_entry, layer.slot, index, entry.pack(), {}});
+  CHECK(apply_entry(layer, leaf, slot, entry, record));
+}
+
+void PoolImpl::apply_clear_leaf(Layer& layer, PageNode& leaf, uint64_t record) {
+  for (uint32_t slot = 0; slot < limits::words_per_page; ++slot) {
+    const MapEntry old = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
+    if (old.chunk == 0) continue;
+    layer.mapped_blocks -= static_cast<uint64_t>(std::popcount(old.data));
+    --layer.allocated_chunks;
+    if (record == 0) {
+      allocator.release_unseen(old.chunk);
+    } else {
+      allocator.release(old.chunk, record);
+    }
+  }
+  layers.touch(layer);
+  layer.map.detach_leaf(leaf);
+}
+
+void PoolImpl::clear_leaf(Layer& layer, PageNode& leaf) {
+  const uint64_t record =
+      committer.append({RecordKind::clear_leaf, layer.slot, leaf.index, 0, {}});
+  apply_clear_leaf(layer, leaf, record);
+}
+
+// ---- Room ---------------------------------------------------------------------------------------
+
+int64_t PoolImpl::available_pages() const noexcept {
+  return static_cast<int64_t>(space.free_pages()) - static_cast<int64_t>(pages.dirty_count()) -
+         static_cast<int64_t>(space.own_pages()) -
+         static_cast<int64_t>(runs_in_flight * limits::pages_per_run);
+}
+
+Room PoolImpl::room(bool allocating, size_t record_bytes) {
+  if (!committer.has_room(record_bytes)) {
+    committer.request();
+    return Room::wait;
+  }
+  const int64_t available = available_pages();
+  if (available < limits::pages_low_water) grow_metadata();
+  const int64_t floor = allocating ? limits::pages_floor_allocate : limits::pages_floor_free;
+  if (available >= floor) return Room::now;
+  if (growing_ || runs_in_flight > 0) return Room::wait;
+  // A checkpoint gives the old images of all dirty pages back. Frees need no more than that; new
+  // mappings do, and are refused when it was not enough.
+  if (allocating && starved_) return Room::none;
+  if (!starving_) {
+    starving_ = true;
+    checkpointer.request(false, [this](const Status&) {
+      starving_ = false;
+      starved_ = growth_failed_;
+      room_changed();
+    });
+  }
+  return Room::wait;
+}
+
+void PoolImpl::grow_metadata() {
+  if (growing_ || growth_failed_ || options.read_only || failed() || closing) return;
+  const uint32_t chunk = allocator.reserve(0);
+  if (chunk == 0) {
+    growth_failed_ = true;
+    return;
+  }
+  growing_ = true;
+  // Written once with zeroes, so that under a sparse file the room is there for certain.
+  cold_write(device(), uint64_t{chunk} * limits::chunk_bytes, zero_chunk_.span(), false,
+             [this, chunk](int result) {
+               growing_ = false;
+               if (result != 0 || failed()) {
+                 allocator.unreserve(chunk);
+                 growth_failed_ = true;
+               } else {
+                 allocator.own(chunk);
+                 const uint64_t slot = space.next_slot();
+                 committer.append({RecordKind::metadata_chunk, static_cast<uint32_t>(slot), chunk, 0, {}});
+                 CHECK(space.add_chunk(slot, chunk));
+                 ++metadata_chunks;
+                 starved_ = false;
+               }
+               room_changed();
+             });
+}
+
+bool PoolImpl::ask_for_pages() {
+  grow_metadata();
+  return growing_;
+}
+
+uint32_t PoolImpl::take_chunk(Layer& layer, uint32_t wanted) {
+  const uint32_t chunk = allocator.take(wanted);
+  if (chunk != 0) layer.next_chunk = chunk + 1;
+  return chunk;
+}
+
+Room PoolImpl::chunk_room() {
+  if (allocator.quarantined() > 0) {
+    committer.request();
+    settle();
+    return Room::wait;
+  }
+  return reclaimer.active() ? Room::wait : Room::none;
+}
+
+void PoolImpl::wait_for_room(std::function<void()> again) {
+  room_calls_.push_back(std::move(again));
+}
+
+void PoolImpl::room_changed() {
+  if (room_waiters.empty() && room_calls_.empty() && !reclaimer.active()) return;
+  if (!room_task_.queued.load(std::memory_order_relaxed)) loop().defer(room_task_);
+}
+
+void PoolImpl::settle() {
+  if (allocator.quarantined() == 0 && !pages.has_retired()) return;
+  epochs.try_step();
+  epochs.try_step();
+  const size_t settled = allocator.settle(committer.durable_record());
+  pages.free_retired();
+  if (settled > 0) {
+    growth_failed_ = false;
+    starved_ = false;
+    room_changed();
+  }
+  const bool waits_for_commit = allocator.quarantined() > 0 && committer.records_pending();
+  const bool more = allocator.quarantined() > 0 || pages.has_retired();
+  if (more && !waits_for_commit && !settle_timer_.armed() && !closing) {
+    loop().arm(settle_timer_, loop().clock().now_ns() + settle_interval_ns);
+  }
+}
+
+// ---- Calls --------------------------------------------------------------------------------------
+
+void PoolImpl::read_catalog(std::function<void(Result<std::vector<CatalogRecord>>)> done) {
+  std::vector<CatalogRecord> records;
+  records.reserve(catalog.record_count());
+  catalog.for_each([&](uint64_t key, std::vector<std::byte> value) {
+    records.push_back({key, std::move(value)});
+  });
+  done(std::move(records));
+}
+
+Result<Volume*> PoolImpl::open_volume(const Uuid& uuid) {
+  Layer* layer = layers.find(uuid);
+  if (layer == nullptr) return Error{ErrorCode::not_found, "no layer " + to_string(uuid)};
+  if (layer->volume != nullptr) {
+    return Error{ErrorCode::busy, "layer " + to_string(uuid) + " is open already"};
+  }
+  if (layer->children > 0) {
+    return Error{ErrorCode::busy, "layer " + to_string(uuid) + " is frozen: it has " +
+                                      std::to_string(layer->children) + " children"};
+  }
+  if (closing) return Error{ErrorCode::closed, "the pool is being closed"};
+  if (layer->state == LayerState::frozen && !options.read_only) {
+    // Its last child is gone: it may be written again.
+    committer.append({RecordKind::layer_state, layer->slot,
+                      static_cast<uint64_t>(LayerState::live), 0, {}});
+    layer->state = LayerState::live;
+    layers.touch(*layer);
+  }
+  volumes_.push_back(std::make_unique<VolumeImpl>(*this, *layer));
+  return volumes_.back().get();
+}
+
+void PoolImpl::close_volume(Volume& volume, std::function<void()> done) {
+  auto& implementation = static_cast<VolumeImpl&>(volume);
+  implementation.close([this, &implementation, done = std::move(done)] {
+    const auto at = std::find_if(volumes_.begin(), volumes_.end(), [&](const auto& each) {
+      return each.get() == &implementation;
+    });
+    CHECK(at != volumes_.end());
+    // Out of the list first; the volume goes away when this function returns.
+    const std::unique_ptr<VolumeImpl> closed = std::move(*at);
+    volumes_.erase(at);
+    const auto told = done;
+    told();
+  });
+}
+
+Result<LayerUsage> PoolImpl::usage(const Uuid& uuid) {
+  const Layer* layer = layers.find(uuid);
+  if (layer == nullptr) return Error{ErrorCode::not_found, "no layer " + to_string(uuid)};
+  LayerUsage usage;
+  usage.size_bytes = layer->size_bytes;
+  usage.mapped_bytes = layer->mapped_blocks * limits::block_bytes;
+  usage.allocated_bytes = layer->allocated_chunks * limits::chunk_bytes;
+  usage.block_bytes = layer->block_bytes;
+  return usage;
+}
+
+PoolStatus PoolImpl::status() {
+  PoolStatus status;
+  status.uuid = superblock.pool;
+  status.size_bytes = superblock.size_bytes;
+  status.chunk_bytes = limits::chunk_bytes;
+  status.total_chunks = allocator.total();
+  status.free_chunks = allocator.free_count();
+  status.metadata_chunks = metadata_chunks;
+  layers.for_each([&](const Layer& layer) {
+    if (layer.state == LayerState::deleting) {
+      status.reclaiming_chunks += layer.allocated_chunks;
+    } else {
+      status.data_chunks += layer.allocated_chunks;
+    }
+  });
+  status.layer_count = layers.count();
+  status.catalog_records = catalog.record_count();
+  status.journal_bytes = superblock.journal_bytes;
+  status.journal_used_bytes = committer.used_blocks() * limits::block_bytes;
+  status.journal_sequence = committer.durable_sequence();
+  status.checkpoint_sequence = checkpointer.sequence();
+  status.commits = committer.commits();
+  status.checkpoints = checkpointer.count();
+  status.replayed_records = replayed_records;
+  status.format_version = superblock.version;
+  status.failed = failed();
+  status.failure = failure;
+  return status;
+}
+
+void PoolImpl::checkpoint(std::function<void(Status)> done) {
+  if (options.read_only) {
+    done(Error{ErrorCode::permission_denied, "the pool is open read-only"});
+    return;
+  }
+  checkpointer.request(false, std::move(done));
+}
+
+// ---- Closing ------------------------------------------------------------------------------------
+
+void PoolImpl::close(std::function<void(Status)> done) {
+  if (!volumes_.empty()) {
+    done(Error{ErrorCode::busy, std::to_string(volumes_.size()) + " volumes are still open"});
+    return;
+  }
+  CHECK(!closing);
+  closing = true;
+  closed_ = std::move(done);
+  reclaimer.stop();
+  if (options.read_only || failed()) {
+    when_quiet(failed() && !options.read_only ? Status(failure_error()) : Status(Unit{}));
+    return;
+  }
+  checkpointer.request(true, [this](Status status) { when_quiet(std::move(status)); });
+}
+
+void PoolImpl::abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> then) {
+  PoolImpl& self = *pool;
+  self.closing = true;
+  self.reclaimer.stop();
+  const std::shared_ptr<PoolImpl> kept = std::move(pool);
+  self.closed_ = [kept, then = std::move(then)](const Status&) { then(); };
+  self.loop().defer(self.close_task_);
+}
+
+bool PoolImpl::quiet() const noexcept {
+  return committer.quiet() && !checkpointer.running() && loader.idle() && reclaimer.quiet() &&
+         !growing_ && checks_under_way == 0 && !room_task_.queued.load(std::memory_order_relaxed) &&
+         (!fail_posted_.load() || !fail_task_.queued.load());
+}
+
+void PoolImpl::when_quiet(Status status) {
+  // Looked at once a turn until nothing is left under way; nothing new is begun any more.
+  if (!quiet()) {
+    close_task_.status = std::move(status);
+    if (!close_task_.queued.load(std::memory_order_relaxed)) loop().defer(close_task_);
+    return;
+  }
+  committer.stop();
+  loop().cancel(settle_timer_);
+  const auto told = std::move(closed_);
+  told(std::move(status));  // The pool may be gone after this.
+}
+
+}  // namespace ashlar::store

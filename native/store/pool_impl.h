@@ -1,0 +1,159 @@
+// PoolImpl: the open pool. Holds the parts, and what they share: failing, room, reading pages.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/allocator.h"
+#include "store/catalog.h"
+#include "store/checkpoint.h"
+#include "store/commit.h"
+#include "store/epochs.h"
+#include "store/io_state.h"
+#include "store/layers.h"
+#include "store/loader.h"
+#include "store/open_chunks.h"
+#include "store/owner_io.h"
+#include "store/pool.h"
+#include "store/reclaim.h"
+#include "store/space.h"
+#include "store/volume.h"
+
+namespace ashlar::store {
+
+// What a request for room may answer.
+enum class Room : uint8_t {
+  now,   // There is room.
+  wait,  // There may be later: queue in PoolImpl::wait_for_room().
+  none,  // There is none, and nothing under way will make some.
+};
+
+class PoolImpl final : public Pool {
+ public:
+  PoolImpl(std::vector<Port> ports, uint32_t owner, const PoolOptions& options, Random& random);
+  ~PoolImpl() override;
+
+  // Pool.
+  void commit(std::vector<Change> changes, std::function<void(Status)> done) override;
+  void read_catalog(std::function<void(Result<std::vector<CatalogRecord>>)> done) override;
+  Result<Volume*> open_volume(const Uuid& layer) override;
+  void close_volume(Volume& volume, std::function<void()> done) override;
+  Result<LayerUsage> usage(const Uuid& layer) override;
+  PoolStatus status() override;
+  void checkpoint(std::function<void(Status)> done) override;
+  void check(std::function<void(Result<CheckReport>)> done) override;
+  void close(std::function<void(Status)> done) override;
+  void on_failed(std::function<void(const std::string&)> told) override;
+
+  // ---- For the parts ----------------------------------------------------------------------------
+  Device& device() noexcept { return *ports[owner].device; }
+  Loop& loop() noexcept { return *ports[owner].loop; }
+  PortContext& owner_port() noexcept { return *ports_in_place[owner]; }
+
+  // Any thread. The first reason counts; the owner then tells everybody who waits.
+  void fail_from(uint32_t port, const char* what, int result) noexcept;
+  bool failed() const noexcept { return failed_flag.load(std::memory_order_acquire); }
+  // The owner's thread.
+  void fail(const std::string& reason);
+  Error failure_error() const;
+
+  // Changes of mapping, in memory: entry, bitmap and counters. `record`: the number of the record
+  // that says so, for the quarantine of what is freed; 0: replay. False: the journal contradicts
+  // the image (replay only).
+  [[nodiscard]] bool apply_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry,
+                                 uint64_t record);
+  // The leaf's every entry becomes 0 and it leaves the map.
+  void apply_clear_leaf(Layer& layer, PageNode& leaf, uint64_t record);
+  // The same at run time, with the record.
+  void change_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry);
+  void clear_leaf(Layer& layer, PageNode& leaf);
+
+  // Room for one more operation's metadata pages and `record_bytes` of journal. `allocating`:
+  // leaves the floor that frees need.
+  Room room(bool allocating, size_t record_bytes);
+  int64_t available_pages() const noexcept;
+  void wait_for_room(IoState& state) { room_waiters.push(state); }
+  void wait_for_room(std::function<void()> again);
+  // Something changed that may have made room: runs waiters until one waits again.
+  void room_changed();
+  void grow_metadata();
+  // A transaction needs more pages than an operation: grows further. False: not possible.
+  bool ask_for_pages();
+  // A chunk; 0: see chunk_room().
+  uint32_t take_chunk(Layer& layer, uint32_t wanted);
+  Room chunk_room();
+  // Steps the epoch and settles quarantine and retired pages, now and until nothing waits.
+  void settle();
+  // Nothing of the pool's own is under way or queued.
+  bool quiet() const noexcept;
+  void when_quiet(Status status);
+  // A pool that could not be created or opened: ends it as soon as nothing of it is under way, and
+  // never from inside one of its own calls.
+  static void abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> then);
+  uint32_t checks_under_way = 0;
+
+  std::vector<Port> ports;
+  const uint32_t owner;
+  const PoolOptions options;
+  Random& random;
+  std::vector<std::unique_ptr<PortContext>> ports_in_place;
+  Superblock superblock;
+
+  Epochs epochs;
+  Pages pages;
+  PageTree bitmap_tree;
+  PageTree space_tree;
+  PageTree layer_tree;
+  PageTree catalog_tree;
+  Allocator allocator;
+  Space space;
+  Layers layers;
+  Catalog catalog;
+  Loader loader;
+  Committer committer;
+  Checkpointer checkpointer;
+  OwnerIo owner_io;
+  Reclaimer reclaimer;
+  OpenChunks open_chunks;
+  uint64_t runs_in_flight = 0;  // First writes; each holds pages_per_run.
+  uint64_t metadata_chunks = 0;  // Superblocks and journal included.
+  uint64_t replayed_records = 0;
+  bool closing = false;
+
+  std::atomic<bool> failed_flag{false};
+  std::string failure;
+  ErrorCode failure_code = ErrorCode::io_error;  // Of the cause.
+
+ private:
+  struct SettleTimer : Timer {
+    PoolImpl* pool = nullptr;
+  } settle_timer_;
+  struct RoomTask : Task {
+    PoolImpl* pool = nullptr;
+  } room_task_;
+  struct FailTask : Task {
+    PoolImpl* pool = nullptr;
+    const char* what = nullptr;
+    int result = 0;
+  } fail_task_;
+  std::atomic<bool> fail_posted_{false};
+  IoQueue room_waiters;
+  std::vector<std::function<void()>> room_calls_;
+  std::vector<std::unique_ptr<VolumeImpl>> volumes_;
+  std::function<void(const std::string&)> failed_told_;
+  bool growing_ = false;
+  bool growth_failed_ = false;  // No chunk could be made metadata since one was last freed.
+  bool starved_ = false;        // And a checkpoint did not give enough pages back either.
+  bool starving_ = false;       // That checkpoint is under way.
+  bool settling_ = false;
+  std::function<void(Status)> closed_;
+  struct CloseTask : Task {
+    PoolImpl* pool = nullptr;
+    Status status = Unit{};
+  } close_task_;
+  AlignedBuffer zero_chunk_;
+};
+
+}  // namespace ashlar::store
