@@ -57,7 +57,7 @@ export interface ServeApiOptions {
 /** A listening API. */
 export interface ApiServer extends AsyncDisposable {
   readonly socket: string;
-  /** Refuses new calls, lets those under way end for a second, removes the socket. Safe to repeat. */
+  /** Refuses new calls, lets those under way end for a second, removes the socket. Repeatable. */
   close(): Promise<void>;
 }
 
@@ -241,7 +241,8 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
   const body = JSON.stringify(problem);
   socket.end(
     `HTTP/1.1 ${problem.status} ${problem.title}\r\nconnection: close\r\n` +
-      `content-type: ${problemTypes.json}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      `content-type: ${problemTypes.json}\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }
 

@@ -99,8 +99,8 @@ async function makeFolder(path: string): Promise<void> {
 }
 
 /**
- * Listens at a claimed path, with mode 0600 from its first moment; makes its folder. A stale socket is removed in
- * the same turn, and only if it is still the very one that was found stale.
+ * Listens at a claimed path, with mode 0600 from its first moment; makes its folder. A stale
+ * socket is removed in the same turn, and only if it is still the very one that was found stale.
  */
 export async function listenAt(server: Server, path: string, found: SocketFinding): Promise<void> {
   await makeFolder(path);

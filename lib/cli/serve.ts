@@ -11,7 +11,6 @@ import { formatSize, formatSizeShort } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { openNode } from '../node/node.js';
 import type { Node, NodeConfig } from '../node/types.js';
-import { maxCntlid } from '../target/limits.js';
 import { connectLines } from './connect_lines.js';
 import { openLog } from './log.js';
 import { checkPortals } from './portals.js';
@@ -34,6 +33,9 @@ export interface ServeOptions {
   demo?: boolean;
   json?: boolean;
 }
+
+/** FFEFh: the controller IDs above it have meanings of their own. A single node has all others. */
+const maxCntlid = 65_519;
 
 /** Flags by the key that they override. */
 const flagNames: ReadonlyMap<string, string> = new Map([

@@ -42,7 +42,7 @@ export function pairs(entries: readonly (readonly [string, string])[]): string[]
   return entries.map(([name, value]) => `${name.padEnd(width)}${gap}${oneLine(value)}`.trimEnd());
 }
 
-/** Takes from the widest flexible column, letter by letter, until the table fits or none can give. */
+/** Takes from the widest flexible column, letter by letter, until it fits or none can give. */
 function shrink<T>(widths: number[], columns: readonly Column<T>[], width: number): void {
   const total = (): number =>
     widths.reduce((sum, each) => sum + each, 0) + gap.length * (widths.length - 1);
