@@ -148,7 +148,7 @@ void Connection::note_end(EndReason reason, std::string detail) noexcept {
 }
 
 // Says why in a C2HTermReq, then reads on until the host closes: closing first could reset the
-// connection and lose the reason on its way.
+// connection and lose the reason on its way. Called from pump(), which goes on to receive.
 void Connection::terminate(tcp::Violation violation) noexcept {
   if (!may_receive()) return;
   note_end(EndReason::transport_error, describe(violation));
@@ -159,11 +159,16 @@ void Connection::terminate(tcp::Violation violation) noexcept {
   arm_state_timer(limits::terminate_timeout_ns);
   send_control_pdu(
       tcp::encode_term_req(control_pdu_, tcp::Role::controller, violation, header));
-  post_receive();
 }
 
 void Connection::end(EndReason reason, std::string detail) noexcept {
   close(false, reason, std::move(detail));
+}
+
+void Connection::end_with_controller() noexcept {
+  if (state_ != ConnectionState::terminating) {
+    end(EndReason::destroyed, "the controller has ended");
+  }
 }
 
 void Connection::close(bool linger, EndReason reason, std::string detail) noexcept {

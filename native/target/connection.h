@@ -72,6 +72,8 @@ class Connection {
   void clear_event(const AsyncEvent& event) noexcept;
   void complete_admin(uint32_t token, AdminCompletion completion) noexcept;
   void end(EndReason reason, std::string detail) noexcept;
+  // The same, but lets a C2HTermReq on its way out arrive.
+  void end_with_controller() noexcept;
 
  private:
   // ---- connection.cc ----------------------------------------------------------------------------
