@@ -75,7 +75,7 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
   void arrive(int end);
   void schedule_progress(int end);
   void progress(int end);
-  void progress_receive(Side& side);
+  bool progress_receive(Side& side);
   void progress_send(int end);
   bool push(int end);
   void send_reset(int to_end);
@@ -181,17 +181,18 @@ void SimConnection::schedule_progress(int end) {
 
 void SimConnection::progress(int end) {
   Side& side = sides_[end];
-  progress_receive(side);
+  const bool made_room = progress_receive(side);
   progress_send(end);
   if (side.closed_task != nullptr && side.receiving == nullptr && side.sending == nullptr) {
     side.loop->defer(*std::exchange(side.closed_task, nullptr));
   }
-  // Reading made room for the other end's bytes.
-  if (other(end).sending != nullptr) schedule_progress(1 - end);
+  // Only then: two ends that both wait to send would otherwise wake each other for ever.
+  if (made_room && other(end).sending != nullptr) schedule_progress(1 - end);
 }
 
-void SimConnection::progress_receive(Side& side) {
-  if (side.receiving == nullptr) return;
+// True when bytes were taken, which is room for the other end's.
+bool SimConnection::progress_receive(Side& side) {
+  if (side.receiving == nullptr) return false;
   int64_t result = 0;
   if (side.closing) {
     result = -ECANCELED;
@@ -200,11 +201,12 @@ void SimConnection::progress_receive(Side& side) {
   } else if (side.reset_arrived) {
     result = -ECONNRESET;
   } else if (!side.end_arrived) {
-    return;
+    return false;
   }
   StreamOp& op = *std::exchange(side.receiving, nullptr);
   op.result = result;
   op.done(op);
+  return result > 0;
 }
 
 void SimConnection::progress_send(int end) {
