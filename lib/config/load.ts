@@ -169,7 +169,8 @@ function resolvePool(from: Resolver): Config['pool'] {
       if (given.value !== undefined && memory !== null) {
         throw new AshlarError(
           given.code,
-          `${given.origin} and ${memory.given.origin} exclude each other: a pool is a file or in memory`,
+          `${given.origin} and ${memory.given.origin} exclude each other: ` +
+            'a pool is a file or in memory',
         );
       }
       return resolve(given.base, given.value ?? configDefaults.poolFile);
@@ -223,7 +224,8 @@ function resolveRuntime(from: Resolver): Config['runtime'] {
       if (value !== undefined && count !== undefined && count !== value) {
         throw new AshlarError(
           code,
-          `${origin} is ${value}, but ${cpus.origin} names ${count} CPUs; name one for each reactor`,
+          `${origin} is ${value}, but ${cpus.origin} names ${count} CPUs; ` +
+            'name one for each reactor',
         );
       }
       return value ?? count ?? null;
