@@ -1,5 +1,5 @@
 /** What the commands share: printing, asking, and the end of the process. */
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { AshlarError, toAshlarError } from '../errors.js';
 
 /** Columns of the terminal; null when stdout is no terminal. */
@@ -42,12 +42,13 @@ export async function confirm(question: string): Promise<void> {
     );
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await terminal.question(`${question} [y/N] `);
-    if (!/^y(es)?$/i.test(answer.trim())) throw new AshlarError('cancelled', 'nothing was changed');
-  } finally {
-    terminal.close();
-  }
+  const answer = await new Promise<string>((resolve) => {
+    // Ctrl-C and Ctrl-D close it, and are no yes.
+    terminal.once('close', () => resolve(''));
+    terminal.question(`${question} [y/N] `, resolve);
+  });
+  terminal.close();
+  if (!/^y(es)?$/i.test(answer.trim())) throw new AshlarError('cancelled', 'nothing was changed');
 }
 
 /**
