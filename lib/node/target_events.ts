@@ -4,7 +4,12 @@ import type { Controller } from '../target/controller.js';
 import type { TargetListener } from '../target/target.js';
 import type { EventLog } from './event_log.js';
 
+/** Refused Connects told one by one in a minute; a peer that keeps trying must not fill the log. */
+const refusalsPerMinute = 60;
+
 export function targetListener(events: EventLog): TargetListener {
+  let minute = 0;
+  let refusals = 0;
   return {
     connected({ identity }) {
       const { hostnqn, subnqn, cntlid, peer, portalId, kind } = identity;
@@ -18,6 +23,14 @@ export function targetListener(events: EventLog): TargetListener {
       events.add(severity, 'host-disconnected', message, hostnqn, { cntlid, detail: event.detail });
     },
     refused(peer, portalId, { status, reason }) {
+      const now = Math.floor(Date.now() / 60_000);
+      if (now !== minute && refusals > refusalsPerMinute) {
+        const more = `${refusals - refusalsPerMinute} more Connects were refused`;
+        events.add('warning', 'connect-refused', more);
+      }
+      refusals = now === minute ? refusals + 1 : 1;
+      minute = now;
+      if (refusals > refusalsPerMinute) return;
       const message = `Connect from ${peer} refused: ${reason}`;
       events.add('warning', 'connect-refused', message, null, { portalId, status });
     },

@@ -188,7 +188,8 @@ export class Target {
       refusal = connectRefusal(statuses.internalError, 'internal error');
     }
     if (refusal === null) return;
-    this.#native.connectReject(connect, refusal.status, refusal.result);
+    const { status, result } = refusal;
+    this.#answer(`Connect from ${peer}`, () => this.#native.connectReject(connect, status, result));
     this.#options.listener.refused(peer, portalId, refusal);
   }
 
@@ -223,7 +224,10 @@ export class Target {
     }
     const controller = this.#create(event, request, kind, subsystem, cntlid);
     await controller.showFirst(subsystem?.seenBy(request.hostnqn) ?? new Map());
-    if (controller.ended) return null;
+    if (controller.ended) {
+      const reason = 'the controller was ended before the host was let in';
+      return connectRefusal(statuses.connectControllerBusy, reason);
+    }
     controller.setKeepAlive(keepAliveAtConnect(kind, request.katoMs));
     this.#native.connectAccept(event.connect, controller.identity.handle);
     this.#options.listener.connected(controller);
@@ -314,7 +318,19 @@ export class Target {
       completion = failRetryably(statuses.internalError);
     }
     if (controller.ended) return;
-    this.#native.adminComplete(event.controller, event.command, completion);
+    this.#answer('admin command', () =>
+      this.#native.adminComplete(event.controller, event.command, completion),
+    );
+  }
+
+  /** Whom an answer is for may have gone, and the runtime with it. */
+  #answer(what: string, call: () => void): void {
+    try {
+      call();
+    } catch (thrown) {
+      const error = toAshlarError(thrown);
+      if (error.code !== 'closed') this.#options.listener.failed(what, error);
+    }
   }
 
   #ended(event: ControllerEndedEvent): void {
