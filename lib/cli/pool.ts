@@ -1,9 +1,10 @@
 /** `ashlar pool …`: the daemon's pool, or a pool that no daemon holds. */
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ApiClient } from '../api/client.js';
 import type { Pool, PoolCheck } from '../api/contract.js';
 import { poolCheckObject, poolObject } from '../api/handlers.js';
+import { maxPoolBytes, minPoolBytes } from '../config/config.js';
 import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import type { DeviceSpec } from '../native.js';
@@ -19,7 +20,7 @@ export async function createPool(
   path: string,
   options: JsonOption & { size?: string },
 ): Promise<void> {
-  const sizeBytes = options.size === undefined ? null : parseSize(options.size, '--size');
+  const sizeBytes = await newPoolSize(path, options.size);
   const offline = await import('../node/pool_file.js');
   const device = fileDevice(path);
   const status = await offline.createPool(device, sizeBytes);
@@ -29,6 +30,29 @@ export async function createPool(
     `Created pool ${path}: ${formatSize(BigInt(pool.sizeBytes))}, ${size(pool.freeBytes)} free.`,
     `Serve it: ashlar serve --pool ${path}`,
   ]);
+}
+
+/** The size of a pool to create; null: the device's own. */
+async function newPoolSize(path: string, size: string | undefined): Promise<bigint | null> {
+  const stats = await stat(path).catch(() => null);
+  if (stats?.isDirectory() === true) {
+    throw new AshlarError(
+      'invalid-argument',
+      `'${path}' is a folder; name a new file or a block device`,
+    );
+  }
+  if (stats === null && size === undefined) {
+    throw new AshlarError(
+      'usage',
+      `'${path}' does not exist; to make a file give its size, for example --size 64GiB`,
+    );
+  }
+  if (size === undefined) return null;
+  const bytes = parseSize(size, '--size');
+  if (bytes < minPoolBytes || bytes > maxPoolBytes) {
+    throw new AshlarError('invalid-argument', `--size '${size}' is outside 16MiB to 256TiB`);
+  }
+  return bytes;
 }
 
 export async function openPool(path: string, options: JsonOption): Promise<void> {

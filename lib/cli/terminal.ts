@@ -44,8 +44,15 @@ export async function confirm(question: string): Promise<void> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await new Promise<string>((resolve) => {
     // Ctrl-C and Ctrl-D close it, and are no yes.
-    terminal.once('close', () => resolve(''));
-    terminal.question(`${question} [y/N] `, resolve);
+    const onClose = (): void => {
+      process.stderr.write('\n');
+      resolve('');
+    };
+    terminal.once('close', onClose);
+    terminal.question(`${question} [y/N] `, (typed) => {
+      terminal.off('close', onClose);
+      resolve(typed);
+    });
   });
   terminal.close();
   if (!/^y(es)?$/i.test(answer.trim())) throw new AshlarError('cancelled', 'nothing was changed');

@@ -16,6 +16,10 @@ export interface Endpoint {
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** Sizes that a pool can have, bytes; native/FORMAT.md says why. */
+export const minPoolBytes = 16n << 20n;
+export const maxPoolBytes = 256n << 40n;
+
 /** What holds where neither the file nor a flag says otherwise. */
 export const configDefaults = {
   poolFile: '.ashlar/pool.ashlar',

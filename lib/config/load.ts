@@ -6,16 +6,20 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { AshlarError, toAshlarError } from '../errors.js';
-import { type Config, configDefaults, type Endpoint } from './config.js';
+import {
+  type Config,
+  configDefaults,
+  type Endpoint,
+  maxPoolBytes,
+  minPoolBytes,
+} from './config.js';
 import { parseEndpoint } from './endpoint.js';
 import { lineOfKey } from './locate.js';
 import type { ConfigFile } from './schema.js';
 import { checkSocketPath } from './socket_path.js';
 import { formatSize, parseDurationMs, parseSize } from './units.js';
 
-const minPoolBytes = 16n << 20n;
 const maxVolumeBytes = 64n << 40n;
-const maxPoolBytes = 256n << 40n;
 
 export interface LoadOptions {
   /** The file; null: none, only defaults and flags. */
