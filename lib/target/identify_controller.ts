@@ -101,9 +101,9 @@ const lpa = (1 << 1) | (1 << 2) | (1 << 5);
 /** Compare, Dataset Management, Write Zeroes, and Save and Select of features. */
 const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4);
 
-/** Bit 0: a volatile cache is present. Bits 2:1: Flush takes no broadcast NSID. */
+/** Bit 0: a volatile cache is present. Bits 2:1: Flush takes the broadcast NSID. */
 function vwc(writeThrough: boolean): number {
-  return 0b100 | (writeThrough ? 0 : 1);
+  return 0b110 | (writeThrough ? 0 : 1);
 }
 
 /**

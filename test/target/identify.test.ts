@@ -82,7 +82,7 @@ describe('identify controller', () => {
         [514, 2, 1024n],
         [516, 4, 1_048_576n],
         [520, 2, 0b1_1101n], // ONCS
-        [525, 1, 0b101n],
+        [525, 1, 0b111n],
         [536, 4, 0x30_0001n],
         [540, 4, 16_384n],
         [1792, 4, 516n],
@@ -95,7 +95,7 @@ describe('identify controller', () => {
   });
 
   it('write-through: no volatile write cache is reported', () => {
-    assert.equal(encodeIdentifyController(context({ writeThrough: true }))[525], 0b100);
+    assert.equal(encodeIdentifyController(context({ writeThrough: true }))[525], 0b110);
   });
 
   it('a discovery controller: its type, its events, no namespaces, no capsule data', () => {
