@@ -70,7 +70,7 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
   close_task_.pool = this;
   close_task_.run = [](Task& task) noexcept {
     auto& self = static_cast<CloseTask&>(task);
-    self.pool->when_quiet(std::move(self.status));
+    self.pool->end_if_quiet();
   };
 }
 
@@ -382,6 +382,12 @@ void PoolImpl::close(std::function<void(Status)> done) {
   checkpointer.request(true, [this](Status status) { when_quiet(std::move(status)); });
 }
 
+void PoolImpl::when_quiet(Status status) {
+  // Never from inside one of the pool's own calls: the pool may be gone after the last step.
+  close_task_.status = std::move(status);
+  loop().defer(close_task_);
+}
+
 void PoolImpl::abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> then) {
   PoolImpl& self = *pool;
   self.closing = true;
@@ -397,16 +403,16 @@ bool PoolImpl::quiet() const noexcept {
          (!fail_posted_.load() || !fail_task_.queued.load());
 }
 
-void PoolImpl::when_quiet(Status status) {
+void PoolImpl::end_if_quiet() {
   // Looked at once a turn until nothing is left under way; nothing new is begun any more.
   if (!quiet()) {
-    close_task_.status = std::move(status);
-    if (!close_task_.queued.load(std::memory_order_relaxed)) loop().defer(close_task_);
+    loop().defer(close_task_);
     return;
   }
   committer.stop();
   loop().cancel(settle_timer_);
   const auto told = std::move(closed_);
+  Status status = std::move(close_task_.status);
   told(std::move(status));  // The pool may be gone after this.
 }
 

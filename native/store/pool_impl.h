@@ -89,6 +89,7 @@ class PoolImpl final : public Pool {
   // Nothing of the pool's own is under way or queued.
   bool quiet() const noexcept;
   void when_quiet(Status status);
+  void end_if_quiet();
   // A pool that could not be created or opened: ends it as soon as nothing of it is under way, and
   // never from inside one of its own calls.
   static void abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> then);

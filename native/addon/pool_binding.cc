@@ -1,0 +1,550 @@
+// pool*, volume* and layerUsage: pools over files, block devices and memory for JavaScript.
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "addon/register.h"
+#include "addon/runtime.h"
+#include "addon/values.h"
+#include "addon/volume_handle.h"
+#include "base/check.h"
+#include "device/device_file.h"
+#include "device/memory_device.h"
+#include "device/uring_device.h"
+#include "store/pool.h"
+
+namespace ashlar::addon {
+
+namespace {
+
+// An open pool. Its owner is one reactor; what is not marked otherwise is used on that thread only.
+class PoolHandle final : public Handle, public Attachment {
+ public:
+  static constexpr HandleKind handle_kind = HandleKind::pool;
+
+  explicit PoolHandle(std::shared_ptr<Runtime> on)
+      : Handle(handle_kind), runtime(std::move(on)), owner(runtime->next_reactor()) {}
+
+  std::shared_ptr<PoolHandle> shared() {
+    return std::static_pointer_cast<PoolHandle>(shared_from_this());
+  }
+  std::string describe() const override { return "pool " + name; }
+  void shut_down(std::function<void()> done) override;
+
+  // JavaScript thread: the file or memory, and one channel a reactor.
+  Status open_device(const DeviceFileOptions& options);
+  Status open_memory(uint64_t size_bytes);
+  void add_channels();
+
+  std::vector<store::Port> ports();
+  // "<path>: <message>", since the store does not know where it lies.
+  Error named(const Error& error) const {
+    return Error{error.code, name + ": " + error.message};
+  }
+  void close_volumes(std::function<void()> then);
+  // The pool is gone: so are the channels, and with the last of them the lock.
+  void drop() {
+    pool.reset();
+    devices.clear();
+    file.reset();
+  }
+
+  const std::shared_ptr<Runtime> runtime;
+  const uint32_t owner;
+  std::string name;  // Constant once open.
+  std::shared_ptr<DeviceFile> file;
+  std::shared_ptr<DeviceMemory> memory;
+  std::vector<std::unique_ptr<Device>> devices;
+  std::unique_ptr<store::Pool> pool;
+  std::vector<store::Volume*> volumes;
+  bool opening = false;
+  std::function<void()> when_opened;  // Shut down while it was being opened.
+  // Volumes open or being opened; raised on the JavaScript thread, lowered on the owner's.
+  std::atomic<uint32_t> open_volumes{0};
+};
+
+class OpenVolume final : public VolumeHandle {
+ public:
+  OpenVolume(std::shared_ptr<PoolHandle> in, store::Volume& volume)
+      : pool_(std::move(in)), volume_(volume) {}
+  BlockBackend& backend() noexcept override { return volume_; }
+  store::Volume& volume() noexcept { return volume_; }
+  PoolHandle& pool() noexcept { return *pool_; }
+  std::shared_ptr<PoolHandle> shared_pool() { return pool_; }
+
+ private:
+  const std::shared_ptr<PoolHandle> pool_;
+  store::Volume& volume_;
+};
+
+Status PoolHandle::open_device(const DeviceFileOptions& options) {
+  auto opened = DeviceFile::open(options);
+  if (!opened) return opened.error();
+  file = std::move(opened).value();
+  name = options.path;
+  add_channels();
+  return Unit{};
+}
+
+Status PoolHandle::open_memory(uint64_t size_bytes) {
+  auto opened = DeviceMemory::open(size_bytes);
+  if (!opened) return opened.error();
+  memory = std::move(opened).value();
+  name = "memory";
+  add_channels();
+  return Unit{};
+}
+
+void PoolHandle::add_channels() {
+  for (uint32_t i = 0; i < runtime->reactor_count(); ++i) {
+    UringReactor& reactor = runtime->reactor(i);
+    if (file != nullptr) {
+      devices.push_back(std::make_unique<UringDevice>(reactor, file));
+    } else {
+      devices.push_back(std::make_unique<MemoryDevice>(reactor, memory));
+    }
+  }
+}
+
+std::vector<store::Port> PoolHandle::ports() {
+  std::vector<store::Port> ports;
+  for (uint32_t i = 0; i < runtime->reactor_count(); ++i) {
+    ports.push_back({&runtime->reactor(i), devices[i].get()});
+  }
+  return ports;
+}
+
+void PoolHandle::close_volumes(std::function<void()> then) {
+  if (volumes.empty()) return then();
+  auto left = std::make_shared<size_t>(volumes.size());
+  const std::vector<store::Volume*> closing = std::exchange(volumes, {});
+  for (store::Volume* volume : closing) {
+    pool->close_volume(*volume, [left, then] {
+      if (--*left == 0) then();
+    });
+  }
+}
+
+void PoolHandle::shut_down(std::function<void()> done) {
+  runtime->post(owner, [self = shared(), done = std::move(done)] {
+    const auto close = [self, done] {
+      if (self->pool == nullptr) return done();
+      self->close_volumes([self, done] {
+        self->pool->close([self, done](const Status&) {
+          self->drop();
+          done();
+        });
+      });
+    };
+    if (self->opening) {
+      self->when_opened = close;
+    } else {
+      close();
+    }
+  });
+}
+
+// ---- Reading options ----------------------------------------------------------------------------
+
+struct DeviceChoice {
+  std::string path;  // Empty: memory.
+  uint64_t memory_bytes = 0;
+};
+
+DeviceChoice read_device(Reader& in, Napi::Value options) {
+  DeviceChoice choice;
+  const Napi::Value spec = in.field(options, "device");
+  const std::string kind = in.text(spec, "kind");
+  if (kind == "file") {
+    choice.path = in.text(spec, "path");
+    if (choice.path.empty()) in.fail(ErrorCode::invalid_argument, "path must not be empty");
+  } else if (kind == "memory") {
+    choice.memory_bytes = in.u64(spec, "sizeBytes");
+  } else {
+    in.fail(ErrorCode::invalid_argument, "device kind must be 'file' or 'memory'");
+  }
+  return choice;
+}
+
+store::Change read_change(Reader& in, Napi::Value value) {
+  using Kind = store::Change::Kind;
+  store::Change change{};
+  const std::string kind = in.text(value, "kind");
+  if (kind == "create-layer") {
+    change.kind = Kind::create_layer;
+    change.layer = in.uuid(value, "layer");
+    change.parent = in.uuid_or_null(value, "parent").value_or(nil_uuid);
+    change.size_bytes = in.u64(value, "sizeBytes");
+    change.block_bytes = in.number<uint32_t>(value, "blockBytes");
+  } else if (kind == "delete-layer") {
+    change.kind = Kind::delete_layer;
+    change.layer = in.uuid(value, "layer");
+  } else if (kind == "resize-layer") {
+    change.kind = Kind::resize_layer;
+    change.layer = in.uuid(value, "layer");
+    change.size_bytes = in.u64(value, "sizeBytes");
+  } else if (kind == "put-record") {
+    change.kind = Kind::put_record;
+    change.key = in.u64(value, "key");
+    change.value = in.bytes(value, "value");
+  } else if (kind == "delete-record") {
+    change.kind = Kind::delete_record;
+    change.key = in.u64(value, "key");
+  } else {
+    in.fail(ErrorCode::invalid_argument, "'" + kind + "' is no kind of change");
+  }
+  return change;
+}
+
+// ---- Opening and closing ------------------------------------------------------------------------
+
+void tell_failure(const std::shared_ptr<PoolHandle>& handle) {
+  handle->pool->on_failed([weak = std::weak_ptr(handle)](const std::string& reason) {
+    const auto self = weak.lock();
+    if (self == nullptr) return;
+    self->runtime->bridge().emit_once([self, reason](Napi::Env env) -> Napi::Value {
+      Napi::Object event = Napi::Object::New(env);
+      event["type"] = js(env, "pool-failed");
+      event["pool"] = self->object(env, self->runtime->bridge());
+      event["reason"] = js(env, self->name + ": " + reason);
+      return event;
+    });
+  });
+}
+
+void opened(const std::shared_ptr<PoolHandle>& handle, bool created, const Reply& reply,
+            Result<std::unique_ptr<store::Pool>> result) {
+  handle->opening = false;
+  const auto then = std::exchange(handle->when_opened, nullptr);
+  Error problem{ErrorCode::cancelled, "the pool was closed while it was being opened"};
+  if (result.ok()) {
+    handle->pool = std::move(result).value();
+    if (then != nullptr) return then();
+    tell_failure(handle);
+  } else {
+    problem = handle->named(result.error());
+  }
+  if (handle->pool == nullptr) {
+    // Told from inside the failed pool's last step: the channels go away in a later one.
+    handle->runtime->post(handle->owner, [handle, reply, problem, then] {
+      handle->drop();
+      reply.resolve([handle, problem](Napi::Env env) -> Napi::Value {
+        handle->mark_closed();
+        handle->runtime->detach(handle.get());
+        const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+        deferred.Reject(to_js_error(env, problem));
+        return deferred.Promise();
+      });
+      if (then != nullptr) then();
+    });
+    return;
+  }
+  reply.resolve([handle, created](Napi::Env env) -> Napi::Value {
+    if (created && handle->file != nullptr) {
+      // Only a pool that exists whole may keep its file.
+      if (Status kept = handle->file->keep(); !kept.ok()) {
+        const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+        deferred.Reject(to_js_error(env, kept.error()));
+        handle->mark_closed();
+        handle->shut_down([handle] {});
+        handle->runtime->detach(handle.get());
+        return deferred.Promise();
+      }
+    }
+    return handle->object(env, handle->runtime->bridge());
+  });
+}
+
+Napi::Value begin(const Napi::CallbackInfo& info, bool create) {
+  const Napi::Env env = info.Env();
+  Reader in(env);
+  const auto runtime = in.handle<Runtime>(info[0]);
+  const Napi::Value options = info[1];
+  const DeviceChoice device = read_device(in, options);
+  store::PoolOptions pool_options;
+  DeviceFileOptions file_options;
+  file_options.path = device.path;
+  pool_options.write_through = in.boolean(options, "writeThrough");
+  if (create) {
+    pool_options.uuid = in.uuid(options, "uuid");
+    pool_options.journal_bytes = in.u64_or_null(options, "journalBytes").value_or(0);
+    file_options.create_size_bytes = in.u64_or_null(options, "sizeBytes").value_or(0);
+  } else {
+    pool_options.read_only = in.boolean(options, "readOnly");
+    file_options.read_only = pool_options.read_only;
+    if (const auto cache = in.u64_or_null(options, "mapCacheBytes"); cache.has_value()) {
+      pool_options.map_cache_bytes = *cache;
+    }
+  }
+  if (!in.ok()) return in.reject();
+  auto handle = std::make_shared<PoolHandle>(runtime);
+  const Status status = device.path.empty() ? handle->open_memory(device.memory_bytes)
+                                            : handle->open_device(file_options);
+  if (!status.ok()) {
+    in.fail(status.error().code, status.error().message);
+    return in.reject();
+  }
+  handle->opening = true;
+  runtime->attach(handle);
+  return runtime->call(env, handle->owner, [handle, pool_options, create](Reply reply) {
+    const auto done = [handle, create, reply](Result<std::unique_ptr<store::Pool>> result) {
+      opened(handle, create, reply, std::move(result));
+    };
+    Random& random = handle->runtime->reactor(handle->owner).random();
+    if (create) {
+      store::Pool::create(handle->ports(), handle->owner, pool_options, random, done);
+    } else {
+      store::Pool::open(handle->ports(), handle->owner, pool_options, random, done);
+    }
+  });
+}
+
+Napi::Value pool_create(const Napi::CallbackInfo& info) { return begin(info, true); }
+Napi::Value pool_open(const Napi::CallbackInfo& info) { return begin(info, false); }
+
+Napi::Value pool_close(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  if (handle != nullptr && handle->open_volumes.load() > 0) {
+    in.fail(ErrorCode::busy, handle->name + ": " + std::to_string(handle->open_volumes.load()) +
+                                 " volumes are still open; close them first");
+  }
+  if (!in.ok()) return in.reject();
+  handle->mark_closed();
+  return handle->runtime->call(info.Env(), handle->owner, [handle](Reply reply) {
+    if (handle->pool == nullptr) return reply.resolve();
+    handle->pool->close([handle, reply](const Status& status) {
+      const Error problem = status.ok() ? Error{ErrorCode::closed, {}} : handle->named(status.error());
+      handle->drop();
+      reply.resolve([handle, problem](Napi::Env env) -> Napi::Value {
+        handle->runtime->detach(handle.get());
+        if (problem.code == ErrorCode::closed) return env.Undefined();
+        const Napi::Promise::Deferred deferred = Napi::Promise::Deferred::New(env);
+        deferred.Reject(to_js_error(env, problem));
+        return deferred.Promise();
+      });
+    });
+  });
+}
+
+// ---- Calls on an open pool ----------------------------------------------------------------------
+
+// Runs `work` on the owner's thread with the pool, unless it was closed on the way.
+Napi::Value with_pool(const Napi::CallbackInfo& info, Reader& in,
+                      const std::shared_ptr<PoolHandle>& handle,
+                      std::function<void(store::Pool&, Reply)> work) {
+  if (!in.ok()) return in.reject();
+  return handle->runtime->call(
+      info.Env(), handle->owner, [handle, work = std::move(work)](Reply reply) {
+        if (handle->pool == nullptr) {
+          return reply.reject({ErrorCode::closed, "pool " + handle->name + " is closed"});
+        }
+        work(*handle->pool, reply);
+      });
+}
+
+Napi::Value status_value(Napi::Env env, const store::PoolStatus& status, uint32_t atomic_bytes) {
+  Napi::Object object = Napi::Object::New(env);
+  object["uuid"] = js(env, std::span<const std::byte>(status.uuid));
+  object["sizeBytes"] = js(env, status.size_bytes);
+  object["chunkBytes"] = js(env, status.chunk_bytes);
+  object["totalChunks"] = js(env, status.total_chunks);
+  object["freeChunks"] = js(env, status.free_chunks);
+  object["dataChunks"] = js(env, status.data_chunks);
+  object["metadataChunks"] = js(env, status.metadata_chunks);
+  object["reclaimingChunks"] = js(env, status.reclaiming_chunks);
+  object["layerCount"] = js(env, status.layer_count);
+  object["catalogRecords"] = js(env, status.catalog_records);
+  object["journalBytes"] = js(env, status.journal_bytes);
+  object["journalUsedBytes"] = js(env, status.journal_used_bytes);
+  object["journalSequence"] = js(env, status.journal_sequence);
+  object["checkpointSequence"] = js(env, status.checkpoint_sequence);
+  object["commits"] = js(env, status.commits);
+  object["checkpoints"] = js(env, status.checkpoints);
+  object["replayedRecords"] = js(env, status.replayed_records);
+  object["formatVersion"] = js(env, status.format_version);
+  object["atomicWriteBytes"] = js(env, atomic_bytes);
+  object["failed"] = js(env, status.failed);
+  object["failure"] = status.failed ? js(env, status.failure) : env.Null();
+  return object;
+}
+
+Napi::Value pool_status(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
+    const uint32_t atomic_bytes = handle->devices[handle->owner]->geometry().atomic_write_bytes;
+    reply.resolve([status = pool.status(), atomic_bytes](Napi::Env env) {
+      return status_value(env, status, atomic_bytes);
+    });
+  });
+}
+
+Napi::Value pool_catalog(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
+    pool.read_catalog([handle, reply](Result<std::vector<store::CatalogRecord>> result) {
+      if (!result.ok()) return reply.reject(handle->named(result.error()));
+      auto records = std::make_shared<std::vector<store::CatalogRecord>>(std::move(result).value());
+      reply.resolve([records](Napi::Env env) -> Napi::Value {
+        Napi::Array array = Napi::Array::New(env, records->size());
+        uint32_t count = 0;
+        for (const store::CatalogRecord& record : *records) {
+          Napi::Object object = Napi::Object::New(env);
+          object["key"] = js(env, record.key);
+          object["value"] = js(env, std::span<const std::byte>(record.value));
+          array[count++] = object;
+        }
+        return array;
+      });
+    });
+  });
+}
+
+Napi::Value pool_commit(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  auto changes = std::make_shared<std::vector<store::Change>>();
+  const auto array = in.to_array(info[1], "changes");
+  for (uint32_t i = 0; array && i < array->Length() && in.ok(); ++i) {
+    changes->push_back(read_change(in, array->Get(i)));
+  }
+  return with_pool(info, in, handle, [handle, changes](store::Pool& pool, Reply reply) {
+    pool.commit(std::move(*changes), [handle, reply](const Status& status) {
+      if (status.ok()) return reply.resolve();
+      reply.reject(handle->named(status.error()));
+    });
+  });
+}
+
+Napi::Value pool_checkpoint(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
+    pool.checkpoint([handle, reply](const Status& status) {
+      if (status.ok()) return reply.resolve();
+      reply.reject(handle->named(status.error()));
+    });
+  });
+}
+
+Napi::Value report_value(Napi::Env env, const store::CheckReport& report) {
+  Napi::Object object = Napi::Object::New(env);
+  Napi::Array problems = Napi::Array::New(env, report.problems.size());
+  uint32_t count = 0;
+  for (const auto& problem : report.problems) {
+    Napi::Object entry = Napi::Object::New(env);
+    entry["where"] = js(env, problem.where);
+    entry["what"] = js(env, problem.what);
+    problems[count++] = entry;
+  }
+  object["problems"] = problems;
+  object["suppressed"] = js(env, report.suppressed);
+  object["pagesRead"] = js(env, report.pages_read);
+  object["layers"] = js(env, report.layers);
+  object["chunksOwned"] = js(env, report.chunks_owned);
+  object["chunksLeaked"] = js(env, report.chunks_leaked);
+  object["catalogRecords"] = js(env, report.catalog_records);
+  return object;
+}
+
+Napi::Value pool_check(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
+    pool.check([handle, reply](const Result<store::CheckReport>& result) {
+      if (!result.ok()) return reply.reject(handle->named(result.error()));
+      reply.resolve([report = result.value()](Napi::Env env) { return report_value(env, report); });
+    });
+  });
+}
+
+Napi::Value layer_usage(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  const Uuid layer = in.to_uuid(info[1], "layer");
+  return with_pool(info, in, handle, [handle, layer](store::Pool& pool, Reply reply) {
+    const Result<store::LayerUsage> usage = pool.usage(layer);
+    if (!usage.ok()) return reply.reject(handle->named(usage.error()));
+    reply.resolve([found = usage.value()](Napi::Env env) -> Napi::Value {
+      Napi::Object object = Napi::Object::New(env);
+      object["sizeBytes"] = js(env, found.size_bytes);
+      object["mappedBytes"] = js(env, found.mapped_bytes);
+      object["allocatedBytes"] = js(env, found.allocated_bytes);
+      object["blockBytes"] = js(env, found.block_bytes);
+      return object;
+    });
+  });
+}
+
+// ---- Volumes ------------------------------------------------------------------------------------
+
+Napi::Value volume_open(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto handle = in.handle<PoolHandle>(info[0]);
+  const Uuid layer = in.to_uuid(info[1], "layer");
+  if (!in.ok()) return in.reject();
+  handle->open_volumes.fetch_add(1);
+  return handle->runtime->call(info.Env(), handle->owner, [handle, layer](Reply reply) {
+    if (handle->pool == nullptr) {
+      handle->open_volumes.fetch_sub(1);
+      return reply.reject({ErrorCode::closed, "pool " + handle->name + " is closed"});
+    }
+    const Result<store::Volume*> result = handle->pool->open_volume(layer);
+    if (!result.ok()) {
+      handle->open_volumes.fetch_sub(1);
+      return reply.reject(handle->named(result.error()));
+    }
+    handle->volumes.push_back(result.value());
+    auto volume = std::make_shared<OpenVolume>(handle, *result.value());
+    reply.resolve([volume](Napi::Env env) {
+      return volume->object(env, volume->pool().runtime->bridge());
+    });
+  });
+}
+
+Napi::Value volume_close(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto volume =
+      std::static_pointer_cast<OpenVolume>(in.handle<VolumeHandle>(info[0]));
+  if (!in.ok()) return in.reject();
+  volume->mark_closed();
+  const auto handle = volume->shared_pool();
+  return handle->runtime->call(info.Env(), handle->owner, [handle, volume](Reply reply) {
+    const auto at = std::find(handle->volumes.begin(), handle->volumes.end(), &volume->volume());
+    if (at == handle->volumes.end()) return reply.resolve();  // Closed with the environment.
+    handle->volumes.erase(at);
+    handle->pool->close_volume(volume->volume(), [handle, volume, reply] {
+      handle->open_volumes.fetch_sub(1);
+      reply.resolve();
+    });
+  });
+}
+
+void add(Napi::Env env, Napi::Object exports, const char* name,
+         Napi::Value (*function)(const Napi::CallbackInfo&)) {
+  exports[name] = Napi::Function::New(env, function, name);
+}
+
+}  // namespace
+
+void register_pool(Napi::Env env, Napi::Object exports) {
+  add(env, exports, "poolCreate", pool_create);
+  add(env, exports, "poolOpen", pool_open);
+  add(env, exports, "poolClose", pool_close);
+  add(env, exports, "poolStatus", pool_status);
+  add(env, exports, "poolCatalog", pool_catalog);
+  add(env, exports, "poolCommit", pool_commit);
+  add(env, exports, "poolCheckpoint", pool_checkpoint);
+  add(env, exports, "poolCheck", pool_check);
+  add(env, exports, "layerUsage", layer_usage);
+  add(env, exports, "volumeOpen", volume_open);
+  add(env, exports, "volumeClose", volume_close);
+}
+
+}  // namespace ashlar::addon
