@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <semaphore>
@@ -39,6 +40,18 @@ unsigned setup_flags(const RingFeatures& features) noexcept {
   if (features.single_issuer) flags |= IORING_SETUP_SINGLE_ISSUER;
   if (features.coop_taskrun) flags |= IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
   return flags;
+}
+
+// The kernel gives locked memory of a ring that has ended back a little later, from a work queue:
+// a refusal counts only when it stays one for a while. At start only; `attempt` returns -errno.
+template <class Attempt>
+int with_patience(Attempt attempt) {
+  int result = attempt();
+  for (int i = 0; i < 20 && result == -ENOMEM; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    result = attempt();
+  }
+  return result;
 }
 
 }  // namespace
@@ -122,7 +135,12 @@ Status UringReactor::set_up_ring() {
   io_uring_params params{};
   params.flags = setup_flags(features_);
   params.cq_entries = limits::ring_under_way;
-  const int result = io_uring_queue_init_params(limits::ring_entries, &ring_, &params);
+  const int result = with_patience([&] {
+    io_uring_params attempt = params;
+    const int failed = io_uring_queue_init_params(limits::ring_entries, &ring_, &attempt);
+    if (failed == 0) params = attempt;
+    return failed;
+  });
   if (result < 0) {
     ProbeNotes notes = probe_system();
     notes.setup_errno = -result;
@@ -138,7 +156,9 @@ Status UringReactor::set_up_ring() {
 Status UringReactor::register_buffers() {
   const std::span<std::byte> memory = buffers_.memory();
   const iovec whole{memory.data(), memory.size()};
-  const int result = io_uring_register_buffers(&ring_, &whole, 1);
+  const auto attempt = [&] { return io_uring_register_buffers(&ring_, &whole, 1); };
+  // Whoever can do without does not wait.
+  const int result = options_.require_registered_buffers ? with_patience(attempt) : attempt();
   buffers_registered_ = result == 0;
   if (buffers_registered_ || !options_.require_registered_buffers) return Unit{};
   if (result != -ENOMEM && result != -EPERM) {
