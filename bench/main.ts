@@ -1,0 +1,109 @@
+/** `npm run bench [-- [run|idle] [--seconds N] [--json]]`: see the reports' own files. */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { measureIdle } from './idle.js';
+import { checkout, type MachineState } from './machine.js';
+import { type Figure, runBench } from './run.js';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+const say = (line: string): void => {
+  if (!values.json) console.log(line);
+};
+const json = (value: unknown): void => {
+  if (!values.json) return;
+  const plain = (_: string, member: unknown): unknown =>
+    typeof member === 'bigint' ? Number(member) : member;
+  console.log(JSON.stringify(value, plain, 2));
+};
+
+const columns = [34, 6, 6, 10, 9, 9, 9, 8, 8, 12];
+const row = (cells: readonly string[]): string =>
+  cells
+    .map((cell, i) => (i === 0 ? cell.padEnd(columns[i] ?? 0) : cell.padStart(columns[i] ?? 0)))
+    .join('');
+
+function machine(name: string, state: MachineState): string {
+  return (
+    `${name}: ${state.cpuModel}, ${state.cpus} CPUs, Linux ${state.kernel}, ` +
+    `${state.congestionControl}, load ${state.loadAverage.toFixed(2)}, ` +
+    `cache-line round trip ${state.cacheLineNs.toFixed(0)} ns`
+  );
+}
+
+function figureRow(figure: Figure): string {
+  const line = row([
+    figure.name,
+    String(figure.queues),
+    String(figure.depth),
+    figure.iops.toFixed(0),
+    figure.megabytesPerSecond.toFixed(0),
+    figure.p50Us.toFixed(0),
+    figure.p99Us.toFixed(0),
+    `${figure.targetCpuPercent.toFixed(0)}%`,
+    `${figure.hostCpuPercent.toFixed(0)}%`,
+    figure.loopback === null ? '' : figure.loopback.toFixed(0),
+  ]);
+  return figure.errors === 0n ? line : `${line}  ${figure.errors} errors: ${figure.firstError}`;
+}
+
+/** The host's reactor gets the first CPU, the target's the second. */
+const cpus = { hostCpu: 0, targetCpu: Math.min(1, availableParallelism() - 1) };
+
+async function run(): Promise<void> {
+  const durationMs = Number(values.seconds ?? 3) * 1000;
+  say('Memory pool, one reactor on one CPU; our own host on another; everything over loopback.');
+  say(
+    row([
+      'scenario',
+      'queues',
+      'depth',
+      'IOPS',
+      'MB/s',
+      'p50 us',
+      'p99 us',
+      'target',
+      'host',
+      'plain TCP/s',
+    ]),
+  );
+  const report = await runBench({ root: checkout(), durationMs, ...cpus }, (figure) => {
+    say(figureRow(figure));
+  });
+  say('');
+  say(machine('before', report.before));
+  say(machine('after ', report.after));
+  const { reads, writes, wanted } = report.best;
+  const verdict = (value: number): string =>
+    `${value.toFixed(0)} a second, ${value > wanted ? 'more' : 'NOT MORE'} than ${wanted}`;
+  say(`4 KiB random reads on one reactor core:      ${verdict(reads)}`);
+  say(`4 KiB random overwrites on one reactor core: ${verdict(writes)}`);
+  json(report);
+}
+
+async function idle(): Promise<void> {
+  const report = await measureIdle(cpus, Number(values.seconds ?? 20));
+  const verdict = report.cpuPercent < report.wanted ? 'less' : 'NOT LESS';
+  say(
+    `idle daemon with ${report.queues} connected queues: ${report.cpuPercent.toFixed(2)} % of ` +
+      `one CPU over ${report.seconds} s, ${verdict} than ${report.wanted} %`,
+  );
+  json(report);
+}
+
+const scenarios: Readonly<Record<string, () => Promise<void>>> = { run, idle };
+for (const name of positionals.length === 0 ? ['run'] : positionals) {
+  const scenario = scenarios[name];
+  if (scenario === undefined) {
+    console.error(`no scenario '${name}'; there are: ${Object.keys(scenarios).join(', ')}`);
+    process.exitCode = 2;
+    break;
+  }
+  await scenario();
+}
