@@ -175,7 +175,7 @@ void Host::connected(const Status& status, Reply reply) {
 ValueMaker Host::connected_value() {
   return [self = shared(), cntlid = association_->facts().cntlid,
           entries = association_->queue_entries()](Napi::Env env) -> Napi::Value {
-    const Napi::Object result = Napi::Object::New(env);
+    Napi::Object result = Napi::Object::New(env);
     result["host"] = self->object(env, self->runtime->bridge());
     result["cntlid"] = js(env, uint32_t{cntlid});
     result["ioQueues"] = js(env, self->io_queues);
@@ -298,7 +298,7 @@ void Submission::told() {
     case host::Fate::pending: CHECK(false);
     case host::Fate::completed:
       reply->resolve([keep](Napi::Env env) -> Napi::Value {
-        const Napi::Object result = Napi::Object::New(env);
+        Napi::Object result = Napi::Object::New(env);
         result["status"] = js(env, uint32_t{keep->command.status()});
         result["doNotRetry"] = js(env, keep->command.do_not_retry());
         result["result"] = js(env, keep->command.cqe.result);
@@ -395,13 +395,13 @@ struct LoadRun : std::enable_shared_from_this<LoadRun> {
     load.reset();
     use.reset();
     reply->resolve([result](Napi::Env env) -> Napi::Value {
-      const Napi::Object value = Napi::Object::New(env);
+      Napi::Object value = Napi::Object::New(env);
       value["commands"] = js(env, result.commands);
       value["bytes"] = js(env, result.bytes);
       value["elapsedNs"] = js(env, result.elapsed_ns);
       value["errors"] = js(env, result.errors);
       value["firstError"] = result.first_error.empty() ? env.Null() : js(env, result.first_error);
-      const Napi::Array latency = Napi::Array::New(env, 4);
+      Napi::Array latency = Napi::Array::New(env, 4);
       latency[0u] = js(env, result.latency.percentile(500));
       latency[1u] = js(env, result.latency.percentile(990));
       latency[2u] = js(env, result.latency.percentile(999));
