@@ -35,7 +35,7 @@ struct Flight {
 class Model {
  public:
   Model(uint64_t seed, uint32_t loops, uint64_t delay_ns)
-      : fixture_(seed, 24 * MiB, loops), random_(seed * 77 + 1), loops_(loops) {
+      : fixture_(seed, 16 * MiB, loops), random_(seed * 77 + 1), loops_(loops) {
     fixture_.options.map_cache_bytes = 64 * KiB;  // Pages come and go all the time.
     fixture_.disk.max_delay_ns = delay_ns;
   }
@@ -327,7 +327,7 @@ TEST_CASE("store model: random histories agree with the reference") {
                           << first + rounds - 1);
   if (rounds > 1) {
     for (const char* name : {"capacity exceeded", "layer with a parent", "deleted", "reopened"}) {
-      INFO(name);
+      INFO(std::string(name));
       CHECK(seen[name] > 0);
     }
   }
