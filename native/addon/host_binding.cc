@@ -402,10 +402,10 @@ struct LoadRun : std::enable_shared_from_this<LoadRun> {
       value["errors"] = js(env, result.errors);
       value["firstError"] = result.first_error.empty() ? env.Null() : js(env, result.first_error);
       Napi::Array latency = Napi::Array::New(env, 4);
-      latency[0u] = js(env, result.latency.percentile(500));
-      latency[1u] = js(env, result.latency.percentile(990));
-      latency[2u] = js(env, result.latency.percentile(999));
-      latency[3u] = js(env, result.latency.max());
+      latency.Set(0u, js(env, result.latency.percentile(500)));
+      latency.Set(1u, js(env, result.latency.percentile(990)));
+      latency.Set(2u, js(env, result.latency.percentile(999)));
+      latency.Set(3u, js(env, result.latency.max()));
       value["latencyNs"] = latency;
       value["hostCpuNs"] = js(env, result.host_cpu_ns);
       return value;
