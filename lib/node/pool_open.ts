@@ -55,8 +55,9 @@ export async function createFile(
   try {
     handle = await createOn(native, runtime, device, config);
   } catch (thrown) {
-    // A draft that is whole but was never renamed; one that is being made would be locked.
-    if (toAshlarError(thrown).code !== 'pool-exists') throw thrown;
+    // A draft that was never renamed, whole or not; one that is being made would be locked.
+    const { code } = toAshlarError(thrown);
+    if (code !== 'pool-exists' && code !== 'already-exists') throw thrown;
     await rm(draft, { force: true });
     handle = await createOn(native, runtime, device, config);
   }
