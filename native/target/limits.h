@@ -87,7 +87,8 @@ inline constexpr uint64_t ic_req_timeout_ns = 10 * second_ns;
 inline constexpr uint64_t connect_timeout_ns = 10 * second_ns;
 // From the Connect event to the control plane's answer.
 inline constexpr uint64_t accept_timeout_ns = 30 * second_ns;
-// A PDU cut off in the middle, an R2T without data, or a send that the peer does not take.
+// A PDU cut off in the middle, an R2T without data, or a send that the peer does not take. One timer
+// a connection compares totals, so the end comes after once to twice this time.
 inline constexpr uint64_t stall_timeout_ns = 30 * second_ns;
 // After a C2HTermReq the host has this long to close (Transport 1.1, 3.4: at most 30 s).
 inline constexpr uint64_t terminate_timeout_ns = 5 * second_ns;
