@@ -92,7 +92,7 @@ void OwnerIo::end(IoState& state) noexcept {
 void OwnerIo::answer(IoState& state, BlockStatus status) noexcept {
   state.waiting = false;
   if (state.io->status == BlockStatus::ok) state.io->status = status;
-  if (state.io->op != BlockOp::read && state.io->status == BlockStatus::ok && pool_.failed()) {
+  if (state.io->op != BlockOp::read && pool_.failed()) {
     state.io->status = BlockStatus::pool_failed;
   }
   if (state.port == pool_.owner) {

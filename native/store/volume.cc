@@ -156,7 +156,9 @@ void VolumeImpl::advance_from_queue(IoState& state) noexcept { state.volume->adv
 void VolumeImpl::advance(IoState& state) noexcept {
   PortContext& port = *pool_.ports_in_place[state.port];
   state.resume = advance_from_queue;
-  if (!direct(state)) {
+  if (state.io->op == BlockOp::write && pool_.failed()) {
+    state.cursor = state.end();  // Not acknowledged, so not begun either.
+  } else if (!direct(state)) {
     state.needs_owner = true;
   } else {
     if (!state.in_epoch) {
@@ -263,7 +265,7 @@ void VolumeImpl::end_fast(IoState& state) noexcept {
     state.in_epoch = false;
   }
   const bool changes = state.io->op != BlockOp::read;
-  if (changes && pool_.failed() && state.io->status == BlockStatus::ok) {
+  if (changes && pool_.failed() && state.io->status != BlockStatus::gone) {
     state.io->status = BlockStatus::pool_failed;
   }
   // A durable overwrite of a block whose mapping is not durable yet needs that commit too. The
