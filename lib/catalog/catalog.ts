@@ -39,11 +39,13 @@ class Table<T> {
   readonly kind: RecordKind<T>;
   readonly #records = new Map<bigint, DecodedRecord<T>>();
   readonly #indexes = new Map<string, Map<string, bigint>>();
+  readonly #groups = new Map<string, Map<string, Set<bigint>>>();
   nextId = 1n;
 
   constructor(kind: RecordKind<T>) {
     this.kind = kind;
     for (const index of Object.keys(kind.indexes)) this.#indexes.set(index, new Map());
+    for (const group of Object.keys(kind.groups)) this.#groups.set(group, new Map());
   }
 
   get size(): number {
@@ -58,6 +60,11 @@ class Table<T> {
     return this.#indexes.get(index)?.get(key);
   }
 
+  /** Ids of the records that share a key. */
+  members(group: string, key: string): ReadonlySet<bigint> {
+    return this.#groups.get(group)?.get(key) ?? new Set();
+  }
+
   *entries(): IterableIterator<Stored<T>> {
     for (const [id, { value }] of this.#records) yield { id, value };
   }
@@ -68,7 +75,22 @@ class Table<T> {
     for (const [index, keyOf] of Object.entries(this.kind.indexes)) {
       this.#indexes.get(index)?.set(keyOf(record.value), id);
     }
+    for (const [group, keyOf] of Object.entries(this.kind.groups)) {
+      this.#join(group, keyOf(record.value), id);
+    }
     if (id >= this.nextId) this.nextId = id + 1n;
+  }
+
+  #join(group: string, key: string, id: bigint): void {
+    const members = this.#groups.get(group)?.get(key);
+    if (members === undefined) this.#groups.get(group)?.set(key, new Set([id]));
+    else members.add(id);
+  }
+
+  #leave(group: string, key: string, id: bigint): void {
+    const members = this.#groups.get(group)?.get(key);
+    members?.delete(id);
+    if (members?.size === 0) this.#groups.get(group)?.delete(key);
   }
 
   delete(id: bigint): void {
@@ -77,6 +99,9 @@ class Table<T> {
     this.#records.delete(id);
     for (const [index, keyOf] of Object.entries(this.kind.indexes)) {
       this.#indexes.get(index)?.delete(keyOf(record.value));
+    }
+    for (const [group, keyOf] of Object.entries(this.kind.groups)) {
+      this.#leave(group, keyOf(record.value), id);
     }
   }
 
@@ -208,9 +233,28 @@ export class Catalog {
     return id === undefined ? null : this.get(kind, id);
   }
 
-  /** In the order of ids. */
+  /** In no order that means anything. */
   all<T>(kind: RecordKind<T>): Stored<T>[] {
-    return [...this.#table(kind).entries()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    return [...this.#table(kind).entries()];
+  }
+
+  /** The records of a group, such as the volumes of one tenant. */
+  group<T, Group extends string>(
+    kind: RecordKind<T, string, Group>,
+    group: Group,
+    key: string,
+  ): Stored<T>[] {
+    const members = [...this.#table(kind).members(group, key)];
+    return members.map((id) => this.get(kind, id)).filter((record) => record !== null);
+  }
+
+  /** How many records a group has. */
+  groupSize<T, Group extends string>(
+    kind: RecordKind<T, string, Group>,
+    group: Group,
+    key: string,
+  ): number {
+    return this.#table(kind).members(group, key).size;
   }
 
   count<T>(kind: RecordKind<T>): number {

@@ -79,7 +79,7 @@ export class RecordFields {
 }
 
 /** A kind of record: how it is stored, and the unique keys by which it is found. */
-export interface RecordKind<T, Index extends string = string> {
+export interface RecordKind<T, Index extends string = string, Group extends string = string> {
   /** 1 to 255: the top byte of the key. Never reused for another kind. */
   readonly kind: number;
   readonly name: string;
@@ -89,6 +89,8 @@ export interface RecordKind<T, Index extends string = string> {
   encode(value: T): Record<string, unknown>;
   /** Unique over all records of the kind; a second record with the same key is refused. */
   readonly indexes: Readonly<Record<Index, KeyOf<T>>>;
+  /** Keys that many records share, such as the tenant of a volume: for lists and counts. */
+  readonly groups: Readonly<Record<Group, KeyOf<T>>>;
 }
 
 /** A method's type, so that a kind of some record is also a kind of an unknown one. */

@@ -55,7 +55,7 @@ export interface GrantRecord {
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn'> = {
+export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn', never> = {
   kind: 1,
   name: 'tenant',
   version: 1,
@@ -72,9 +72,10 @@ export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn'> = 
     uuid: ({ uuid }) => hex(uuid),
     subnqn: ({ subnqn }) => subnqn,
   },
+  groups: {},
 };
 
-export const hostKind: RecordKind<HostRecord, 'nqn'> = {
+export const hostKind: RecordKind<HostRecord, 'nqn', 'tenant'> = {
   kind: 2,
   name: 'host',
   version: 1,
@@ -85,9 +86,10 @@ export const hostKind: RecordKind<HostRecord, 'nqn'> = {
   }),
   encode: (value) => ({ ...value }),
   indexes: { nqn: ({ tenant, nqn }) => hostKey(tenant, nqn) },
+  groups: { tenant: ({ tenant }) => String(tenant) },
 };
 
-export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'nsid'> = {
+export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'nsid', 'tenant'> = {
   kind: 3,
   name: 'volume',
   version: 1,
@@ -108,11 +110,12 @@ export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'n
     name: ({ tenant, name }) => volumeKey(tenant, name),
     uuid: ({ uuid }) => hex(uuid),
     layer: ({ layer }) => hex(layer),
-    nsid: ({ tenant, nsid }) => `${tenant}/${nsid}`,
+    nsid: ({ tenant, nsid }) => nsidKey(tenant, nsid),
   },
+  groups: { tenant: ({ tenant }) => String(tenant) },
 };
 
-export const grantKind: RecordKind<GrantRecord, 'host'> = {
+export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'host'> = {
   kind: 4,
   name: 'grant',
   version: 1,
@@ -124,12 +127,15 @@ export const grantKind: RecordKind<GrantRecord, 'host'> = {
   }),
   encode: (value) => ({ ...value }),
   indexes: { host: ({ volume, host }) => grantKey(volume, host) },
+  groups: { volume: ({ volume }) => String(volume), host: ({ host }) => host },
 };
 
 /** Key of a host in its index: unique within a tenant. */
 export const hostKey = (tenant: bigint, nqn: string): string => `${tenant}/${nqn}`;
 /** Key of a volume's name in its index: unique within a tenant. */
 export const volumeKey = (tenant: bigint, name: string): string => `${tenant}/${name}`;
+/** Key of an NSID in its index: unique within a tenant. */
+export const nsidKey = (tenant: bigint, nsid: number): string => `${tenant}/${nsid}`;
 /** Key of a grant in its index. */
 export const grantKey = (volume: bigint, host: string): string => `${volume}/${host}`;
 

@@ -113,8 +113,7 @@ export class HostService implements Hosts {
   #grantsOf(nqn: string, tenant: bigint) {
     const { catalog } = this.#state;
     return catalog
-      .all(grantKind)
-      .filter(({ value }) => value.host === nqn)
+      .group(grantKind, 'host', nqn)
       .filter(({ value }) => catalog.get(volumeKind, value.volume)?.value.tenant === tenant);
   }
 

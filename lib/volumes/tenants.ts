@@ -91,24 +91,22 @@ export class TenantService implements Tenants {
       );
     }
     transaction.delete(tenantKind, tenant.id);
-    for (const { id, value } of catalog.all(hostKind)) {
-      if (value.tenant === tenant.id) transaction.delete(hostKind, id);
+    for (const { id } of catalog.group(hostKind, 'tenant', String(tenant.id))) {
+      transaction.delete(hostKind, id);
     }
   }
 
   #countVolumes(tenant: bigint): number {
-    return this.#state.catalog.all(volumeKind).filter(({ value }) => value.tenant === tenant)
-      .length;
+    return this.#state.catalog.groupSize(volumeKind, 'tenant', String(tenant));
   }
 
   #info({ id, value }: Stored<TenantRecord>): TenantInfo {
-    const hosts = this.#state.catalog.all(hostKind).filter((host) => host.value.tenant === id);
     return {
       name: value.name,
       uuid: uuidText(value.uuid),
       subnqn: value.subnqn,
       volumes: this.#countVolumes(id),
-      hosts: hosts.length,
+      hosts: this.#state.catalog.groupSize(hostKind, 'tenant', String(id)),
       createdAt: new Date(value.createdMs).toISOString(),
     };
   }

@@ -7,6 +7,7 @@ import {
   grantKind,
   hostKey,
   hostKind,
+  nsidKey,
   type TenantRecord,
   tenantKind,
   type VolumeRecord,
@@ -97,16 +98,17 @@ export class VolumeService implements Volumes {
 
   /** The tenant's next NSID, recorded so that it is not given again. */
   #takeNsid(transaction: Transaction, tenant: Stored<TenantRecord>): number {
-    const volumes = this.#volumesOf(tenant.id);
-    if (volumes.length >= maxNamespaces) {
+    const count = this.#catalog.groupSize(volumeKind, 'tenant', String(tenant.id));
+    if (count >= maxNamespaces) {
       throw new AshlarError(
         'limit-exceeded',
-        `tenant '${tenant.value.name}' has ${volumes.length} volumes, the limit; ` +
+        `tenant '${tenant.value.name}' has ${count} volumes, the limit; ` +
           'delete one or use another tenant',
       );
     }
-    const inUse = new Set(volumes.map(({ value }) => value.nsid));
-    const taken = takeNsid(tenant.value.nextNsid, inUse);
+    const taken = takeNsid(tenant.value.nextNsid, {
+      has: (nsid) => this.#catalog.find(volumeKind, 'nsid', nsidKey(tenant.id, nsid)) !== null,
+    });
     if (taken === null) throw new RangeError('fewer volumes than NSIDs, and yet none is free');
     transaction.put(tenantKind, tenant.id, { ...tenant.value, nextNsid: taken.next });
     return taken.nsid;
@@ -132,15 +134,12 @@ export class VolumeService implements Volumes {
   }
 
   #infos(tenant: bigint | null): VolumeInfo[] {
-    const grants = new Map<bigint, GrantRecord[]>();
-    for (const { value } of this.#catalog.all(grantKind)) {
-      const list = grants.get(value.volume);
-      if (list === undefined) grants.set(value.volume, [value]);
-      else list.push(value);
-    }
-    const volumes = tenant === null ? this.#catalog.all(volumeKind) : this.#volumesOf(tenant);
+    const volumes =
+      tenant === null
+        ? this.#catalog.all(volumeKind)
+        : this.#catalog.group(volumeKind, 'tenant', String(tenant));
     return volumes
-      .map((volume) => this.#info(volume, grants.get(volume.id) ?? []))
+      .map((volume) => this.#info(volume))
       .sort((a, b) => compare(a.tenant, b.tenant) || compare(a.name, b.name));
   }
 
@@ -320,15 +319,11 @@ export class VolumeService implements Volumes {
     if (volume !== null) await this.#state.exports.updateVolume(volume);
   }
 
-  #volumesOf(tenant: bigint): StoredVolume[] {
-    return this.#catalog.all(volumeKind).filter(({ value }) => value.tenant === tenant);
-  }
-
   #grantsOf(volume: bigint): Stored<GrantRecord>[] {
-    return this.#catalog.all(grantKind).filter(({ value }) => value.volume === volume);
+    return this.#catalog.group(grantKind, 'volume', String(volume));
   }
 
-  #info({ value }: StoredVolume, grants: readonly GrantRecord[]): VolumeInfo {
+  #info({ id, value }: StoredVolume): VolumeInfo {
     const tenant = this.#catalog.get(tenantKind, value.tenant);
     if (tenant === null) throw new RangeError(`volume '${value.name}' has no tenant`);
     return {
@@ -342,15 +337,16 @@ export class VolumeService implements Volumes {
       blockBytes: value.blockBytes,
       anagrpid: value.anagrpid,
       createdAt: new Date(value.createdMs).toISOString(),
-      grants: grants.map(grantInfo).sort((a, b) => compare(a.host, b.host)),
+      grants: this.#grantsOf(id)
+        .map(grantInfo)
+        .sort((a, b) => compare(a.host, b.host)),
     };
   }
 
   async #detail(volume: StoredVolume): Promise<VolumeDetail> {
     const usage = await this.#state.exports.usage(volume);
-    const grants = this.#grantsOf(volume.id).map(({ value }) => value);
     return {
-      ...this.#info(volume, grants),
+      ...this.#info(volume),
       usage: { mappedBytes: usage.mappedBytes, allocatedBytes: usage.allocatedBytes },
       connectedHosts: this.#state.exports.connectionsOf(volume),
     };
@@ -401,7 +397,8 @@ function checkGrowth(volume: VolumeRecord, sizeBytes: bigint): void {
   );
 }
 
-function grantInfo({ host, access, createdMs }: GrantRecord): GrantInfo {
+function grantInfo({ value }: Stored<GrantRecord>): GrantInfo {
+  const { host, access, createdMs } = value;
   return { host, access, createdAt: new Date(createdMs).toISOString() };
 }
 
