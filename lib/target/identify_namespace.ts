@@ -88,7 +88,7 @@ export function encodeNamespaceDescriptors(input: {
     .u8(44, 0).bytes; // NVM; a descriptor with NIDL 0 ends the list
 }
 
-/** A list of up to 1,024 NSIDs above `after`, ascending and zero-filled (CNS 02h, 07h, 10h, 1Ah). */
+/** Up to 1,024 NSIDs above `after`, ascending and zero-filled (CNS 02h, 07h, 10h, 1Ah). */
 export function encodeNsidList(nsids: readonly number[], after: number): Uint8Array {
   const page = new FieldWriter(4096);
   const above = nsids.filter((nsid) => nsid > after).sort((a, b) => a - b);

@@ -1,4 +1,4 @@
-/** One subsystem: the namespaces of one tenant, and the controllers through which hosts see them. */
+/** One subsystem: the namespaces of one tenant, and the controllers that hosts see them by. */
 import type { Controller } from './controller.js';
 import { asSeenBy, type TargetNamespace, type VisibleNamespace } from './namespace.js';
 

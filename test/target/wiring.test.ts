@@ -194,7 +194,7 @@ describe('who is let in', () => {
     assert.equal((await bench.native.take('reject')).status, statuses.connectControllerBusy);
   });
 
-  it('I/O queues: only of the same host and HOSTID, when enabled, up to the number granted', async () => {
+  it('I/O queues: only of the same host and HOSTID, when enabled, as many as granted', async () => {
     const bench = await new Bench().listen();
     await bench.namespace(1, { [alice]: 'read-write', [bob]: 'read-write' });
     bench.connect({ hostnqn: alice });
@@ -226,7 +226,7 @@ describe('who is let in', () => {
     assert.equal(completion.doNotRetry, true);
   });
 
-  it('a host that leaves while its namespaces are attached: no controller stays behind', async () => {
+  it('a host that leaves while namespaces are attached: no controller stays behind', async () => {
     const bench = await new Bench().listen();
     await bench.namespace(1, { [alice]: 'read-write' });
     let settle: () => void = () => undefined;
@@ -274,7 +274,7 @@ describe('what a host sees', () => {
     );
   });
 
-  it('grant, resize and removal: one event each until the list is read, with every NSID', async () => {
+  it('grant, resize, removal: one event until the list is read, with every NSID', async () => {
     const bench = await new Bench().listen();
     await bench.namespace(1, { [alice]: 'read-write' });
     const a = await bench.listeningTo(await bench.associate(alice), 0x900);
@@ -391,7 +391,7 @@ describe('discovery', () => {
     assert.ok((await generation()) > before);
   });
 
-  it('admin commands of no use: opcode, log page and NSID are refused, and logged as errors', async () => {
+  it('admin commands of no use: refused by opcode and log page, and logged as errors', async () => {
     const bench = await new Bench().listen();
     await bench.namespace(1, { [alice]: 'read-write' });
     const a = await bench.associate(alice);

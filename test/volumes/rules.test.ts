@@ -107,7 +107,7 @@ describe('locks', () => {
     assert.equal(locks.size, 0);
   });
 
-  it('an abort while waiting: cancelled at once, and those behind still wait for the holder', async () => {
+  it('an abort while waiting: cancelled at once; those behind wait for the holder', async () => {
     const locks = new KeyedLocks();
     let release: () => void = () => undefined;
     const gate = new Promise<void>((resolve) => {

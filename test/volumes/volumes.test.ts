@@ -43,7 +43,7 @@ describe('volumes', () => {
     await node.volumes.delete(name);
   });
 
-  it('a duplicate name: already-exists; a repeat with the same properties is accepted', async () => {
+  it('a duplicate name: already-exists; an equal repeat is accepted', async () => {
     const name = freshName();
     const first = await node.volumes.create({ name, sizeBytes: gib });
     await assert.rejects(node.volumes.create({ name, sizeBytes: gib }), { code: 'already-exists' });
