@@ -104,6 +104,8 @@ struct Command {
   CommandState state_ = CommandState::free;
 };
 
+static_assert(sizeof(Command) <= 768);  // limits.h counts on it.
+
 // Copies into (out of) segments at `offset` of the bytes they hold together.
 void copy_into(std::span<const iovec> segments, uint32_t offset,
                std::span<const std::byte> bytes) noexcept;

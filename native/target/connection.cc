@@ -358,11 +358,11 @@ bool Connection::accept(AcceptTerms terms) noexcept {
   return true;
 }
 
-void Connection::reject(uint16_t status, uint64_t result) noexcept {
+void Connection::reject(Refusal refusal, uint64_t result) noexcept {
   if (state_ != ConnectionState::connecting) return;
   set_state(ConnectionState::await_connect);
   arm_state_timer(limits::connect_timeout_ns);
-  respond(connect_command_, Refusal{static_cast<nvme::StatusCode>(status), true}, result);
+  respond(connect_command_, refusal, result);
 }
 
 void Connection::set_namespaces(std::shared_ptr<const NamespaceTable> table,

@@ -64,7 +64,7 @@ class Connection {
   bool accept(AcceptTerms terms) noexcept;  // False: it did not wait.
   // The Connect command that waits for an answer; false when none does.
   bool pending_connect(nvme::ConnectCommand& connect) const noexcept;
-  void reject(uint16_t status, uint64_t result) noexcept;
+  void reject(Refusal refusal, uint64_t result) noexcept;
   // Tells Home::namespaces_settled, now or when the last command of the old table is done.
   void set_namespaces(std::shared_ptr<const NamespaceTable> table, uint64_t update) noexcept;
   void set_keep_alive(uint32_t timeout_ms) noexcept;

@@ -106,7 +106,7 @@ void Connection::execute_connect(Command& command) noexcept {
   command.set_state(CommandState::at_control_plane);
   arm_state_timer(limits::accept_timeout_ns);
   if (!shard_.events().connect_requested(std::move(request))) {
-    reject(static_cast<uint16_t>(StatusCode::connect_controller_busy), 0);
+    reject({StatusCode::connect_controller_busy, false}, 0);
   }
 }
 

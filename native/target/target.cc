@@ -165,25 +165,24 @@ void Target::abandon(ControllerId id) {
   end_controller(*controller, EndReason::disconnected, "the host left before it was let in");
 }
 
+// Hosts take Do Not Retry in a Connect as "give up reconnecting", so it is for what will not change.
 void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
-  const auto refuse = [&](StatusCode status, uint64_t result) {
-    reject(connection, static_cast<uint16_t>(status), result);
-  };
   Controller* controller = find(id);
   if (controller == nullptr || controller->phase == ControllerPhase::ending) {
     // The host named a controller that ended meanwhile: IPO names CNTLID in the Connect data.
-    refuse(StatusCode::connect_invalid_parameters,
-           1u << 16 | offsetof(nvme::ConnectData, cntlid));
+    do_reject(connection, {StatusCode::connect_invalid_parameters, false},
+              1u << 16 | offsetof(nvme::ConnectData, cntlid));
+    return;
+  }
+  if (qid > controller->state->options.max_io_queues) {
+    do_reject(connection, {StatusCode::connect_invalid_parameters, true},
+              offsetof(nvme::ConnectCommand, qid));
     return;
   }
   const bool fresh = controller->phase == ControllerPhase::fresh;
   const bool enabled = controller->state->enabled.load(std::memory_order_relaxed);
   if (fresh != (qid == 0) || (qid != 0 && !enabled) || controller->has_queue(qid)) {
-    refuse(StatusCode::command_sequence_error, 0);
-    return;
-  }
-  if (qid > controller->state->options.max_io_queues) {
-    refuse(StatusCode::connect_invalid_parameters, offsetof(nvme::ConnectCommand, qid));
+    do_reject(connection, {StatusCode::command_sequence_error, false}, 0);
     return;
   }
   if (fresh) controller->set_phase(ControllerPhase::running);
@@ -200,10 +199,15 @@ void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
 }
 
 void Target::reject(ConnectionId connection, uint16_t status, uint64_t result) {
-  at_home([this, connection, status, result] {
-    at_connection(connection,
-                  [status, result](Connection& waiting) { waiting.reject(status, result); });
+  const auto code = static_cast<StatusCode>(status);
+  at_home([this, connection, code, result] {
+    do_reject(connection, {code, code != StatusCode::connect_controller_busy}, result);
   });
+}
+
+void Target::do_reject(ConnectionId connection, Refusal refusal, uint64_t result) {
+  at_connection(connection,
+                [refusal, result](Connection& waiting) { waiting.reject(refusal, result); });
 }
 
 void Target::set_namespaces(ControllerId id, std::vector<Namespace> namespaces,

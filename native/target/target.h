@@ -68,6 +68,7 @@ class Target final : private Home {
 
   // A connection or a command that has gone is ignored.
   void accept(ConnectionId connection, ControllerId controller);
+  // `status` is final for the host, except Controller Busy.
   void reject(ConnectionId connection, uint16_t status, uint64_t result);
   void complete_admin(ControllerId id, uint32_t command, AdminCompletion completion);
 
@@ -115,6 +116,7 @@ class Target final : private Home {
   void ask_farewell(const std::shared_ptr<Farewell>& farewell);
   void portal_closed(PortalId portal);
   void do_accept(ConnectionId connection, ControllerId id);
+  void do_reject(ConnectionId connection, Refusal refusal, uint64_t result);
   void join(ControllerId id, ConnectionId connection, uint16_t qid);
   void abandon(ControllerId id);
   void start_update(Controller& controller);
