@@ -259,6 +259,7 @@ void Queue::terminate(tcp::Violation violation, const char* what) noexcept {
                  std::to_string(static_cast<unsigned>(violation.status)) + ", field at byte " +
                  std::to_string(violation.fei) + ")"};
   violation_ = violation;
+  data_slot_ = nullptr;  // What still comes is read and thrown away.
   set_state(State::terminating);
   loop_.arm(timer_, loop_.clock().now_ns() + terminate_ns);
   if (!sending_) flush();

@@ -84,7 +84,7 @@ class Queue {
     exchanging,   // ICReq is out; the controller's ICResp moves on, or the timer.
     joining,      // Fabrics Connect is out; its completion moves on, or the timer.
     live,         // Commands flow.
-    terminating,  // H2CTermReq waits for or is in a send; its completion moves on, or the timer.
+    terminating,  // H2CTermReq is on its way; the controller's closing moves on, or the timer.
     closing,      // The stream is closing; its `closed` task moves on.
     telling,      // Commands are being told; a task behind them moves on.
     ended,

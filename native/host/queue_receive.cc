@@ -36,6 +36,16 @@ void Queue::start_receive() noexcept {
 }
 
 void Queue::received() noexcept {
+  if (state_ == State::terminating) {
+    if (receive_op_.result > 0) {
+      start_receive();
+      return;
+    }
+    loop_.cancel(timer_);
+    set_state(State::closing);
+    stream_->close(false, closed_task_);
+    return;
+  }
   if (!open()) return;  // Closing: the data has no taker any more.
   if (receive_op_.result <= 0) {
     if (receive_op_.result == 0) {
@@ -52,7 +62,7 @@ void Queue::received() noexcept {
     return;
   }
   take(receive_op_.into.first(static_cast<size_t>(receive_op_.result)));
-  if (open()) start_receive();
+  if (open() || state_ == State::terminating) start_receive();
 }
 
 void Queue::take(std::span<const std::byte> input) noexcept {

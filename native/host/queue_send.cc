@@ -160,13 +160,9 @@ void Queue::send_done() noexcept {
   const uint32_t count = std::exchange(batch_slot_count_, 0);
   for (uint32_t i = 0; i < count; ++i) batch_slots_[i]->in_batch = false;
   if (state_ == State::terminating) {
-    if (!term_req_sent_) {  // That was the last batch of commands.
-      flush();
-      return;
-    }
-    loop_.cancel(timer_);
-    set_state(State::closing);
-    stream_->close(true, closed_task_);
+    // After the TermReq the controller closes, or the timer does. Closing now, with bytes unread,
+    // would reset the connection and could destroy the TermReq on its way.
+    if (!term_req_sent_) flush();
     return;
   }
   for (uint32_t i = 0; i < count && open(); ++i) {
