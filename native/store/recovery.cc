@@ -236,6 +236,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
       }
       case RecordKind::clear_leaf: {
         if (layer == nullptr) return applied;
+        // A leaf that held nothing yet may be known to the journal by its clearing only.
+        if (layer->map.find(record.b).state == PageFound::State::absent) return Applied::done;
         PageNode* leaf = leaf_of(*layer, record.b, false, applied);
         if (leaf == nullptr) return applied;
         pool.apply_clear_leaf(*layer, *leaf, 0);
