@@ -75,7 +75,22 @@ test('pool create: a pool or another file is there: refused, and it is as before
     await fails(workspace, ['pool', 'create', precious, '--size', '64MiB']),
     /^4 .*DIR\/precious/,
   );
+  assert.match(
+    await fails(workspace, ['pool', 'create', precious]),
+    /^4 .*holds data that is not a/,
+  );
   assert.equal(fs.readFileSync(precious, 'utf8'), 'letters');
+});
+
+test('pool create: a file of zeroes: used as it is, with its own size', async () => {
+  using workspace = new Workspace();
+  const path = workspace.file('zeroes');
+  fs.writeFileSync(path, '');
+  fs.truncateSync(path, 32 * mib);
+  const { code, err, out } = await runProgram(['pool', 'create', path]);
+  assert.equal(err, '');
+  assert.equal(code, 0);
+  assert.match(out, /: 32MiB, /);
 });
 
 test('pool create: sizes and places that do not do: refused, nothing is made', async () => {
@@ -135,20 +150,66 @@ test('a truncated pool file: refused by every command, with both sizes', async (
 test('a pool file with a bad checksum in every superblock: refused by every command', async () => {
   using workspace = new Workspace();
   const path = await makePool(workspace);
-  const file = fs.openSync(path, 'r+');
-  // The superblocks are in the first 64 KiB; their magic stays, all behind it is turned over.
-  const head = Buffer.alloc(65_536);
-  fs.readSync(file, head, 0, head.length, 0);
-  const damaged = head.map((byte, index) =>
-    index % 4096 >= 64 && byte !== 0 ? byte ^ 0xff : byte,
-  );
-  fs.writeSync(file, damaged, 0, damaged.length, 0);
-  fs.closeSync(file);
+  const before = fs.readFileSync(path);
+  // native/FORMAT.md: one superblock at 0, one at 64 KiB; byte 1000 of each is under its checksum.
+  for (const offset of [0, 65_536]) before[offset + 1000] = (before[offset + 1000] ?? 0) ^ 1;
+  fs.writeFileSync(path, before);
   for (const args of openers(path, workspace)) {
     assert.match(await fails(workspace, args), /^5 .*DIR\/pool\.ashlar/, args.join(' '));
   }
-  const after = fs.readFileSync(path).subarray(0, damaged.length);
-  assert.ok(after.equals(damaged), 'nothing was written');
+  assert.ok(before.equals(fs.readFileSync(path)), 'nothing was written');
+});
+
+/** CRC32C (Castagnoli), bit by bit. */
+function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  }
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/** Changes both superblocks of a pool and gives them right checksums again. */
+function rewriteSuperblocks(path: string, change: (superblock: DataView) => void): Buffer {
+  const pool = fs.readFileSync(path);
+  for (const offset of [0, 65_536]) {
+    const superblock = pool.subarray(offset, offset + 4096);
+    const view = new DataView(superblock.buffer, superblock.byteOffset, superblock.length);
+    change(view);
+    view.setUint32(4092, crc32c(superblock.subarray(0, 4092)), true);
+  }
+  fs.writeFileSync(path, pool);
+  return pool;
+}
+
+test('a pool of a newer version: refused by every command, and it is as before', async () => {
+  using workspace = new Workspace();
+  const path = await makePool(workspace);
+  const bytes = rewriteSuperblocks(path, (view) => view.setUint32(8, 999, true));
+  for (const args of openers(path, workspace)) {
+    assert.match(
+      await fails(workspace, args),
+      /^5 .*DIR\/pool\.ashlar.*(newer|999)/,
+      args.join(' '),
+    );
+  }
+  assert.ok(bytes.equals(fs.readFileSync(path)));
+});
+
+test('a pool with a feature that this version does not know: refused as newer', async () => {
+  using workspace = new Workspace();
+  const path = await makePool(workspace);
+  rewriteSuperblocks(path, (view) => view.setBigUint64(32, 1n << 63n, true));
+  const line = await fails(workspace, ['pool', 'open', path]);
+  assert.match(line, /^5 .*DIR\/pool\.ashlar/);
+});
+
+test('rewritten superblocks that say what they said: the pool opens', async () => {
+  using workspace = new Workspace();
+  const path = await makePool(workspace);
+  rewriteSuperblocks(path, () => undefined);
+  assert.equal((await runProgram(['pool', 'open', path])).code, 0);
 });
 
 test('a full file system under a new pool: refused as no-space, and nothing is left', async (t) => {
