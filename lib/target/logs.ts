@@ -5,7 +5,7 @@
 import type { AdminCompletion, AnaState } from '../native.js';
 import { exactly, FieldWriter } from './bytes.js';
 import { supportedFeatures } from './features.js';
-import { changedNamespacesMax, maxTransferBytes } from './limits.js';
+import { changedNamespacesMax, maxAnaGroups, maxNamespaces, maxTransferBytes } from './limits.js';
 import { adminOpcodes, type GetLogPageCommand } from './sqe.js';
 import { refuse, type Status, statuses, succeed } from './statuses.js';
 
@@ -37,6 +37,12 @@ export function hasLogPage(kind: 'io' | 'discovery', lid: number): boolean {
 }
 
 /**
+ * The ANA log at its largest. Hosts work that out from Identify (NANAGRPID, MNAN) and read so far,
+ * in pieces, whatever the groups of the moment fill.
+ */
+const largestAnaBytes = 16 + maxAnaGroups * 32 + maxNamespaces * 4;
+
+/**
  * The part of `page` that the command asks for.
  * @param roomBytes what the host's SGL has room for.
  */
@@ -47,7 +53,8 @@ export function cutLogPage(
 ): AdminCompletion {
   // OT 1 counts entries; no page of ours says that it supports that (LPA bit 2 is for bytes).
   if (command.offsetIsIndex) return refuse(statuses.invalidField);
-  if ((command.offset & 3n) !== 0n || command.offset > BigInt(page.length)) {
+  const end = command.lid === logPages.ana ? largestAnaBytes : page.length;
+  if ((command.offset & 3n) !== 0n || command.offset > BigInt(end)) {
     return refuse(statuses.invalidField);
   }
   if (command.lengthBytes > roomBytes || command.lengthBytes > maxTransferBytes) {

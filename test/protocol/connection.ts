@@ -136,6 +136,8 @@ export class Connection implements AsyncDisposable {
   /** The C2HTermReq with which the other side ends the connection, and then the end itself. */
   async expectTermReq() {
     const term = parseTermReq(await this.expect(pduType.c2hTermReq));
+    // The host closes then (Transport 1.1, 3.4); a controller waits for that, up to 30 seconds.
+    this.end();
     assert.equal(await this.read(), null, 'nothing follows a C2HTermReq');
     return term;
   }

@@ -168,6 +168,14 @@ describe('a PDU after the ICReq', () => {
     await target.assertWitness();
   });
 
+  test('a host that does not close after its C2HTermReq: is cut off in time', async () => {
+    await using connection = await Connection.open(target.port);
+    connection.write(patched(command, at.type, 1, 0x0a));
+    await connection.expect(pduType.c2hTermReq);
+    assert.equal(await connection.read(), null);
+    await target.assertWitness();
+  });
+
   test('a TCP connection that says nothing: is closed in time', async () => {
     // The target gives ten seconds, the connection's own patience is as long.
     await using connection = await Connection.dial(target.port);

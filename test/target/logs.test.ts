@@ -17,6 +17,8 @@ import { statuses } from '../../lib/target/statuses.js';
 import { ascii, assertFields, le, sqe } from './layout.js';
 
 function logCommand(fields: {
+  /** The SMART log when not given. */
+  lid?: number;
   lengthBytes: number;
   offset?: bigint;
   index?: boolean;
@@ -26,7 +28,7 @@ function logCommand(fields: {
   const offset = fields.offset ?? 0n;
   const bytes = sqe({
     opcode: 2,
-    cdw10: 0x0c | (fields.rae === true ? 1 << 15 : 0) | ((numd & 0xffff) << 16),
+    cdw10: (fields.lid ?? 0x02) | (fields.rae === true ? 1 << 15 : 0) | ((numd & 0xffff) << 16),
     cdw11: numd >>> 16,
     cdw12: Number(offset & 0xffff_ffffn),
     cdw13: Number(offset >> 32n),
@@ -69,6 +71,16 @@ describe('get log page', () => {
 });
 
 describe('log pages', () => {
+  it('ANA: is read in pieces to its largest size, beyond what the groups of today fill', () => {
+    const log = encodeAna([], 0n, false);
+    const cut = (offset: bigint) =>
+      cutLogPage(logCommand({ lid: 0x0c, lengthBytes: 4096, offset }), log, 4096);
+    for (const offset of [0n, 4096n, 65_536n, 69_648n]) {
+      assert.equal(cut(offset).status, statuses.success, `offset ${offset}`);
+    }
+    assert.equal(cut(69_652n).status, statuses.invalidField);
+  });
+
   it('ANA: groups ascend, each with its NSIDs; with RGO none has NSIDs', () => {
     const groups = [
       { anagrpid: 9, state: 'change' as const, changeCount: 3n, nsids: [] },
