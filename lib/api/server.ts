@@ -13,9 +13,6 @@ import fastify, {
   LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
-import type { TSchema } from 'typebox';
-import { Check } from 'typebox/schema';
-import { findings } from '../config/explain.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import {
   decode,
@@ -26,7 +23,7 @@ import {
   msgpackTypes,
   problemTypes,
 } from './codec.js';
-import { contract, type Input, type OperationContract, type Output } from './contract.js';
+import type { Input, Output } from './contract.js';
 import { type Operation, type OperationId, operations } from './operations.js';
 import { problemOf } from './problem.js';
 import { listenAt, type SocketFinding } from './socket.js';
@@ -114,8 +111,6 @@ export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
       return server;
     },
   });
-  // Routes check for themselves, from the same contract that the types come from.
-  app.setValidatorCompiler(() => () => true);
   app.addContentTypeParser(msgpackTypes, { parseAs: 'buffer' }, (_request, body, done) => {
     parseMsgpack(body, done);
   });
@@ -135,7 +130,15 @@ export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
 }
 
 function operationIds(): OperationId[] {
-  return Object.keys(operations).filter((id): id is OperationId => Object.hasOwn(contract, id));
+  return Object.keys(operations).filter((id): id is OperationId => Object.hasOwn(operations, id));
+}
+
+/**
+ * The contract and the schema library, which are a third of a quick start: loaded right after it,
+ * or by the first request.
+ */
+export function loadChecks(): Promise<typeof import('./check.js')> {
+  return import('./check.js');
 }
 
 function addRoute<K extends OperationId>(app: FastifyInstance, id: K, handlers: Handlers): void {
@@ -145,6 +148,7 @@ function addRoute<K extends OperationId>(app: FastifyInstance, id: K, handlers: 
     method: operation.method,
     url: operation.path,
     handler: async (request, reply) => {
+      const { checkInput } = await loadChecks();
       const input = checkInput(id, request);
       const output = await handler(input, hangUpSignal(reply));
       reply.code(operation.status);
@@ -173,33 +177,6 @@ function hangUpSignal(reply: FastifyReply): AbortSignal {
     if (!reply.raw.writableFinished) controller.abort();
   });
   return controller.signal;
-}
-
-function checkInput<K extends OperationId>(id: K, request: FastifyRequest): Input<K> {
-  const wanted: OperationContract = contract[id];
-  const input = {
-    params: request.params,
-    query: request.query,
-    body: request.body ?? {},
-  };
-  check(wanted.params, input.params, 'path');
-  check(wanted.query, input.query, 'query');
-  check(wanted.body, input.body, 'body');
-  // The three checks above are what the type says; contract and type come from one schema.
-  return input as Input<K>;
-}
-
-function check(schema: TSchema, value: unknown, where: string): void {
-  if (Check(schema, value)) return;
-  const [first, ...others] = findings(schema, value);
-  const name = first === undefined || first.path.length === 0 ? where : first.path.join('.');
-  const more = others.length === 0 ? '' : `; also wrong: ${others.map(keyOf).join(', ')}`;
-  const what = first?.message ?? 'does not fit its schema';
-  throw new AshlarError('invalid-argument', `${where}: '${name}' ${what}${more}`);
-}
-
-function keyOf(finding: { path: string[] }): string {
-  return `'${finding.path.join('.')}'`;
 }
 
 function parseMsgpack(

@@ -71,15 +71,18 @@ export async function serve(options: ServeOptions): Promise<number> {
   const node = await opening;
   const madeDemo = demoLines(node, config);
   let api: ApiServer;
+  let afterStart: () => Promise<unknown>;
   try {
-    const [{ serveApi }, { nodeHandlers }] = await loading;
+    const [{ serveApi, loadChecks }, { nodeHandlers }] = await loading;
     const handlers = nodeHandlers(node);
     api = await serveApi({ handlers, logger, socket: config.api.socket, found });
+    afterStart = loadChecks;
   } catch (thrown) {
     await node.close();
     throw thrown;
   }
   await announce(node, config, madeDemo, options.json === true);
+  await afterStart();
   const signal = await stop.requested;
   logger.info({ signal }, 'stopping: connections end, then a checkpoint');
   try {
