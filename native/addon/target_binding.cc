@@ -22,8 +22,6 @@ namespace ashlar::addon {
 
 namespace {
 
-constexpr uint32_t home_reactor = 0;
-
 std::span<const std::byte> bytes_of(const nvme::Sqe& sqe) {
   return std::as_bytes(std::span(&sqe, 1));
 }

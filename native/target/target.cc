@@ -116,8 +116,7 @@ void Target::portal_closed(PortalId id) {
   }
   // Sockets accepted before the close are in messages ahead of this one.
   on_all_shards([id](Shard& shard) { shard.end_portal(id); }, [] {});
-  await_farewell(std::make_shared<Farewell>(
-      [id](Shard& shard) { return shard.connections_of(id); }, std::move(done)));
+  await_farewell({[id](Shard& shard) { return shard.connections_of(id); }, std::move(done)});
 }
 
 void Target::set_ana(PortalId portal, uint32_t anagrpid, AnaState state) {
@@ -382,9 +381,9 @@ void Target::on_all_shards(const std::function<void(Shard&)>& function,
   }
 }
 
-void Target::await_farewell(std::shared_ptr<Farewell> farewell) {
-  farewells_.push_back(farewell);
-  ask_farewell(farewell);
+void Target::await_farewell(Farewell farewell) {
+  farewells_.push_back(std::make_shared<Farewell>(std::move(farewell)));
+  ask_farewell(farewells_.back());
 }
 
 // Each connection that leaves tells the home reactor after it is gone, so the last one's message is
@@ -405,8 +404,8 @@ void Target::quiesce(std::function<void(bool)> done) {
       return;
     }
     on_all_shards([](Shard& shard) { shard.end_all(); }, [] {});
-    await_farewell(std::make_shared<Farewell>(
-        [](Shard& shard) { return shard.connection_count(); }, [done] { done(true); }));
+    await_farewell(
+        {[](Shard& shard) { return shard.connection_count(); }, [done] { done(true); }});
   });
 }
 
@@ -424,8 +423,8 @@ void Target::close(std::function<void()> done) {
       }
       // Nothing is accepted any more, and what was accepted is in messages ahead of these.
       on_all_shards([](Shard& shard) { shard.end_all(); }, [] {});
-      await_farewell(std::make_shared<Farewell>(
-          [](Shard& shard) { return shard.connection_count(); }, [finished] { (*finished)(); }));
+      await_farewell({[](Shard& shard) { return shard.connection_count(); },
+                      [finished] { (*finished)(); }});
     };
     std::vector<PortalId> ids;
     for (auto& [id, portal] : portals_) {

@@ -112,7 +112,7 @@ class Target final : private Home {
     std::function<size_t(Shard&)> count;
     std::function<void()> done;
   };
-  void await_farewell(std::shared_ptr<Farewell> farewell);
+  void await_farewell(Farewell farewell);
   void ask_farewell(const std::shared_ptr<Farewell>& farewell);
   void portal_closed(PortalId portal);
   void do_accept(ConnectionId connection, ControllerId id);
