@@ -108,6 +108,7 @@ void Loader::finished(Load& load, int result) {
   }
   for (auto& call : self->calls) call(status);
   pool_.pages.trim();
+  pool_.settle();
 }
 
 // ---- Whole trees --------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ PageTree::~PageTree() {
 
 PageFound PageTree::find(uint64_t leaf_index) const noexcept {
   PageFound found;
+  found.next_leaf = UINT64_MAX;
   uint64_t word = root_.load(std::memory_order_acquire);
   if (word == 0) return found;
   if (!is_address(word)) {
@@ -58,7 +59,10 @@ PageFound PageTree::find(uint64_t leaf_index) const noexcept {
   while (node->level > 0) {
     const uint64_t child_index = leaf_index / leaves_under(node->level - 1u);
     word = node->words[child_index % limits::words_per_page].load(std::memory_order_acquire);
-    if (word == 0) return found;
+    if (word == 0) {
+      found.next_leaf = (child_index + 1) * leaves_under(node->level - 1u);
+      return found;
+    }
     if (!is_address(word)) {
       found.state = PageFound::State::unloaded;
       found.parent = node;

@@ -54,6 +54,7 @@ struct PageFound {
   enum class State : uint8_t { absent, loaded, unloaded };
   State state = State::absent;
   PageNode* leaf = nullptr;    // loaded
+  uint64_t next_leaf = 0;      // absent: every leaf before this one is absent too.
   // unloaded: what has to be read to get further. `parent` null: the root, whose level is
   // PageTree::root_level() (`level` is not set: other threads must not read it).
   PageNode* parent = nullptr;

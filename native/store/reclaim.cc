@@ -40,7 +40,7 @@ bool Reclaimer::step_layer(Layer& layer) {
     const PageFound found = layer.map.find(layer.reclaim_leaf);
     switch (found.state) {
       case PageFound::State::absent:
-        ++layer.reclaim_leaf;
+        layer.reclaim_leaf = found.next_leaf;
         continue;
       case PageFound::State::unloaded:
         loading_ = true;

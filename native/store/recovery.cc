@@ -317,7 +317,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
         leaf_of(*layer, leaf, false, applied);
         return applied;
       }
-      ++leaf;
+      leaf = found.next_leaf;
     }
     if (layer->allocated_chunks != 0) return Applied::wrong;
     layer->map.detach_all();

@@ -301,9 +301,9 @@ void VolumeImpl::finish(IoState& state) noexcept {
   BlockIo& io = *state.io;
   CHECK(port.in_flight > 0);
   --port.in_flight;
-  const bool last = port.in_flight == 0 && port.draining;
   io.done(io);
-  if (last) drained_on(port);
+  // Asked afterwards: done() may have submitted another command, which is still to be answered.
+  if (port.in_flight == 0 && port.draining) drained_on(port);
 }
 
 // ---- Closing ------------------------------------------------------------------------------------
