@@ -25,8 +25,13 @@ const nodes = new Map<string, string>([
 const workspace = new Workspace();
 const installed = workspace.file('node_modules/ashlar');
 
+/** Without what `npm test` has put there: this project's npm settings are not an installer's. */
+const env = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)),
+);
+
 function npm(args: string[], cwd: string): string {
-  const { status, stdout, stderr } = spawnSync('npm', [...args, '--loglevel=error'], { cwd });
+  const { status, stdout, stderr } = spawnSync('npm', [...args, '--loglevel=error'], { cwd, env });
   assert.equal(status, 0, `npm ${args.join(' ')}: ${stderr.toString()}`);
   return stdout.toString().trim();
 }
