@@ -11,17 +11,13 @@ function headerOptions() {
   return bundled ? [`--nodedir=${prefix}`] : [];
 }
 
+const gypProgram = path.join(root, 'node_modules/node-gyp/bin/node-gyp.js');
 export const jobs = String(Math.max(2, os.availableParallelism()));
 
 export async function buildAddon() {
   const sources = listFiles(['native', 'binding.gyp'], (name) => !name.endsWith('.md'));
   const gyp = (command) =>
-    run(process.execPath, [
-      path.join(root, 'node_modules/node-gyp/bin/node-gyp.js'),
-      command,
-      `--jobs=${jobs}`,
-      ...headerOptions(),
-    ]);
+    run(process.execPath, [gypProgram, command, `--jobs=${jobs}`, ...headerOptions()]);
   await stamped({
     name: 'addon',
     what: 'building the addon',
@@ -36,27 +32,30 @@ export async function buildAddon() {
 
 const staging = path.join(cache, 'prebuild');
 
-/** prebuildify starts by removing the build folder, which a daemon may have its addon from. */
-function copySources() {
+/**
+ * prebuildify builds from scratch and in place, where a daemon may have its addon from. It is given
+ * a copy of the sources, what is built of them already, and a node-gyp that goes on from there.
+ */
+function stage(builtAlready) {
   fs.rmSync(staging, { recursive: true, force: true });
   fs.mkdirSync(staging, { recursive: true });
-  for (const name of ['native', 'binding.gyp', 'package.json']) {
-    fs.cpSync(path.join(root, name), path.join(staging, name), { recursive: true });
+  for (const name of ['native', 'binding.gyp', 'package.json', ...builtAlready]) {
+    const options = { recursive: true, preserveTimestamps: true };
+    fs.cpSync(path.join(root, name), path.join(staging, name), options);
   }
   fs.symlinkSync(path.join(root, 'node_modules'), path.join(staging, 'node_modules'));
+  const command = [process.execPath, gypProgram, 'configure', 'build', `--jobs=${jobs}`];
+  const script = `#!/bin/sh\nexec ${[...command, ...headerOptions()].join(' ')}\n`;
+  fs.writeFileSync(path.join(staging, 'node-gyp'), script, { mode: 0o755 });
 }
 
 function prebuildify(arch, env) {
   const program = path.join(root, 'node_modules/prebuildify/bin.js');
   const target = `node@${process.versions.node}`;
-  const nodedir = headerOptions()[0]?.split('=')[1];
   return run(
     process.execPath,
     [program, '--napi', '--strip', '--arch', arch, '--target', target, '--out', root],
-    {
-      cwd: staging,
-      env: { npm_config_jobs: jobs, ...(nodedir ? { npm_config_nodedir: nodedir } : {}), ...env },
-    },
+    { cwd: staging, env: { PREBUILD_NODE_GYP: path.join(staging, 'node-gyp'), ...env } },
   );
 }
 
@@ -68,7 +67,7 @@ export function prebuildNative() {
     key: digest([...sources, 'package-lock.json'], process.version, process.arch),
     outputs: [`prebuilds/linux-${process.arch}/ashlar.node`],
     work: async () => {
-      copySources();
+      stage(['build']);
       await prebuildify(process.arch, {});
     },
   });
@@ -86,8 +85,9 @@ export async function prebuildForArm64() {
     return;
   }
   await announce('building prebuilds/linux-arm64', async () => {
-    copySources();
+    stage([]);
     await prebuildify('arm64', {
+      npm_config_arch: 'arm64',
       CC: `${triple}-gcc`,
       CXX: `${triple}-g++`,
       AR: `${triple}-ar`,
