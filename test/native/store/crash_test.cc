@@ -139,7 +139,9 @@ class Workload {
       const Flight flight = std::move(flights_[i]);
       flights_.erase(flights_.begin() + static_cast<ptrdiff_t>(i));
       const BlockIo& io = flight.io->io;
-      if (io.op == BlockOp::write && io.status == BlockStatus::capacity_exceeded) {
+      // Zeroing a part of a block that an ancestor holds writes that block, and so needs a chunk.
+      const bool writes = io.op == BlockOp::write || flight.volume % 2 == 0;
+      if (writes && io.status == BlockStatus::capacity_exceeded) {
         ++refused_;  // Any part of it may have been written, and will not be by and by.
         continue;
       }

@@ -161,7 +161,9 @@ class Model {
       compare(volume, first, count, flight.io->memory.data());
       return;
     }
-    if (io.status == BlockStatus::capacity_exceeded && io.op == BlockOp::write) {
+    // Zeroing a part of a block that an ancestor holds writes that block, and so needs a chunk.
+    const bool writes = io.op == BlockOp::write || volume.block_bytes == 512;
+    if (io.status == BlockStatus::capacity_exceeded && writes && io.length_bytes > 0) {
       ++seen["capacity exceeded"];
       // Any part of it may have been written.
       TestIo now(BlockOp::read, io.offset_bytes, io.length_bytes);
@@ -169,8 +171,9 @@ class Model {
       for (uint64_t s = 0; s < count; ++s) {
         uint64_t word;
         std::memcpy(&word, now.memory.data() + s * 512, 8);
-        const uint64_t would = flight.stamp * 0x9e3779b97f4a7c15ull + (first + s);
-        if (word == would) volume.sectors[first + s] = flight.stamp;
+        const uint64_t stamp = io.op == BlockOp::write ? flight.stamp : 0;
+        const uint64_t would = stamp == 0 ? 0 : stamp * 0x9e3779b97f4a7c15ull + (first + s);
+        if (word == would) volume.sectors[first + s] = stamp;
       }
       compare(volume, first, count, now.memory.data());
       return;
