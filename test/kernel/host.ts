@@ -77,6 +77,6 @@ export class LinuxHost {
 
 /** fio jobs, each with checksums in every block and a size that emulation takes in seconds. */
 export function fio(name: string, options: string): string {
-  return `fio --name=${name} --output-format=terse --ioengine=libaio --direct=1 \
+  return `fio --name=${name} --output=/dev/null --ioengine=libaio --direct=1 \
     --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randseed=1 --group_reporting ${options}`;
 }

@@ -281,7 +281,9 @@ function suite(): void {
     test('data written before is there, and the pool is clean', async () => {
       const device = await host.device(volume.nsid);
       await guest.sh(
-        `mount ${device} /mnt/ext4
+        `umount -q /mnt/ext4 || true
+         mkfs.ext4 -q -F ${device}
+         mount ${device} /mnt/ext4
          cp -r /usr/include/linux /mnt/ext4/
          cd /mnt/ext4 && find linux -type f | sort | xargs cat | cksum > /tmp/expected
          cd / && umount /mnt/ext4`,
