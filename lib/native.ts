@@ -230,6 +230,11 @@ export interface ControllerOptions {
   maxAsyncEvents: number;
   /** Largest transfer of one command, bytes; at least 1 MiB. */
   maxTransferBytes: number;
+  /**
+   * The host's HOSTID, 16 bytes. An admin queue is let in only when no association of the same host
+   * is still ending, so that no command of a lost association lands after the new one has begun.
+   */
+  hostid: Uint8Array;
 }
 
 /**

@@ -257,6 +257,7 @@ export class Target {
       maxIoQueues: queues,
       maxAsyncEvents,
       maxTransferBytes,
+      hostid: request.hostId,
     });
     const local = parseEndpoint(event.local);
     const controller = new Controller(this.#native, {

@@ -341,6 +341,12 @@ Napi::Value controller_create(const Napi::CallbackInfo& info) {
   options.max_io_queues = in.number<uint32_t>(info[1], "maxIoQueues");
   options.max_async_events = in.number<uint32_t>(info[1], "maxAsyncEvents");
   options.max_transfer_bytes = in.number<uint32_t>(info[1], "maxTransferBytes");
+  const std::vector<std::byte> hostid = in.bytes(info[1], "hostid");
+  if (in.ok() && hostid.size() != options.hostid.size()) {
+    in.fail(ErrorCode::invalid_argument,
+            "hostid must be 16 bytes, not " + std::to_string(hostid.size()));
+  }
+  if (in.ok()) std::memcpy(options.hostid.data(), hostid.data(), hostid.size());
   const std::string kind = in.text(info[1], "kind");
   if (in.ok() && kind != "io" && kind != "discovery") {
     in.fail(ErrorCode::invalid_argument, "kind must be 'io' or 'discovery', not '" + kind + "'");

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/uuid.h"
 #include "target/ana.h"
 #include "target/events.h"
 #include "target/namespaces.h"
@@ -24,6 +25,8 @@ struct ControllerOptions {
   uint32_t max_io_queues = 0;      // 0 for discovery.
   uint32_t max_async_events = 1;   // 1 to limits::max_async_events.
   uint32_t max_transfer_bytes = 0; // Up to limits::max_transfer_bytes.
+  // The host's. A new association of a host is let in when the commands of its ended ones are done.
+  Uuid hostid{};
 };
 
 struct ControllerState {

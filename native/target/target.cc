@@ -164,6 +164,19 @@ void Target::abandon(ControllerId id) {
   end_controller(*controller, EndReason::disconnected, "the host left before it was let in");
 }
 
+// A host that connects again sends again what its lost association left unanswered. A write of that
+// association that is still at the store must not land after what the new one writes, so the new
+// one waits; a host's other, living associations (its other paths) hold nobody up.
+bool Target::predecessor_is_ending(const Controller& controller) const noexcept {
+  for (const auto& [id, other] : controllers_) {
+    if (other->phase == ControllerPhase::ending &&
+        other->state->options.hostid == controller.state->options.hostid) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Hosts take Do Not Retry in a Connect as "give up reconnecting", so it is for what will not change.
 void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
   Controller* controller = find(id);
@@ -182,6 +195,10 @@ void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
   const bool enabled = controller->state->enabled.load(std::memory_order_relaxed);
   if (fresh != (qid == 0) || (qid != 0 && !enabled) || controller->has_queue(qid)) {
     do_reject(connection, {StatusCode::command_sequence_error, false}, 0);
+    return;
+  }
+  if (fresh && predecessor_is_ending(*controller)) {
+    successors_.push_back({id, connection});
     return;
   }
   if (fresh) controller->set_phase(ControllerPhase::running);
@@ -363,6 +380,10 @@ void Target::finish_if_ended(Controller& controller) {
   ControllerEnded ended{controller.state->id, controller.reason, std::move(controller.detail)};
   controllers_.erase(controller.state->id);
   events_.controller_ended(std::move(ended));
+  // Asked again, in their order; those whose predecessors still end go back to the list.
+  for (const Successor& next : std::exchange(successors_, {})) {
+    at_home([this, next] { join(next.controller, next.connection, 0); });
+  }
 }
 
 // ---- The end of the target ----------------------------------------------------------------------

@@ -119,6 +119,7 @@ class Target final : private Home {
   void do_reject(ConnectionId connection, Refusal refusal, uint64_t result);
   void join(ControllerId id, ConnectionId connection, uint16_t qid);
   void abandon(ControllerId id);
+  bool predecessor_is_ending(const Controller& controller) const noexcept;
   void start_update(Controller& controller);
   void finish_update(Controller& controller);
   void end_controller(Controller& controller, EndReason reason, std::string detail);
@@ -131,6 +132,11 @@ class Target final : private Home {
   std::map<PortalId, Portal> portals_;
   std::unordered_map<ControllerId, std::unique_ptr<Controller>> controllers_;
   bool closing_ = false;
+  struct Successor {
+    ControllerId controller = 0;
+    ConnectionId connection = 0;
+  };
+  std::vector<Successor> successors_;  // Admin queues that wait for an ending association.
   std::vector<std::shared_ptr<Farewell>> farewells_;  // Asked again whenever a connection leaves.
 };
 

@@ -416,6 +416,33 @@ TEST_CASE("the admin queue closes: every queue ends; a write at the store finish
   CHECK(live.rig.ended[0].reason == EndReason::disconnected);
 }
 
+TEST_CASE("a host comes back while its lost write is at the store: it waits for that write") {
+  Live live;
+  live.rig.volume.held = true;
+  live.io.send_command(in_capsule(make_sqe(IoOpcode::write, 1, 0, 1)), pattern(4096, 1));
+  live.rig.settle();
+  live.admin.hang_up();
+  live.rig.settle();
+  Peer again(live.rig);
+  REQUIRE(again.exchange());
+  again.send_command(again.connect_sqe(0), pattern(1024, 0));
+  live.rig.settle();
+  CHECK(again.received.empty());
+  SUBCASE("the write ends: the host is let in") {
+    live.rig.volume.release();
+    live.rig.settle();
+    CHECK_EQ(live.rig.ended.size(), 1);
+    CHECK_EQ(again.status(), 0);
+  }
+  SUBCASE("another host need not wait") {
+    live.rig.hostid[0] = std::byte{1};
+    Peer other(live.rig);
+    CHECK(other.join(0));
+    live.rig.volume.release();
+    live.rig.settle();
+  }
+}
+
 TEST_CASE("destroying a controller ends its connections and is told once") {
   Live live;
   live.rig.target->destroy_controller(1);

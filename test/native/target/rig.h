@@ -218,7 +218,7 @@ class Rig final : public TargetEvents {
     return true;
   }
   void make_controller(ControllerId id) {
-    target->create_controller(id, {cntlid, max_io_queues, 4, 1 << 20});
+    target->create_controller(id, {cntlid, max_io_queues, 4, 1 << 20, hostid});
     target->set_namespaces(id, namespaces(), [] {});
     target->set_keep_alive(id, keep_alive_ms);
     target->set_enabled(id, enabled);
@@ -261,6 +261,7 @@ class Rig final : public TargetEvents {
   bool enabled = true;
   uint32_t max_io_queues = 4;
   uint32_t keep_alive_ms = 0;
+  Uuid hostid{};
   ControllerId next_controller = 1;
   Bytes admin_answer;
   std::vector<ConnectRequest> connects;
