@@ -35,9 +35,10 @@
 //   // From a reactor's thread:
 //   if (!bridge.emit([=](Napi::Env env) -> Napi::Value { …{ type: 'connect', … }… })) { refuse }
 //
-// Closing: mark the handle on the JavaScript thread (handle->mark_closed()) as soon as the close call
-// begins, so that a second close and every later use throws 'closed'; then close on the reactor; then
-// settle. What must be closed before the runtime may be is announced with Runtime::attach().
+// Closing: mark the handle on the JavaScript thread (handle->mark_closed()) as soon as the close
+// call begins, so that a second close and every later use throws 'closed'; then close on the
+// reactor; then settle. What must be closed before the runtime may be is announced with
+// Runtime::attach().
 #pragma once
 
 #include <napi.h>
@@ -63,7 +64,8 @@ using ValueMaker = std::function<Napi::Value(Napi::Env)>;
 Napi::Value to_js_error(Napi::Env env, const Error& error);
 
 // The answer to one call: a copyable name for it. Exactly one of resolve() and reject() is called,
-// once (CHECKed), from any thread. Never settling leaves the promise pending until the process ends.
+// once (CHECKed), from any thread. Never settling leaves the promise pending until the process
+// ends.
 class Reply {
  public:
   void resolve() const;  // With undefined.
@@ -135,8 +137,8 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
 
 enum class HandleKind : uint8_t { runtime, pool, volume, portal, controller, connect, host };
 
-// Something that JavaScript holds as an opaque object. The object keeps the Handle alive; when it is
-// garbage collected the Handle merely loses one owner, so a destructor may run on any thread and
+// Something that JavaScript holds as an opaque object. The object keeps the Handle alive; when it
+// is garbage collected the Handle merely loses one owner, so a destructor may run on any thread and
 // must not do I/O or touch JavaScript.
 class Handle : public std::enable_shared_from_this<Handle> {
  public:

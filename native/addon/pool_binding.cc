@@ -318,7 +318,8 @@ Napi::Value pool_close(const Napi::CallbackInfo& info) {
   return handle->runtime->call(info.Env(), handle->owner, [handle](Reply reply) {
     if (handle->pool == nullptr) return reply.resolve();
     handle->pool->close([handle, reply](const Status& status) {
-      const Error problem = status.ok() ? Error{ErrorCode::closed, {}} : handle->named(status.error());
+      const Error problem =
+          status.ok() ? Error{ErrorCode::closed, {}} : handle->named(status.error());
       handle->drop();
       reply.resolve([handle, problem](Napi::Env env) -> Napi::Value {
         handle->runtime->detach(handle.get());

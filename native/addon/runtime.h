@@ -44,7 +44,9 @@ class Runtime final : public Handle {
   Runtime(std::shared_ptr<Bridge> bridge, std::vector<std::unique_ptr<UringReactor>> reactors);
   ~Runtime() override;
 
-  std::shared_ptr<Runtime> shared() { return std::static_pointer_cast<Runtime>(shared_from_this()); }
+  std::shared_ptr<Runtime> shared() {
+    return std::static_pointer_cast<Runtime>(shared_from_this());
+  }
   Bridge& bridge() noexcept { return *bridge_; }
   uint32_t reactor_count() const noexcept { return static_cast<uint32_t>(reactors_.size()); }
   // Loop, network(), buffers(), random(), counters(): reactor/uring.h. Only post() and counters()

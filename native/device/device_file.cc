@@ -164,7 +164,9 @@ Status DeviceFile::open_descriptor(const DeviceFileOptions& options) {
                  options.path + " does not exist, so its size must be given"};
   }
   // O_EXCL without O_CREAT refuses a block device that is mounted or otherwise claimed.
-  const int exclusive = !exists ? O_CREAT | O_EXCL : block_device_ && !options.read_only ? O_EXCL : 0;
+  const int exclusive = !exists                               ? O_CREAT | O_EXCL
+                        : block_device_ && !options.read_only ? O_EXCL
+                                                              : 0;
   fd_ = ::open(path, base | exclusive | O_DIRECT, 0600);
   direct_ = fd_ >= 0;
   if (fd_ < 0 && errno == EINVAL) {

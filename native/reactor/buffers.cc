@@ -39,8 +39,8 @@ Status BufferPool::open(uint64_t bytes) {
                  "buffer memory of a reactor must be 2 MiB to 1 GiB, not " +
                      std::to_string(bytes) + " bytes"};
   }
-  void* memory =
-      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
     return Error{ErrorCode::limit_exceeded, "no room for " + std::to_string(bytes) +
                                                 " bytes of I/O buffers a reactor; ask for fewer "
@@ -107,7 +107,8 @@ void BufferPool::release(BufferRequest& request) noexcept {
   for (const iovec& piece : request.segments()) {
     const auto offset = static_cast<uint64_t>(static_cast<std::byte*>(piece.iov_base) - base_);
     CHECK(offset < size_bytes_);
-    give(static_cast<uint32_t>(offset / page_bytes), order_of(static_cast<uint32_t>(piece.iov_len)));
+    give(static_cast<uint32_t>(offset / page_bytes),
+         order_of(static_cast<uint32_t>(piece.iov_len)));
   }
   counters_.buffers_in_use.subtract(request.piece_count);
   request.held = false;

@@ -1,7 +1,7 @@
 // Probe: can the reactors run on this machine, and which optional kernel features do they get?
 //
-// Trying is separated from deciding: try_ring() makes system calls and notes what happened, decide()
-// is a pure function of the notes, so that every refusal can be tested on any machine.
+// Trying is separated from deciding: try_ring() makes system calls and notes what happened,
+// decide() is a pure function of the notes, so that every refusal can be tested on any machine.
 #pragma once
 
 #include <cstdint>

@@ -269,8 +269,8 @@ void UringReactor::cancel(RingOp& op) noexcept {
 size_t UringReactor::reap() noexcept {
   size_t count = 0;
   io_uring_cqe* cqe = nullptr;
-  // Batches are bounded so that timers and tasks get their turn; each entry is given back before its
-  // owner is called, who may submit.
+  // Batches are bounded so that timers and tasks get their turn; each entry is given back before
+  // its owner is called, who may submit.
   while (count < limits::reap_batch && io_uring_peek_cqe(&ring_, &cqe) == 0) {
     RingOp* op = op_of(*cqe);
     const int result = cqe->res;

@@ -119,7 +119,8 @@ SimDisk::Started SimDisk::start(const DeviceOp& op) {
       started.flush_upto = completions_;
       break;
     case DeviceOpKind::write: {
-      for (uint64_t b = op.offset_bytes / block; b * block < op.offset_bytes + op.length_bytes; ++b) {
+      for (uint64_t b = op.offset_bytes / block; b * block < op.offset_bytes + op.length_bytes;
+           ++b) {
         if (faults.full && !written_blocks_.contains(b)) {
           started.result = -ENOSPC;
           return started;

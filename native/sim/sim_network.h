@@ -2,9 +2,9 @@
 //
 // A SimWire joins the SimNetworks of several simulated loops that run on one thread. Everything
 // takes time on the loops' clock (by their timers), and every length and delay comes from the
-// Random given, so one seed gives one history. Faults are of the kinds that streams have: bytes come
-// in any split, late; a connection is cut (both ends see a reset), or goes silent (nothing arrives
-// any more and nobody is told); an address refuses or swallows connection attempts.
+// Random given, so one seed gives one history. Faults are of the kinds that streams have: bytes
+// come in any split, late; a connection is cut (both ends see a reset), or goes silent (nothing
+// arrives any more and nobody is told); an address refuses or swallows connection attempts.
 #pragma once
 
 #include <cstddef>

@@ -158,8 +158,8 @@ void Checkpointer::write_more() {
     uint32_t count = 0;
     while (next_page_ < image_.size() && count < limits::pages_per_chunk &&
            image_[next_page_]->assigned == first + count) {
-      fill_page(*image_[next_page_],
-                buffer.memory.span().subspan(size_t{count} * limits::page_bytes, limits::page_bytes));
+      fill_page(*image_[next_page_], buffer.memory.span().subspan(
+                                         size_t{count} * limits::page_bytes, limits::page_bytes));
       ++count;
       ++next_page_;
     }

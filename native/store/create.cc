@@ -27,7 +27,8 @@ struct Creation {
 using Shared = std::shared_ptr<Creation>;
 
 Status check_geometry(const DeviceGeometry& geometry, const PoolOptions& options) {
-  if (geometry.size_bytes < limits::min_pool_bytes || geometry.size_bytes > limits::max_pool_bytes) {
+  if (geometry.size_bytes < limits::min_pool_bytes ||
+      geometry.size_bytes > limits::max_pool_bytes) {
     return Error{ErrorCode::invalid_argument,
                  "a size of " + std::to_string(geometry.size_bytes) +
                      " bytes; a pool takes 16 MiB to 256 TiB"};
@@ -145,8 +146,10 @@ void Pool::create(std::vector<Port> ports, uint32_t owner, const PoolOptions& op
       creation->fail(error_from_errno(-result, "reading the first blocks of the device"));
       return false;
     }
-    const SuperblockReading reading = read_superblock(
-        creation->superblocks.span().subspan(copy * size_t{limits::block_bytes}, limits::block_bytes), true);
+    const SuperblockReading reading =
+        read_superblock(creation->superblocks.span().subspan(copy * size_t{limits::block_bytes},
+                                                             limits::block_bytes),
+                        true);
     if (reading.verdict == SuperblockVerdict::absent) return true;
     creation->fail(Error{ErrorCode::pool_exists,
                          "there is a pool already (" + to_string(reading.superblock.pool) +

@@ -16,7 +16,8 @@ void walk(IoState& state, uint64_t length, Visit visit) noexcept {
     CHECK(state.segment < state.io->segments.size());
     const iovec& segment = state.io->segments[state.segment];
     const uint64_t piece = std::min<uint64_t>(length, segment.iov_len - state.segment_offset);
-    if (piece > 0 && !visit(static_cast<std::byte*>(segment.iov_base) + state.segment_offset, piece)) {
+    if (piece > 0 &&
+        !visit(static_cast<std::byte*>(segment.iov_base) + state.segment_offset, piece)) {
       return;
     }
     length -= piece;

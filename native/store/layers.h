@@ -19,7 +19,8 @@ namespace ashlar::store {
 class VolumeImpl;
 
 struct Layer {
-  Layer(Pages& pages, uint32_t slot_number) : slot(slot_number), map(pages, TreeKind::map, slot_number) {}
+  Layer(Pages& pages, uint32_t slot_number)
+      : slot(slot_number), map(pages, TreeKind::map, slot_number) {}
 
   const uint32_t slot;
   Uuid uuid{};

@@ -196,7 +196,8 @@ bool OwnerIo::start_write_run(IoState& state, RunOp& run) noexcept {
   Layer& layer = state.volume->layer_object();
   const uint64_t end = round_down(state.end(), block);
   const uint64_t most = round_down(
-      measure_segments(state, std::min<uint64_t>(end - state.cursor, limits::max_run_bytes)), block);
+      measure_segments(state, std::min<uint64_t>(end - state.cursor, limits::max_run_bytes)),
+      block);
   uint64_t index = state.cursor / chunk_size;
   MapEntry entry;
   PageNode* leaf = prepare_chunk(state, index, layer.next_chunk, entry);
@@ -258,8 +259,8 @@ void OwnerIo::settle_chunk(RunOp& run, uint64_t index, bool written) noexcept {
   pool_.open_chunks.remove(entry.chunk);
   if (written) {
     const uint64_t from = std::max(run.offset_bytes, index * chunk_size) - index * chunk_size;
-    const uint64_t to =
-        std::min(run.offset_bytes + run.length_bytes, (index + 1) * chunk_size) - index * chunk_size;
+    const uint64_t to = std::min(run.offset_bytes + run.length_bytes, (index + 1) * chunk_size) -
+                        index * chunk_size;
     const uint16_t mask =
         block_mask(static_cast<uint32_t>(from / block), static_cast<uint32_t>(to / block));
     const MapEntry before = entry;

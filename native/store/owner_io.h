@@ -31,7 +31,8 @@ class OwnerIo {
   // First writes (owner_io.cc).
   void advance_write(IoState& state) noexcept;
   bool start_write_run(IoState& state, RunOp& run) noexcept;
-  PageNode* prepare_chunk(IoState& state, uint64_t index, uint32_t wanted, MapEntry& entry) noexcept;
+  PageNode* prepare_chunk(IoState& state, uint64_t index, uint32_t wanted,
+                          MapEntry& entry) noexcept;
   void write_run_done(RunOp& run) noexcept;
   void settle_chunk(RunOp& run, uint64_t index, bool written) noexcept;
 

@@ -113,7 +113,8 @@ bool PoolImpl::apply_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry
                            uint64_t record) {
   const MapEntry old = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
   if (!entry.valid()) return false;
-  if (record == 0 && entry.chunk != 0 && entry.chunk != old.chunk && !allocator.claim(entry.chunk)) {
+  if (record == 0 && entry.chunk != 0 && entry.chunk != old.chunk &&
+      !allocator.claim(entry.chunk)) {
     return false;
   }
   layer.mapped_blocks += static_cast<uint64_t>(std::popcount(entry.data));
@@ -211,7 +212,8 @@ void PoolImpl::grow_metadata() {
                } else {
                  allocator.own(chunk);
                  const uint64_t slot = space.next_slot();
-                 committer.append({RecordKind::metadata_chunk, static_cast<uint32_t>(slot), chunk, 0, {}});
+                 committer.append(
+                     {RecordKind::metadata_chunk, static_cast<uint32_t>(slot), chunk, 0, {}});
                  CHECK(space.add_chunk(slot, chunk));
                  ++metadata_chunks;
                  starved_ = false;

@@ -52,7 +52,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
                   Error error = error_from_errno(-result, "reading the superblock");
                   return self->fail(error.code, error.message);
                 }
-                self->copies_[copy] = read_superblock(self->buffer_.span(), !self->pool_->options.read_only);
+                self->copies_[copy] =
+                    read_superblock(self->buffer_.span(), !self->pool_->options.read_only);
                 self->read_copy(copy + 1);
               });
   }
@@ -109,7 +110,9 @@ class Opening : public std::enable_shared_from_this<Opening> {
 
   void load_tables() {
     const Superblock& s = pool_->superblock;
-    const auto corrupt = [this](std::string what) { fail(ErrorCode::pool_corrupt, std::move(what)); };
+    const auto corrupt = [this](std::string what) {
+      fail(ErrorCode::pool_corrupt, std::move(what));
+    };
     if (!pool_->allocator.load(s.total_chunks)) return corrupt("the bitmap goes beyond the pool's end");
     if (pool_->allocator.owned_count() != s.owned_chunks) {
       return corrupt("the bitmap has " + std::to_string(pool_->allocator.owned_count()) +
@@ -227,12 +230,14 @@ class Opening : public std::enable_shared_from_this<Opening> {
     Layer* layer = pool.layers.at(record.a);
     switch (record.kind) {
       case RecordKind::map_entry: {
-        if (layer == nullptr || record.b >= limits::max_layer_bytes / limits::chunk_bytes) return applied;
+        if (layer == nullptr || record.b >= limits::max_layer_bytes / limits::chunk_bytes)
+          return applied;
         PageNode* leaf = leaf_of(*layer, record.b / limits::words_per_page, true, applied);
         if (leaf == nullptr) return applied;
         const auto slot = static_cast<uint32_t>(record.b % limits::words_per_page);
-        return pool.apply_entry(*layer, *leaf, slot, MapEntry::unpack(record.c), 0) ? Applied::done
-                                                                                    : Applied::wrong;
+        return pool.apply_entry(*layer, *leaf, slot, MapEntry::unpack(record.c), 0)
+                   ? Applied::done
+                   : Applied::wrong;
       }
       case RecordKind::clear_leaf: {
         if (layer == nullptr) return applied;
@@ -253,7 +258,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
       case RecordKind::create_layer: return apply_create(record);
       case RecordKind::layer_state: return apply_state(record, layer);
       case RecordKind::resize_layer:
-        if (layer == nullptr || record.b < layer->size_bytes || record.b > limits::max_layer_bytes) {
+        if (layer == nullptr || record.b < layer->size_bytes ||
+            record.b > limits::max_layer_bytes) {
           return applied;
         }
         layer->size_bytes = record.b;
@@ -308,7 +314,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
     if (layer == nullptr || layer->state != LayerState::deleting) return Applied::wrong;
     // Every leaf is gone; an interior page may not have been read yet.
     Applied applied = Applied::wrong;
-    for (uint64_t leaf = 0; !layer->map.empty() && leaf < PageTree::leaves_under(layer->map.root_level());) {
+    for (uint64_t leaf = 0;
+         !layer->map.empty() && leaf < PageTree::leaves_under(layer->map.root_level());) {
       const PageFound found = layer->map.find(leaf);
       if (found.state == PageFound::State::loaded) return Applied::wrong;
       if (found.state == PageFound::State::unloaded) {
@@ -328,7 +335,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
   // ---- The end of the journal -------------------------------------------------------------------
 
   // What follows is either the end, a torn commit, or a damaged one. A commit is written only when
-  // the one before is durable: so a valid later one proves that this one was durable, and is damaged.
+  // the one before is durable: so a valid later one proves that this one was durable, and is
+  // damaged.
   void search_beyond() {
     searched_ = 0;
     search_more();

@@ -223,7 +223,8 @@ class Transaction {
       }
       case Change::Kind::put_record:
         pool_.catalog.put(change.key, change.value);
-        committer.append({RecordKind::put_record, 0, change.key, change.value.size(), change.value});
+        committer.append(
+            {RecordKind::put_record, 0, change.key, change.value.size(), change.value});
         return;
       case Change::Kind::delete_record:
         CHECK(pool_.catalog.erase(change.key));

@@ -184,7 +184,8 @@ bool VolumeImpl::step(IoState& state, PortContext& port) noexcept {
     const uint64_t index = at / chunk_size;
     const uint32_t first = static_cast<uint32_t>(at % chunk_size / block);
     const uint64_t chunk_end = std::min(state.end(), (index + 1) * chunk_size);
-    const uint32_t end = static_cast<uint32_t>((chunk_end - index * chunk_size + block - 1) / block);
+    const uint32_t end =
+        static_cast<uint32_t>((chunk_end - index * chunk_size + block - 1) / block);
     ChunkView view;
     view_chunk(layer_, index, block_mask(first, end), view);
     if (view.state == ChunkView::State::unloaded) {

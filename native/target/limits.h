@@ -68,9 +68,9 @@ static_assert(segments_per_pdu <= send_segments);
 inline constexpr uint32_t send_data_bytes = 2u << 20;
 
 // Connections of one reactor, accepted and not yet gone. A connection beyond that is closed at
-// once. Before Connect each is 2.2 KiB of state (its one slot included), 2 KiB to receive and 0.5 KiB
-// to send: 4,096 of them are 19 MiB. After it come 32 KiB to receive, 6 KiB to send, 8 KiB of CIDs,
-// 8 KiB of reserve on I/O queues, and the slots.
+// once. Before Connect each is 2.2 KiB of state (its one slot included), 2 KiB to receive and 0.5
+// KiB to send: 4,096 of them are 19 MiB. After it come 32 KiB to receive, 6 KiB to send, 8 KiB of
+// CIDs, 8 KiB of reserve on I/O queues, and the slots.
 inline constexpr uint32_t connections_per_reactor = 4096;
 
 // A connection holds at most this share of its reactor's buffers (but always one command's worth),
@@ -89,8 +89,8 @@ inline constexpr uint64_t ic_req_timeout_ns = 10 * second_ns;
 inline constexpr uint64_t connect_timeout_ns = 10 * second_ns;
 // From the Connect event to the control plane's answer.
 inline constexpr uint64_t accept_timeout_ns = 30 * second_ns;
-// A PDU cut off in the middle, an R2T without data, or a send that the peer does not take. One timer
-// a connection compares totals, so the end comes after once to twice this time.
+// A PDU cut off in the middle, an R2T without data, or a send that the peer does not take. One
+// timer a connection compares totals, so the end comes after once to twice this time.
 inline constexpr uint64_t stall_timeout_ns = 30 * second_ns;
 // After a C2HTermReq the host has this long to close (Transport 1.1, 3.4: at most 30 s).
 inline constexpr uint64_t terminate_timeout_ns = 5 * second_ns;

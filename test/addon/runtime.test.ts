@@ -8,7 +8,12 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import { AshlarError } from '../../lib/errors.js';
-import { loadNative, type NativeAddon, type RuntimeHandle, type RuntimeOptions } from '../../lib/native.js';
+import {
+  loadNative,
+  type NativeAddon,
+  type RuntimeHandle,
+  type RuntimeOptions,
+} from '../../lib/native.js';
 
 const native = loadNative();
 const small: RuntimeOptions = {

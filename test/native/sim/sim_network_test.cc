@@ -38,7 +38,8 @@ struct PlainLoop final : Loop {
 
 // Two loops, one clock, one wire, and one connection between them.
 struct World {
-  explicit World(uint64_t seed, SimNetworkOptions options = {}) : random(seed), wire(random, options) {}
+  explicit World(uint64_t seed, SimNetworkOptions options = {})
+      : random(seed), wire(random, options) {}
 
   // Runs what is ready, then moves time to the next timer; false when nothing is left to happen.
   bool step() {

@@ -107,7 +107,8 @@ class Workload {
     for (const Flight& flight : flights_) {
       const BlockIo& other = flight.io->io;
       if (flight.volume == number && op != BlockOp::flush && other.op != BlockOp::flush &&
-          offset < other.offset_bytes + other.length_bytes && other.offset_bytes < offset + length) {
+          offset < other.offset_bytes + other.length_bytes &&
+          other.offset_bytes < offset + length) {
         return;
       }
     }

@@ -103,7 +103,8 @@ class Model {
     const uint64_t unit = volume->block_bytes;
     const uint64_t units = volume->sectors.size() * 512 / unit;
     uint64_t length = 1 + (random_.one_in(4) ? random_.below(300) : random_.below(20));
-    const uint64_t start = random_.one_in(3) ? random_.below(std::min<uint64_t>(units, 64)) : random_.below(units);
+    const uint64_t start =
+        random_.one_in(3) ? random_.below(std::min<uint64_t>(units, 64)) : random_.below(units);
     length = std::min(length, units - start);
     static constexpr BlockOp ops[] = {BlockOp::read,  BlockOp::read,         BlockOp::write,
                                       BlockOp::write, BlockOp::write,        BlockOp::flush,
@@ -235,7 +236,8 @@ class Model {
     ModelVolume volume;
     volume.number = ++next_;
     volume.block_bytes = random_.one_in(3) ? 512 : 4096;
-    uint64_t size = (1 + random_.below(3000)) * 4096 + (volume.block_bytes == 512 ? random_.below(8) * 512 : 0);
+    uint64_t size =
+        (1 + random_.below(3000)) * 4096 + (volume.block_bytes == 512 ? random_.below(8) * 512 : 0);
     if (!volumes_.empty() && random_.one_in(2)) {
       auto at = volumes_.begin();
       std::advance(at, static_cast<ptrdiff_t>(random_.below(volumes_.size())));
@@ -248,7 +250,8 @@ class Model {
       ++seen["layer with a parent"];
     }
     volume.sectors.resize(size / 512);
-    const Status status = fixture_.create_layer(volume.number, size, volume.block_bytes, volume.parent);
+    const Status status =
+        fixture_.create_layer(volume.number, size, volume.block_bytes, volume.parent);
     if (!status.ok()) {
       CHECK(status.error().code == ErrorCode::no_space);
       ++seen["no space for a layer"];

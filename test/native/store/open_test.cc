@@ -114,7 +114,8 @@ TEST_CASE("open: an unknown read-only compatible feature: opens read-only, not f
 
 TEST_CASE("open: one damaged superblock: the other serves; both damaged: pool-corrupt") {
   sim::DiskImage image = used_pool(true);
-  const uint32_t newest = superblock_of(image, 0).generation > superblock_of(image, 1).generation ? 0 : 1;
+  const uint32_t newest =
+      superblock_of(image, 0).generation > superblock_of(image, 1).generation ? 0 : 1;
   sim::DiskImage older_damaged = image;
   flip_byte(older_damaged, superblock_offsets[1 - newest] + 900);
   Fixture pool(9, older_damaged);
@@ -132,7 +133,8 @@ TEST_CASE("open: a flipped byte in any used metadata page is found, by open or b
     image.read(page * 4096, block.span());
     if (read_at<uint32_t>(block.span()) != page_magic) continue;
     // Only pages of the newest image matter; the others are free, and nobody reads them.
-    for (const uint64_t at : {uint64_t{3}, uint64_t{40}, uint64_t{63}, uint64_t{64}, uint64_t{4095}}) {
+    for (const uint64_t at :
+         {uint64_t{3}, uint64_t{40}, uint64_t{63}, uint64_t{64}, uint64_t{4095}}) {
       sim::DiskImage damaged = image;
       flip_byte(damaged, page * 4096 + at);
       Fixture pool(9, damaged);
@@ -157,7 +159,8 @@ TEST_CASE("open: a flipped byte in any used metadata page is found, by open or b
 
 TEST_CASE("open: two pages swapped, or an old copy in place of a page: pool-corrupt") {
   const sim::DiskImage image = used_pool(true);
-  const uint32_t newest = superblock_of(image, 0).generation > superblock_of(image, 1).generation ? 0 : 1;
+  const uint32_t newest =
+      superblock_of(image, 0).generation > superblock_of(image, 1).generation ? 0 : 1;
   const Superblock now = superblock_of(image, newest);
   const uint64_t a = PageRef{now.roots[0].ref}.page() * 4096;
   const uint64_t b = PageRef{now.roots[3].ref}.page() * 4096;
@@ -172,13 +175,13 @@ TEST_CASE("open: two pages swapped, or an old copy in place of a page: pool-corr
   // its reference expects.
   sim::DiskImage stale = image;
   write_at<uint64_t>(first.span(), 64 + 8 * 100, 0);
-  seal_page(first.span(), now.pool, {TreeKind::bitmap, static_cast<uint8_t>(now.roots[0].level), 0, 0},
-            a / 4096, 1);
+  seal_page(first.span(), now.pool,
+            {TreeKind::bitmap, static_cast<uint8_t>(now.roots[0].level), 0, 0}, a / 4096, 1);
   AlignedBuffer old(4096);
   std::memcpy(old.data(), first.data(), 4096);
   write_at<uint64_t>(old.span(), 64, 0x1);
-  seal_page(old.span(), now.pool, {TreeKind::bitmap, static_cast<uint8_t>(now.roots[0].level), 0, 0},
-            a / 4096, 1);
+  seal_page(old.span(), now.pool,
+            {TreeKind::bitmap, static_cast<uint8_t>(now.roots[0].level), 0, 0}, a / 4096, 1);
   stale.write(a, old.span());
   std::string message;
   CHECK(refusal(stale, &message) == ErrorCode::pool_corrupt);
@@ -187,7 +190,8 @@ TEST_CASE("open: two pages swapped, or an old copy in place of a page: pool-corr
 
 TEST_CASE("journal: the last commit torn: recovers those before; one in the middle damaged: pool-corrupt") {
   const sim::DiskImage image = used_pool();
-  const uint32_t newest = superblock_of(image, 0).generation > superblock_of(image, 1).generation ? 0 : 1;
+  const uint32_t newest =
+      superblock_of(image, 0).generation > superblock_of(image, 1).generation ? 0 : 1;
   const Superblock now = superblock_of(image, newest);
   const Journal journal(now.pool, now.journal_first_chunk, now.journal_bytes);
   uint64_t position = now.journal_position;

@@ -187,7 +187,9 @@ class Fixture {
       ports.push_back({&world.loop(i), devices.back().get()});
     }
     std::optional<Result<std::unique_ptr<Pool>>> answer;
-    const auto take = [&](Result<std::unique_ptr<Pool>> result) { answer.emplace(std::move(result)); };
+    const auto take = [&](Result<std::unique_ptr<Pool>> result) {
+      answer.emplace(std::move(result));
+    };
     if (create) {
       Pool::create(ports, 0, options, world.random(), take);
     } else {

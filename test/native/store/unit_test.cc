@@ -174,7 +174,8 @@ TEST_CASE("catalog: records of any length, replaced and erased, are what load fi
       CHECK(catalog.erase(key) == (model.erase(key) > 0));
       continue;
     }
-    std::vector<std::byte> value(random.one_in(20) ? random.below(48 * 1024 + 1) : random.below(300));
+    std::vector<std::byte> value(random.one_in(20) ? random.below(48 * 1024 + 1)
+                                                   : random.below(300));
     random.fill(value);
     catalog.put(key, value);
     model[key] = value;

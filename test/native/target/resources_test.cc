@@ -23,7 +23,8 @@ TEST_CASE("buffers: more reads at once than the pool holds: all are answered in 
   PeerOptions peer;
   peer.sqsize_0based = 63;
   Live live(tight(), peer);
-  for (uint16_t cid = 0; cid < 64; ++cid) live.io.send_command(make_sqe(IoOpcode::read, cid, 0, 256));
+  for (uint16_t cid = 0; cid < 64; ++cid)
+    live.io.send_command(make_sqe(IoOpcode::read, cid, 0, 256));
   int answered = 0;
   while (answered < 64) {
     const auto pdu = live.io.next();

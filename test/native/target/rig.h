@@ -327,7 +327,9 @@ class Peer {
   explicit Peer(Rig& of, PeerOptions peer_options = {}) : rig(of), options(peer_options) {
     connect_op_.to = {"10.0.0.1", rig.port};
     connect_op_.timeout_ns = 1'000'000'000;
-    connect_op_.done = [](ConnectOp& op) noexcept { static_cast<Peer*>(op.context)->tried_ = true; };
+    connect_op_.done = [](ConnectOp& op) noexcept {
+      static_cast<Peer*>(op.context)->tried_ = true;
+    };
     connect_op_.context = this;
     receive_op_.context = send_op_.context = this;
     receive_op_.done = [](StreamOp& op) noexcept { static_cast<Peer*>(op.context)->on_received(); };
