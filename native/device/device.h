@@ -6,8 +6,11 @@
 
 #include <sys/uio.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+
+#include "base/uuid.h"
 
 namespace ashlar {
 
@@ -47,9 +50,25 @@ struct DeviceGeometry {
   bool volatile_cache = true;  // Writes need a flush to be durable.
 };
 
+// A range of the device as memory: what is stored there outlives this process, however it ends,
+// without any operation. It does not outlive a power loss in order: what is found there counts only
+// when `boot` is still the machine's.
+struct KillSafeMemory {
+  enum class Kind : uint8_t {
+    none,      // The device has no such memory, though it outlives the process.
+    unneeded,  // Nothing of the device outlives the process.
+    mapped,    // `bytes` is the range.
+  };
+  Kind kind = Kind::unneeded;
+  std::span<std::byte> bytes;  // Page-aligned; valid as long as the Device.
+  Uuid boot{};                 // Names the present boot of the machine.
+};
+
 class Device {
  public:
   virtual ~Device() = default;  // Nothing may be under way (CHECKed).
+  // The range must have been written (allocated) and be read without an error before.
+  virtual KillSafeMemory kill_safe_memory(uint64_t offset_bytes, uint64_t length_bytes) = 0;
   virtual const DeviceGeometry& geometry() const noexcept = 0;
   // Never blocks and never fails: what does not fit the queue waits in FIFO order.
   virtual void submit(DeviceOp& op) noexcept = 0;

@@ -5,6 +5,7 @@
 #include <linux/stat.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/uuid.h"
 
 namespace ashlar {
 
@@ -127,7 +129,38 @@ Result<std::shared_ptr<DeviceFile>> DeviceFile::open(const DeviceFileOptions& op
 DeviceFile::~DeviceFile() {
   // Removed while still locked, so that nobody has begun to use it.
   if (created_) ::unlink(path_.c_str());
+  for (const std::span<std::byte> each : mapped_) ::munmap(each.data(), each.size());
   if (fd_ >= 0) ::close(fd_);
+}
+
+namespace {
+
+// Random at every start of the machine, the same for every process and container on it.
+Uuid read_boot_id() {
+  std::FILE* file = std::fopen("/proc/sys/kernel/random/boot_id", "re");
+  if (file == nullptr) return nil_uuid;
+  char text[37] = {};
+  const size_t length = std::fread(text, 1, 36, file);
+  std::fclose(file);
+  return parse_uuid(std::string_view(text, length)).value_or(nil_uuid);
+}
+
+}  // namespace
+
+KillSafeMemory DeviceFile::map(uint64_t offset_bytes, uint64_t length_bytes) {
+  CHECK(offset_bytes <= geometry_.size_bytes &&
+        length_bytes <= geometry_.size_bytes - offset_bytes);
+  KillSafeMemory memory;
+  memory.kind = KillSafeMemory::Kind::none;
+  memory.boot = read_boot_id();
+  if (memory.boot == nil_uuid) return memory;
+  void* address = ::mmap(nullptr, length_bytes, read_only_ ? PROT_READ : PROT_READ | PROT_WRITE,
+                         MAP_SHARED | MAP_POPULATE, fd_, static_cast<off_t>(offset_bytes));
+  if (address == MAP_FAILED) return memory;
+  memory.kind = KillSafeMemory::Kind::mapped;
+  memory.bytes = {static_cast<std::byte*>(address), length_bytes};
+  mapped_.push_back(memory.bytes);
+  return memory;
 }
 
 Status DeviceFile::keep() {

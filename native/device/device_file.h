@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "device/device.h"
@@ -39,6 +41,8 @@ class DeviceFile {
   const DeviceGeometry& geometry() const noexcept { return geometry_; }
   bool direct() const noexcept { return direct_; }  // False: through the page cache.
   bool created() const noexcept { return created_; }
+  // Maps the range, shared with the page cache; `none` where that cannot be done. On one thread.
+  KillSafeMemory map(uint64_t offset_bytes, uint64_t length_bytes);
   // What was made stays: makes the directory entry durable.
   Status keep();
 
@@ -56,6 +60,7 @@ class DeviceFile {
   bool block_device_ = false;
   bool read_only_ = false;
   DeviceGeometry geometry_;
+  std::vector<std::span<std::byte>> mapped_;
 };
 
 }  // namespace ashlar

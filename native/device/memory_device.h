@@ -34,6 +34,7 @@ class MemoryDevice final : public Device {
   ~MemoryDevice() override;
   const DeviceGeometry& geometry() const noexcept override { return memory_->geometry(); }
   void submit(DeviceOp& op) noexcept override;
+  KillSafeMemory kill_safe_memory(uint64_t, uint64_t) override { return {}; }
 
  private:
   struct Teller : Task {

@@ -19,6 +19,9 @@ class UringDevice final : public Device {
   ~UringDevice() override;
   const DeviceGeometry& geometry() const noexcept override { return file_->geometry(); }
   void submit(DeviceOp& op) noexcept override;
+  KillSafeMemory kill_safe_memory(uint64_t offset_bytes, uint64_t length_bytes) override {
+    return file_->map(offset_bytes, length_bytes);
+  }
 
  private:
   // One operation with the ring, and how far it has come.

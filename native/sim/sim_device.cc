@@ -209,6 +209,12 @@ DiskImage SimDisk::after_crash(
   return image;
 }
 
+DiskImage SimDisk::after_kill(SimRandom& random) const {
+  return after_crash([&](const UnflushedWrite& write, uint64_t) {
+    return write.completed != 0 || random.one_in(2);
+  });
+}
+
 DiskImage SimDisk::after_crash(SimRandom& random) const {
   uint64_t judged = 0;
   uint64_t fate = 0;
@@ -243,6 +249,12 @@ struct SimDevice::Pending : Task {
 SimDevice::SimDevice(SimDisk& disk, Loop& loop)
     : disk_(disk), loop_(loop), geometry_(disk.geometry) {
   geometry_.size_bytes = disk.newest_.size_bytes();
+}
+
+KillSafeMemory SimDevice::kill_safe_memory(uint64_t, uint64_t length_bytes) {
+  if (!disk_.has_kill_safe_memory) return {KillSafeMemory::Kind::none, {}, {}};
+  disk_.kill_safe.bytes.resize(length_bytes);
+  return {KillSafeMemory::Kind::mapped, disk_.kill_safe.bytes, disk_.kill_safe.boot};
 }
 
 SimDevice::~SimDevice() { CHECK(under_way() == 0); }

@@ -83,6 +83,17 @@ class SimDisk {
       const std::function<bool(const UnflushedWrite&, uint64_t sector)>& keeps) const;
   // Each write kept, lost or torn, at random.
   DiskImage after_crash(SimRandom& random) const;
+  // The end of the process instead: completed writes are all there, those under way in any part,
+  // and so is the kill-safe memory. Hand that on: `next.kill_safe = disk.kill_safe`. After a power
+  // loss hand it on too, as a stale remainder, with another `boot`.
+  DiskImage after_kill(SimRandom& random) const;
+  struct KillSafe {
+    std::vector<std::byte> bytes;
+    Uuid boot{std::byte{1}};
+  };
+  KillSafe kill_safe;
+  bool has_kill_safe_memory = true;
+
   // Called before each operation is taken: the crash suite looks at the disk here.
   std::function<void(const DeviceOp&)> before_operation;
 
@@ -114,6 +125,7 @@ class SimDevice final : public Device {
   ~SimDevice() override;
   const DeviceGeometry& geometry() const noexcept override { return geometry_; }
   void submit(DeviceOp& op) noexcept override;
+  KillSafeMemory kill_safe_memory(uint64_t offset_bytes, uint64_t length_bytes) override;
   size_t under_way() const noexcept { return all_.size() - free_.size(); }
   // Power loss: what is under way never completes.
   void cut() noexcept;

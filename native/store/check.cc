@@ -86,8 +86,8 @@ class Checking : public std::enable_shared_from_this<Checking> {
     }
     owned_.assign((best_.total_chunks + 63) / 64, 0);
     bitmap_.assign(owned_.size(), 0);
-    for (uint64_t c = 0; c < first_journal_chunk + best_.journal_bytes / limits::chunk_bytes; ++c) {
-      own(c, "the superblocks and the journal");
+    for (uint64_t c = 0; c < fixed_chunks(best_); ++c) {
+      own(c, "the superblocks, the journal and the kill log");
     }
     constexpr TreeKind kinds[root_count] = {TreeKind::bitmap, TreeKind::space, TreeKind::layers,
                                             TreeKind::catalog};

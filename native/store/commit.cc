@@ -44,10 +44,22 @@ uint64_t Committer::append(const Record& record) {
       loop.arm(timer_, loop.clock().now_ns() + pool_.options.commit_interval_ms * 1'000'000ull);
     }
   }
+  const size_t before = pending_.size();
   encode_record(pending_, record);
+  // The commit under way takes the next number, unless it is a flush alone.
+  const bool next_is_taken = phase_ != Phase::idle && !sealed_records_.empty();
+  kill_log_.note(next_sequence_ + (next_is_taken ? 1 : 0), std::span(pending_).subspan(before));
+  if (!in_transaction_) kill_log_.publish();
   CHECK(pending_.size() <= journal_.max_record_bytes());
   if (pending_.size() >= journal_.max_record_bytes() / 4) request();
   return ++appended_;
+}
+
+void Committer::adopt(std::span<const std::byte> records) {
+  CHECK(pending_.empty() && records.size() <= journal_.max_record_bytes());
+  pending_flag_.store(true, std::memory_order_seq_cst);
+  pending_.assign(records.begin(), records.end());
+  ++appended_;
 }
 
 bool Committer::has_room(size_t record_bytes) const noexcept {
@@ -192,6 +204,7 @@ void Committer::finish() {
 }
 
 void Committer::fail_all() {
+  kill_log_.forget();
   if (phase_ != Phase::idle) return;  // The operation under way comes back here.
   pool_.loop().cancel(timer_);
   IoQueue later = next_ios_.take();

@@ -16,6 +16,7 @@
 #include "store/cold_io.h"
 #include "store/io_state.h"
 #include "store/journal.h"
+#include "store/kill_log.h"
 #include "store/records.h"
 
 namespace ashlar::store {
@@ -37,6 +38,21 @@ class Committer {
   uint64_t append(const Record& record);
   uint64_t durable_record() const noexcept { return durable_; }
   uint64_t next_record() const noexcept { return appended_ + 1; }
+  // Records between the two count in the kill log together or not at all.
+  void begin_transaction() noexcept { in_transaction_ = true; }
+  void end_transaction() noexcept {
+    in_transaction_ = false;
+    kill_log_.publish();
+  }
+  // From now on records are noted there too.
+  void keep_through_kills(const KillLog& log) {
+    CHECK(pending_.empty());
+    kill_log_ = log;
+  }
+  // False: a change of mapping must be committed before it is acknowledged.
+  bool kill_safe() const noexcept { return kill_log_.safe(); }
+  // Recovery: records of the kill log, applied already, become the next commit.
+  void adopt(std::span<const std::byte> records);
   // Room in the next commit, less what commands under way have reserved.
   bool has_room(size_t record_bytes) const noexcept;
   void reserve(size_t bytes) noexcept { reserved_ += bytes; }
@@ -90,6 +106,8 @@ class Committer {
   uint64_t durable_ = 0;
   size_t reserved_ = 0;
   uint64_t commits_ = 0;
+  KillLog kill_log_;
+  bool in_transaction_ = false;
   uint32_t writes_left_ = 0;
   int write_result_ = 0;
   std::vector<std::byte> pending_;  // Encoded records of the next commit.

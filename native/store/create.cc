@@ -64,6 +64,9 @@ Superblock empty_superblock(const DeviceGeometry& geometry, const PoolOptions& o
   s.journal_first_chunk = first_journal_chunk;
   s.journal_bytes = options.journal_bytes != 0 ? options.journal_bytes
                                                : default_journal_bytes(geometry.size_bytes);
+  s.kill_log_first_chunk = s.journal_first_chunk + s.journal_bytes / limits::chunk_bytes;
+  s.kill_log_bytes = KillLog::bytes_for(
+      Journal(s.pool, s.journal_first_chunk, s.journal_bytes).max_record_bytes());
   s.next_sequence = 1;
   s.devices[0].uuid = s.device;
   s.devices[0].chunk_count = s.total_chunks;
@@ -75,10 +78,10 @@ void write_image(const Shared& creation) {
   PoolImpl& pool = *creation->pool;
   const Superblock& s = pool.superblock;
   CHECK(pool.allocator.load(s.total_chunks));
-  const uint64_t journal_chunks = s.journal_bytes / limits::chunk_bytes;
-  CHECK(pool.allocator.claim_first(first_journal_chunk + journal_chunks));
+  const uint64_t fixed = fixed_chunks(s);
+  CHECK(pool.allocator.claim_first(fixed));
   for (uint32_t i = 0; i < limits::initial_metadata_chunks; ++i) {
-    const auto chunk = static_cast<uint32_t>(first_journal_chunk + journal_chunks + i);
+    const auto chunk = static_cast<uint32_t>(fixed + i);
     CHECK(pool.allocator.claim(chunk));
     CHECK(pool.space.add_chunk(i, chunk));
   }
@@ -92,6 +95,8 @@ void write_image(const Shared& creation) {
     if (!first.ok()) return failed(first);
     creation->pool->checkpointer.request(true, [creation, failed](Status second) {
       if (!second.ok()) return failed(second);
+      PoolImpl& made = *creation->pool;
+      made.committer.keep_through_kills(made.open_kill_log());
       const auto told = std::move(creation->done);
       told(std::unique_ptr<Pool>(std::move(creation->pool)));
     });
@@ -116,7 +121,7 @@ void write_zeroes(const Shared& creation) {
                if (result != 0) {
                  return creation->fail(error_from_errno(
                      -result, "allocating the first " + std::to_string(creation->end) +
-                                  " bytes of the pool (journal and metadata)"));
+                                  " bytes of the pool (journal, kill log and metadata)"));
                }
                creation->next += length;
                write_zeroes(creation);
@@ -139,8 +144,7 @@ void Pool::create(std::vector<Port> ports, uint32_t owner, const PoolOptions& op
   creation->pool = std::make_unique<PoolImpl>(std::move(ports), owner, options, random);
   Superblock& s = creation->pool->superblock;
   s = empty_superblock(geometry, options, random);
-  creation->end = (first_journal_chunk + limits::initial_metadata_chunks) * limits::chunk_bytes +
-                  s.journal_bytes;
+  creation->end = (fixed_chunks(s) + limits::initial_metadata_chunks) * limits::chunk_bytes;
   const auto look = [creation](uint32_t copy, int result) {
     if (result != 0) {
       creation->fail(error_from_errno(-result, "reading the first blocks of the device"));

@@ -91,6 +91,13 @@ std::string superblock_problem(const Superblock& s) {
       s.journal_bytes / limits::chunk_bytes + first_journal_chunk >= s.total_chunks) {
     return "journal of " + number(s.journal_bytes) + " bytes";
   }
+  if (s.kill_log_first_chunk !=
+          first_journal_chunk + s.journal_bytes / limits::chunk_bytes ||
+      s.kill_log_bytes > 2 * limits::max_commit_bytes + limits::chunk_bytes ||
+      !is_multiple(s.kill_log_bytes, limits::chunk_bytes) || s.kill_log_bytes == 0 ||
+      fixed_chunks(s) >= s.total_chunks) {
+    return "kill log of " + number(s.kill_log_bytes) + " bytes";
+  }
   if (s.device_count != 1 || s.device_index != 0) {
     return number(s.device_count) + " devices";
   }

@@ -193,8 +193,10 @@ struct Superblock {
   uint64_t catalog_cells = 0;      // Highest used + 1.
   uint64_t catalog_records = 0;
   uint64_t clean = 0;              // 1: closed in order; the ring holds nothing to replay.
+  uint64_t kill_log_first_chunk = 0;  // Behind the journal.
+  uint64_t kill_log_bytes = 0;
   DeviceRow devices[32];           // `device_count` of them: chunk id → device.
-  std::byte padding[4096 - 256 - 32 * 40 - 4] = {};
+  std::byte padding[4096 - 272 - 32 * 40 - 4] = {};
   uint32_t crc = 0;                // Of the 4,092 bytes before it.
 };
 static_assert(sizeof(Superblock) == 4096);
@@ -202,6 +204,10 @@ inline constexpr uint64_t superblock_magic = 0x4c4f4f5052485341;  // "ASHRPOOL"
 // The copies are the first blocks of chunks 0 and 1.
 inline constexpr uint64_t superblock_offsets[2] = {0, limits::chunk_bytes};
 inline constexpr uint64_t first_journal_chunk = 2;
+// Chunks that are in use from the beginning: superblocks, journal, kill log.
+constexpr uint64_t fixed_chunks(const Superblock& s) noexcept {
+  return first_journal_chunk + (s.journal_bytes + s.kill_log_bytes) / limits::chunk_bytes;
+}
 
 void seal_superblock(Superblock& superblock) noexcept;
 

@@ -80,7 +80,8 @@ void OwnerIo::dispatch(IoState& state) noexcept {
 void OwnerIo::end(IoState& state) noexcept {
   CHECK(state.in_flight == 0 && !state.waiting && !state.partial);
   if (state.locked) unlock(state);
-  if (state.io->op != BlockOp::read && state.durable && state.io->status == BlockStatus::ok &&
+  const bool commits = state.durable || !pool_.committer.kill_safe();
+  if (state.io->op != BlockOp::read && commits && state.io->status == BlockStatus::ok &&
       !pool_.failed()) {
     state.waiting = true;
     pool_.committer.wait(state);

@@ -107,6 +107,12 @@ void PoolImpl::on_failed(std::function<void(const std::string&)> told) {
   if (!failure.empty()) failed_told_(failure);
 }
 
+KillLog PoolImpl::open_kill_log() {
+  return KillLog(superblock.pool,
+                 device().kill_safe_memory(superblock.kill_log_first_chunk * limits::chunk_bytes,
+                                           superblock.kill_log_bytes));
+}
+
 // ---- Mapping ------------------------------------------------------------------------------------
 
 bool PoolImpl::apply_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry,

@@ -90,6 +90,8 @@ class PoolImpl final : public Pool {
   bool quiet() const noexcept;
   void when_quiet(Status status);
   void end_if_quiet();
+  // Maps it; its range has been read, or written, without an error.
+  KillLog open_kill_log();
   // A pool that could not be created or opened: ends it as soon as nothing of it is under way, and
   // never from inside one of its own calls.
   static void abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> then);

@@ -129,8 +129,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
       return corrupt("the catalog has " + std::to_string(pool_->catalog.record_count()) +
                      " records, the superblock says " + std::to_string(s.catalog_records));
     }
-    pool_->metadata_chunks = first_journal_chunk + s.journal_bytes / limits::chunk_bytes +
-                             pool_->space.chunk_count();
+    pool_->metadata_chunks = fixed_chunks(s) + pool_->space.chunk_count();
     journal_ = Journal(s.pool, s.journal_first_chunk, s.journal_bytes);
     position_ = s.journal_position;
     sequence_ = s.next_sequence;
@@ -198,6 +197,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
       ++pool_->replayed_records;
       left_ = after;
     }
+    if (kill_log_step_ > 0) return adopt_kill_log();
     read_first_block();
   }
 
@@ -344,7 +344,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
 
   void search_more() {
     const uint64_t ring = journal_.ring_blocks();
-    if (searched_ >= ring) return finish();
+    if (searched_ >= ring) return read_kill_log();
     const uint64_t ring_block = (position_ + searched_) % ring;
     const uint64_t blocks = std::min({uint64_t{limits::max_commit_bytes / limits::block_bytes},
                                       ring - searched_, ring - ring_block});
@@ -386,9 +386,51 @@ class Opening : public std::enable_shared_from_this<Opening> {
     });
   }
 
-  void finish() {
+  // ---- The kill log -----------------------------------------------------------------------------
+
+  // The journal is at its end; what the process noted after its last commit is in the kill log. It
+  // is read as a device's range first, since an unreadable page of a mapping would be a signal.
+  void read_kill_log() {
     PoolImpl& pool = *pool_;
     pool.committer.start(journal_, position_, pool.superblock.journal_position, sequence_);
+    const Superblock& s = pool.superblock;
+    const auto scratch = std::make_shared<AlignedBuffer>(s.kill_log_bytes);
+    cold_read(device(), s.kill_log_first_chunk * limits::chunk_bytes, scratch->span(),
+              [self = shared_from_this(), scratch](int result) {
+                if (result != 0) {
+                  Error error = error_from_errno(-result, "reading the kill log");
+                  return self->fail(error.code, error.message);
+                }
+                self->kill_log_ = self->pool_->open_kill_log();
+                self->replay_kill_log();
+              });
+  }
+
+  // Two commits at most can have been open: one being written, one being gathered.
+  void replay_kill_log() {
+    records_ = kill_log_.read(sequence_);
+    if (++kill_log_step_ > 2 || records_.empty()) return finish();
+    left_ = records_;
+    ++sequence_;  // As after a commit of the ring; its name in messages.
+    replay();
+  }
+
+  // Applied. It becomes a commit of the journal before anything else may, so that a second end of
+  // the process, or of the machine, in the middle of all this finds it in one place or the other.
+  void adopt_kill_log() {
+    PoolImpl& pool = *pool_;
+    if (pool.options.read_only) return replay_kill_log();
+    pool.committer.adopt(records_);
+    pool.committer.wait([self = shared_from_this()](Status status) {
+      if (status.ok()) return self->replay_kill_log();
+      const PoolImpl& broken = *self->pool_;
+      self->fail(broken.failure_code, "committing the kill log: " + broken.failure);
+    });
+  }
+
+  void finish() {
+    PoolImpl& pool = *pool_;
+    if (!pool.options.read_only) pool.committer.keep_through_kills(kill_log_);
     const auto ready = [self = shared_from_this()] {
       const auto told = std::move(self->done_);
       PoolImpl& opened = *self->pool_;
@@ -412,6 +454,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
   uint64_t sequence_ = 0;
   uint64_t replayed_blocks_ = 0;
   uint64_t searched_ = 0;
+  KillLog kill_log_;
+  uint32_t kill_log_step_ = 0;  // Halves begun.
   std::vector<std::byte> records_;
   std::span<const std::byte> left_;
 };

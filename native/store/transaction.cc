@@ -41,7 +41,9 @@ class Transaction {
   int64_t pages() const noexcept { return pages_; }
 
   void apply() {
+    pool_.committer.begin_transaction();
     for (Change& change : changes_) apply_one(change);
+    pool_.committer.end_transaction();
   }
 
   std::vector<std::pair<Uuid, uint64_t>> resized;

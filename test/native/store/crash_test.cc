@@ -35,6 +35,7 @@ class Workload {
     fixture_.disk.max_delay_ns = seed % 2 == 0 ? 0 : 20'000;
     fixture_.options.commit_interval_ms = seed % 3 == 0 ? 1 : 1000;
     fixture_.options.write_through = seed % 5 == 0;
+    fixture_.disk.has_kill_safe_memory = seed % 7 != 0;
   }
 
   void run(uint32_t operations) {
@@ -272,32 +273,59 @@ class Workload {
     for (uint64_t i = 0; i < states_each_ && !unflushed.empty(); ++i) {
       inspect(fixture_.disk.after_crash(random_));
     }
+    inspect_kill();
   }
 
+  // The machine lost power: what the kill log has is of another boot.
   void inspect(const sim::DiskImage& image) {
+    inspect(image, after_power_loss(fixture_.disk), false);
+  }
+  // The process was killed: whatever was acknowledged must be there.
+  void inspect_kill() {
+    inspect(fixture_.disk.after_kill(random_), fixture_.disk.kill_safe, true);
+  }
+  static sim::SimDisk::KillSafe after_power_loss(const sim::SimDisk& disk) {
+    sim::SimDisk::KillSafe left = disk.kill_safe;
+    left.boot[0] = static_cast<std::byte>(std::to_integer<int>(left.boot[0]) + 1);
+    return left;
+  }
+
+  void inspect(const sim::DiskImage& image, const sim::SimDisk::KillSafe& kill_safe, bool killed) {
     if (failed_) return;
     ++states_;
-    Fixture after(states_, image);
-    INFO("seed " << seed_ << ", state " << states_);
+    const auto begin = [&](Fixture& fixture, const sim::SimDisk::KillSafe& kept) {
+      fixture.disk.kill_safe = kept;
+      fixture.disk.has_kill_safe_memory = fixture_.disk.has_kill_safe_memory;
+    };
+    INFO("seed " << seed_ << ", state " << states_ << (killed ? ", a kill" : ", a power loss"));
     if (random_.one_in(8)) {
-      // And once more, inside the recovery.
+      // And once more, inside the recovery: a power loss, or after a kill another kill.
       uint64_t left = 1 + random_.below(12);
+      const bool killed_again = killed && random_.one_in(2);
       std::optional<sim::DiskImage> second;
+      sim::SimDisk::KillSafe kept;
       Fixture recovering(states_, image);
+      begin(recovering, kill_safe);
       recovering.disk.before_operation = [&](const DeviceOp& op) {
-        if (op.kind != DeviceOpKind::read && left > 0 && --left == 0) {
-          second.emplace(recovering.disk.after_crash(random_));
-        }
+        if (op.kind == DeviceOpKind::read || left == 0 || --left > 0) return;
+        second.emplace(killed_again ? recovering.disk.after_kill(random_)
+                                    : recovering.disk.after_crash(random_));
+        kept = killed_again ? recovering.disk.kill_safe : after_power_loss(recovering.disk);
       };
       const Status status = recovering.open();
       if (!status.ok()) return fail(status.error().message);
       recovering.disk.before_operation = nullptr;
       if (second.has_value()) {
         Fixture again(states_, *second);
+        begin(again, kept);
+        strict_ = killed_again;
         judge(again);
         return;
       }
     }
+    Fixture after(states_, image);
+    begin(after, kill_safe);
+    strict_ = killed;
     judge(after);
   }
 
@@ -337,7 +365,7 @@ class Workload {
     TestIo io(BlockOp::read, 0, length);
     if (after.run(volume, io) != BlockStatus::ok) return fail("a read failed");
     for (uint64_t s = 0; s < length / 512; ++s) {
-      const auto& possible = expected_.sectors.at(number)[s];
+      const std::vector<uint64_t> possible = possible_now(number, s);
       uint64_t words[64];
       std::memcpy(words, io.memory.data() + s * 512, 512);
       bool good = possible.empty() && words[0] == 0;
@@ -350,6 +378,18 @@ class Workload {
                     " holds what it never may");
       }
     }
+  }
+
+  // After a power loss all that is possible; after a kill, what was last acknowledged or later.
+  std::vector<uint64_t> possible_now(uint64_t number, uint64_t s) {
+    const auto& all = expected_.sectors.at(number)[s];
+    if (!strict_) return all;
+    const auto& changes = order_[number][s];
+    size_t left = all.size();
+    for (size_t i = 0; i < changes.size(); ++i) {
+      if (changes[i].completed != UINT64_MAX) left = changes.size() - i;
+    }
+    return {all.end() - static_cast<ptrdiff_t>(left), all.end()};
   }
 
   void judge_catalog(Fixture& after) {
@@ -401,6 +441,7 @@ class Workload {
   uint64_t replayed_ = 0;
   uint64_t refused_ = 0;
   bool checking_ = false;
+  bool strict_ = false;
   bool failed_ = false;
 };
 
