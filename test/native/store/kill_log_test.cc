@@ -22,7 +22,9 @@ struct Memory {
   AlignedBuffer bytes;
 };
 
-std::vector<std::byte> record(uint8_t value) { return std::vector<std::byte>(24, std::byte{value}); }
+std::vector<std::byte> record(uint8_t value) {
+  return std::vector<std::byte>(24, std::byte{value});
+}
 
 }  // namespace
 
