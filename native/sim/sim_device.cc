@@ -80,6 +80,7 @@ SimDisk::SimDisk(const DiskImage& image, uint64_t seed)
   geometry.logical_block_bytes = 512;
   geometry.memory_alignment_bytes = 512;
   geometry.atomic_write_bytes = 512;
+  geometry.discard = true;
   image.for_each_block([&](uint64_t index) { written_blocks_.insert(index); });
 }
 
@@ -113,7 +114,12 @@ SimDisk::Started SimDisk::start(const DeviceOp& op) {
   }
   switch (op.kind) {
     case DeviceOpKind::read: ++reads; break;
-    case DeviceOpKind::discard: break;
+    case DeviceOpKind::discard:
+      // The range may read as anything afterwards; whoever still needs it shall notice.
+      started.write_id = next_write_id_++;
+      unflushed_.push_back({op.offset_bytes, std::vector<std::byte>(op.length_bytes, std::byte{0xdd}),
+                            started.write_id, 0});
+      break;
     case DeviceOpKind::flush:
       ++flushes;
       started.flush_upto = completions_;
@@ -140,7 +146,6 @@ SimDisk::Started SimDisk::start(const DeviceOp& op) {
 int SimDisk::complete(const DeviceOp& op, const Started& started) {
   if (started.result != 0) return started.result;
   switch (op.kind) {
-    case DeviceOpKind::discard: break;
     case DeviceOpKind::read: {
       std::vector<std::byte> bytes(op.length_bytes);
       newest_.read(op.offset_bytes, bytes);
@@ -157,6 +162,7 @@ int SimDisk::complete(const DeviceOp& op, const Started& started) {
       std::erase_if(unflushed_, covered);
       break;
     }
+    case DeviceOpKind::discard:
     case DeviceOpKind::write: {
       auto at = std::find_if(unflushed_.begin(), unflushed_.end(),
                              [&](const auto& write) { return write.id == started.write_id; });

@@ -112,17 +112,19 @@ void Allocator::release_unseen(uint32_t chunk) {
   set_busy(chunk, false);
 }
 
-size_t Allocator::settle(uint64_t durable_record) {
-  size_t settled = 0;
+size_t Allocator::settle(uint64_t durable_record,
+                         const std::function<void(uint32_t chunk)>& settled) {
+  size_t count = 0;
   while (!quarantine_.empty()) {
     const Freed& freed = quarantine_.front();
     const uint32_t age = static_cast<uint32_t>(epochs_.current()) - freed.epoch_low;
     if (freed.record > durable_record || age < 2) break;
-    set_busy(freed.chunk, false);
+    const uint32_t chunk = freed.chunk;
     quarantine_.pop_front();
-    ++settled;
+    settled(chunk);
+    ++count;
   }
-  return settled;
+  return count;
 }
 
 }  // namespace ashlar::store

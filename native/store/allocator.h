@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <vector>
 
 #include "store/epochs.h"
@@ -38,8 +39,10 @@ class Allocator {
   void release(uint32_t chunk, uint64_t record);
   // Replay: nobody sees anything yet.
   void release_unseen(uint32_t chunk);
-  // Takes out of the quarantine what has waited long enough; returns how many.
-  size_t settle(uint64_t durable_record);
+  // Takes out of the quarantine what has waited long enough and tells `settled` of each; returns how
+  // many. They may be taken again after reuse().
+  size_t settle(uint64_t durable_record, const std::function<void(uint32_t chunk)>& settled);
+  void reuse(uint32_t chunk) noexcept { set_busy(chunk, false); }
 
   bool owned(uint32_t chunk) const noexcept;
   uint64_t total() const noexcept { return total_; }

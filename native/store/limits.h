@@ -79,6 +79,8 @@ static_assert(initial_metadata_chunks * pages_per_chunk > pages_low_water + 16);
 // Freed chunks that wait for their record to be durable (16 bytes each: 4 MiB). Beyond it the
 // background reclaim pauses and a commit is forced.
 inline constexpr uint32_t max_quarantine = 262144;
+// Freed chunks that lie side by side and are discarded together: 1 GiB.
+inline constexpr uint32_t discard_chunks = 16384;
 // Chunks changed by one turn of a long deallocate or reclaim.
 inline constexpr uint32_t chunks_per_turn = 504;
 inline constexpr uint32_t check_problems = 100;

@@ -31,6 +31,7 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
       checkpointer(*this),
       owner_io(*this),
       reclaimer(*this),
+      discarder(*this),
       zero_chunk_(limits::chunk_bytes) {
   CHECK(owner < ports.size());
   for (size_t i = 0; i < ports.size(); ++i) {
@@ -245,6 +246,7 @@ Room PoolImpl::chunk_room() {
     settle();
     return Room::wait;
   }
+  if (discarder.pending() > 0) return Room::wait;
   return reclaimer.active() ? Room::wait : Room::none;
 }
 
@@ -261,18 +263,28 @@ void PoolImpl::settle() {
   if (allocator.quarantined() == 0 && !pages.has_retired()) return;
   epochs.try_step();
   epochs.try_step();
-  const size_t settled = allocator.settle(committer.durable_record());
+  const bool discards = device().geometry().discard && !closing;
+  const size_t settled = allocator.settle(committer.durable_record(), [&](uint32_t chunk) {
+    if (discards) {
+      discarder.add(chunk);
+    } else {
+      allocator.reuse(chunk);
+    }
+  });
   pages.free_retired();
-  if (settled > 0) {
-    growth_failed_ = false;
-    starved_ = false;
-    room_changed();
-  }
+  if (settled > 0 && discards) discarder.start();
+  if (settled > 0 && !discards) chunks_came_back();
   const bool waits_for_commit = allocator.quarantined() > 0 && committer.records_pending();
   const bool more = allocator.quarantined() > 0 || pages.has_retired();
   if (more && !waits_for_commit && !settle_timer_.armed() && !closing) {
     loop().arm(settle_timer_, loop().clock().now_ns() + settle_interval_ns);
   }
+}
+
+void PoolImpl::chunks_came_back() {
+  growth_failed_ = false;
+  starved_ = false;
+  room_changed();
 }
 
 // ---- Calls --------------------------------------------------------------------------------------
@@ -383,6 +395,7 @@ void PoolImpl::close(std::function<void(Status)> done) {
   closing = true;
   closed_ = std::move(done);
   reclaimer.stop();
+  discarder.stop();
   if (options.read_only || failed()) {
     when_quiet(failed() && !options.read_only ? Status(failure_error()) : Status(Unit{}));
     return;
@@ -400,6 +413,7 @@ void PoolImpl::abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> the
   PoolImpl& self = *pool;
   self.closing = true;
   self.reclaimer.stop();
+  self.discarder.stop();
   const std::shared_ptr<PoolImpl> kept = std::move(pool);
   self.closed_ = [kept, then = std::move(then)](const Status&) { then(); };
   self.loop().defer(self.close_task_);
@@ -412,6 +426,7 @@ bool PoolImpl::quiet() const noexcept {
 }
 
 void PoolImpl::end_if_quiet() {
+  if (!discarder.quiet(close_task_)) return;
   // Looked at once a turn until nothing is left under way; nothing new is begun any more.
   if (!quiet()) {
     loop().defer(close_task_);

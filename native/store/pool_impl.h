@@ -10,6 +10,7 @@
 #include "store/catalog.h"
 #include "store/checkpoint.h"
 #include "store/commit.h"
+#include "store/discard.h"
 #include "store/epochs.h"
 #include "store/io_state.h"
 #include "store/layers.h"
@@ -84,6 +85,7 @@ class PoolImpl final : public Pool {
   // A chunk; 0: see chunk_room().
   uint32_t take_chunk(Layer& layer, uint32_t wanted);
   Room chunk_room();
+  void chunks_came_back();
   // Steps the epoch and settles quarantine and retired pages, now and until nothing waits.
   void settle();
   // Nothing of the pool's own is under way or queued.
@@ -119,6 +121,7 @@ class PoolImpl final : public Pool {
   Checkpointer checkpointer;
   OwnerIo owner_io;
   Reclaimer reclaimer;
+  Discarder discarder;
   OpenChunks open_chunks;
   uint64_t runs_in_flight = 0;  // First writes; each holds pages_per_run.
   uint64_t metadata_chunks = 0;  // Superblocks and journal included.

@@ -25,7 +25,8 @@ void Reclaimer::step() {
   // The image being written must not lose pages; and what is freed must first get durable, so that
   // memory for the quarantine stays bounded. Both come back through room_changed().
   if (pool_.pages.frozen_pending()) return;
-  if (pool_.allocator.quarantined() + limits::words_per_page > limits::max_quarantine) {
+  if (pool_.allocator.quarantined() + pool_.discarder.pending() + limits::words_per_page >
+      limits::max_quarantine) {
     pool_.committer.request();
     return;
   }

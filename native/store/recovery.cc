@@ -11,6 +11,8 @@ namespace {
 
 using Done = std::function<void(Result<std::unique_ptr<Pool>>)>;
 
+constexpr const char* not_a_pool_hint = "check the path, or create a pool in another place";
+
 class Opening : public std::enable_shared_from_this<Opening> {
  public:
   Opening(std::unique_ptr<PoolImpl> pool, Done done)
@@ -22,7 +24,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
       // Too short for two copies: read what there is, to tell a cut pool from a foreign file.
       if (size < limits::block_bytes) {
         return fail(ErrorCode::pool_not_a_pool,
-                    "it is not a pool: " + std::to_string(size) + " bytes long");
+                    "it is not a pool: " + std::to_string(size) + " bytes long; " +
+                        not_a_pool_hint);
       }
     }
     read_copy(0);
@@ -70,10 +73,13 @@ class Opening : public std::enable_shared_from_this<Opening> {
     if (best == nullptr) {
       for (const SuperblockReading& copy : copies_) {
         if (copy.verdict == SuperblockVerdict::damaged) {
-          return fail(ErrorCode::pool_corrupt, "both superblocks are damaged: " + copy.problem);
+          return fail(ErrorCode::pool_corrupt, "both superblocks are damaged: " + copy.problem +
+                                                   "; nothing was changed: restore the pool from a "
+                                                   "copy");
         }
       }
-      return fail(ErrorCode::pool_not_a_pool, "it is not a pool: " + copies_[0].problem);
+      return fail(ErrorCode::pool_not_a_pool,
+                  "it is not a pool: " + copies_[0].problem + "; " + not_a_pool_hint);
     }
     const Superblock& s = best->superblock;
     if (device().geometry().size_bytes < s.size_bytes) {

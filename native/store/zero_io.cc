@@ -73,7 +73,7 @@ bool OwnerIo::clear_whole_leaf(IoState& state, uint64_t leaf_index) noexcept {
     return true;
   }
   if (found.leaf->pins > 0 || pool_.pages.frozen_pending() ||
-      pool_.allocator.quarantined() > limits::max_quarantine) {
+      pool_.allocator.quarantined() + pool_.discarder.pending() > limits::max_quarantine) {
     return false;
   }
   switch (pool_.room(false, sizeof(RecordHeader))) {

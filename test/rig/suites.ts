@@ -30,6 +30,7 @@ const areas: Record<string, { budgetMs?: number; rank?: number; alone?: boolean 
   kill: { budgetMs: 300_000, rank: 2 },
   daemon: { budgetMs: 300_000, rank: 3 },
   smoke: { budgetMs: 240_000, rank: 4 },
+  cli: { budgetMs: 300_000, rank: 4 },
 };
 
 function plan(area: string): { budgetMs: number; rank: number; alone: boolean } {

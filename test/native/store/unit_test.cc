@@ -122,13 +122,14 @@ TEST_CASE("allocator: takes each chunk once, near the wanted one; freed ones wai
   }
   CHECK(taken.size() == 10'000 - 5 - 3);
   CHECK(allocator.free_count() == 0);
+  const auto reuse = [&](uint32_t chunk) { allocator.reuse(chunk); };
   allocator.release(4'321, 8);
   CHECK(allocator.take(0) == 0);
-  CHECK(allocator.settle(100) == 0);  // The epoch is not over.
+  CHECK(allocator.settle(100, reuse) == 0);  // The epoch is not over.
   trees.epochs.try_step();
   trees.epochs.try_step();
-  CHECK(allocator.settle(7) == 0);  // The record is not durable.
-  CHECK(allocator.settle(8) == 1);
+  CHECK(allocator.settle(7, reuse) == 0);  // The record is not durable.
+  CHECK(allocator.settle(8, reuse) == 1);
   CHECK(allocator.take(0) == 4'321);
 }
 
