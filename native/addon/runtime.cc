@@ -50,7 +50,9 @@ void Runtime::post_all(std::function<void(uint32_t reactor)> work, std::function
     std::function<void()> done;
     std::atomic<uint32_t> remaining;
   };
-  auto shared = std::make_shared<Shared>(std::move(work), std::move(done), reactor_count());
+  // Not make_shared: clang 14 has no parenthesized initialization of aggregates.
+  const std::shared_ptr<Shared> shared(
+      new Shared{std::move(work), std::move(done), reactor_count()});
   for (uint32_t index = 0; index < reactor_count(); ++index) {
     post(index, [shared, index] {
       shared->work(index);

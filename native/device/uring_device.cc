@@ -84,7 +84,8 @@ void UringDevice::prepare(RingOp& ring_op, io_uring_sqe& sqe) noexcept {
     case DeviceOpKind::discard:
       // On a block device the kernel turns this into the device's own unmap.
       io_uring_prep_fallocate(&sqe, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                              op.offset_bytes, op.length_bytes);
+                              static_cast<off_t>(op.offset_bytes),
+                              static_cast<off_t>(op.length_bytes));
       return;
   }
   CHECK(false);

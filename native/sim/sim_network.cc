@@ -34,8 +34,8 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
   void send(int end, StreamOp& op) noexcept;
   void close(int end, bool linger, Task& closed) noexcept;
   void abandon(int end);  // An accepted stream was dropped unused.
-  const SocketAddress& address(int end) const { return sides_[end].address; }
-  bool closed(int end) const { return sides_[end].closing; }
+  const SocketAddress& address(int end) const { return at_end(end).address; }
+  bool closed(int end) const { return at_end(end).closing; }
 
   void cut();
   void silence();
@@ -70,7 +70,9 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
     std::shared_ptr<SimConnection> keep;  // While the progress task is queued.
   };
 
-  Side& other(int end) { return sides_[1 - end]; }
+  Side& at_end(int end) { return sides_[static_cast<size_t>(end)]; }
+  const Side& at_end(int end) const { return sides_[static_cast<size_t>(end)]; }
+  Side& other(int end) { return at_end(1 - end); }
   void schedule_arrival(int end);
   void arrive(int end);
   void schedule_progress(int end);
@@ -91,7 +93,7 @@ SimConnection::SimConnection(SimWire& wire, SocketAddress connector, SocketAddre
   sides_[0].address = std::move(connector);
   sides_[1].address = std::move(acceptor);
   for (int end = 0; end < 2; ++end) {
-    Side& side = sides_[end];
+    Side& side = at_end(end);
     side.window_bytes = static_cast<size_t>(
         wire.draw(wire.options_.min_window_bytes, wire.options_.max_window_bytes));
     side.arrival.connection = side.progress.connection = this;
@@ -103,7 +105,7 @@ SimConnection::SimConnection(SimWire& wire, SocketAddress connector, SocketAddre
     side.progress.run = [](Task& task) noexcept {
       auto& progress = static_cast<Side::ProgressTask&>(task);
       const std::shared_ptr<SimConnection> keep =
-          std::move(progress.connection->sides_[progress.end].keep);
+          std::move(progress.connection->at_end(progress.end).keep);
       keep->progress(progress.end);
     };
   }
@@ -120,14 +122,14 @@ SimConnection::~SimConnection() {
 }
 
 void SimConnection::bind(int end, Loop& loop) {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   CHECK(side.loop == nullptr);
   side.loop = &loop;
   schedule_arrival(end);
 }
 
 void SimConnection::schedule_arrival(int end) {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   if (side.loop == nullptr || side.arrival.armed() || silent_ || side.reset_arrived) return;
   if (side.under_way.empty() && !side.end_under_way && !side.reset_under_way) return;
   const uint64_t delay_ns = wire_.draw(wire_.options_.min_delay_ns, wire_.options_.max_delay_ns);
@@ -136,7 +138,7 @@ void SimConnection::schedule_arrival(int end) {
 
 void SimConnection::arrive(int end) {
   if (silent_) return;
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   ++wire_.counts_.arrivals;
   if (wire_.chance(wire_.options_.silences_per_million)) {
     silence();
@@ -172,7 +174,7 @@ void SimConnection::arrive(int end) {
 }
 
 void SimConnection::schedule_progress(int end) {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   if (side.loop == nullptr || side.keep != nullptr) return;
   if (side.receiving == nullptr && side.sending == nullptr && side.closed_task == nullptr) return;
   side.keep = shared_from_this();
@@ -180,7 +182,7 @@ void SimConnection::schedule_progress(int end) {
 }
 
 void SimConnection::progress(int end) {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   const bool made_room = progress_receive(side);
   progress_send(end);
   if (side.closed_task != nullptr && side.receiving == nullptr && side.sending == nullptr) {
@@ -210,7 +212,7 @@ bool SimConnection::progress_receive(Side& side) {
 }
 
 void SimConnection::progress_send(int end) {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   if (side.sending == nullptr) return;
   if (side.closing) {
     side.sending->result = -ECANCELED;
@@ -225,7 +227,7 @@ void SimConnection::progress_send(int end) {
 
 // Hands over what the other end's window takes; true when that was the rest.
 bool SimConnection::push(int end) {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   Side& to = other(end);
   StreamOp& op = *side.sending;
   while (side.next_segment < op.segments.size()) {
@@ -246,14 +248,14 @@ bool SimConnection::push(int end) {
 }
 
 void SimConnection::receive(int end, StreamOp& op) noexcept {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   CHECK(!side.closing && side.receiving == nullptr && !op.into.empty());
   side.receiving = &op;
   schedule_progress(end);
 }
 
 void SimConnection::send(int end, StreamOp& op) noexcept {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   CHECK(!side.closing && side.sending == nullptr && !op.segments.empty());
   op.result = 0;
   side.sending = &op;
@@ -262,7 +264,7 @@ void SimConnection::send(int end, StreamOp& op) noexcept {
 }
 
 void SimConnection::close(int end, bool linger, Task& closed) noexcept {
-  Side& side = sides_[end];
+  Side& side = at_end(end);
   CHECK(!side.closing);
   side.closing = true;
   side.closed_task = &closed;
@@ -277,12 +279,12 @@ void SimConnection::close(int end, bool linger, Task& closed) noexcept {
 }
 
 void SimConnection::abandon(int end) {
-  sides_[end].closing = true;
+  at_end(end).closing = true;
   send_reset(1 - end);
 }
 
 void SimConnection::send_reset(int to_end) {
-  Side& side = sides_[to_end];
+  Side& side = at_end(to_end);
   if (side.reset_arrived) return;
   side.reset_under_way = true;
   schedule_arrival(to_end);

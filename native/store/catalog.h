@@ -17,7 +17,7 @@ namespace ashlar::store {
 
 class Catalog {
  public:
-  Catalog(PageTree& tree, Pages& pages) : tree_(tree), pages_(pages) {}
+  explicit Catalog(PageTree& tree) : tree_(tree) {}
 
   // At open, with the tree loaded. Empty when well-formed, else what is wrong.
   std::string load(uint64_t cells);
@@ -45,7 +45,6 @@ class Catalog {
   void free_cells(uint64_t cell, uint32_t count);
 
   PageTree& tree_;
-  Pages& pages_;
   std::map<uint64_t, Place> index_;
   std::map<uint64_t, uint64_t> free_;  // First cell → count; neighbours are joined.
   uint64_t cells_ = 0;                 // Highest ever used + 1.

@@ -25,7 +25,7 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
       allocator(bitmap_tree, epochs),
       space(space_tree),
       layers(layer_tree, pages),
-      catalog(catalog_tree, pages),
+      catalog(catalog_tree),
       loader(*this),
       committer(*this),
       checkpointer(*this),

@@ -166,7 +166,7 @@ TEST_CASE("open chunks: counted, found after any removals") {
 
 TEST_CASE("catalog: records of any length, replaced and erased, are what load finds") {
   Trees trees;
-  Catalog catalog(trees.catalog, trees.pages);
+  Catalog catalog(trees.catalog);
   sim::SimRandom random(5);
   std::map<uint64_t, std::vector<std::byte>> model;
   for (int i = 0; i < 3000; ++i) {
@@ -181,7 +181,7 @@ TEST_CASE("catalog: records of any length, replaced and erased, are what load fi
     catalog.put(key, value);
     model[key] = value;
   }
-  Catalog loaded(trees.catalog, trees.pages);
+  Catalog loaded(trees.catalog);
   CHECK(loaded.load(catalog.cell_count()) == "");
   CHECK(loaded.record_count() == model.size());
   for (const auto& [key, value] : model) CHECK(loaded.value(key) == value);
