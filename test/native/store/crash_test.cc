@@ -469,3 +469,15 @@ TEST_CASE("store crash: whatever the disk lost, the pool comes back whole") {
                           << " writes found the pool full");
   CHECK(replayed > 0);
 }
+
+TEST_CASE("store crash: a FUA overwrite of a block whose mapping was not durable makes it durable") {
+  Fixture before(3, 16 * MiB);
+  REQUIRE(before.create().ok());
+  REQUIRE(before.create_layer(1, volume_bytes).ok());
+  Volume* volume = before.open_volume(1);
+  REQUIRE(before.write(*volume, 0, 4 * KiB, 1) == BlockStatus::ok);
+  REQUIRE(before.write(*volume, 0, 4 * KiB, 2, true) == BlockStatus::ok);
+  Fixture after(4, before.disk.after_crash([](const auto&, uint64_t) { return false; }));
+  REQUIRE(after.open().ok());
+  CHECK(after.holds(*after.open_volume(1), 0, 4 * KiB, 2));
+}
