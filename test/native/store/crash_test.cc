@@ -481,3 +481,49 @@ TEST_CASE("store crash: a FUA overwrite of a block whose mapping was not durable
   REQUIRE(after.open().ok());
   CHECK(after.holds(*after.open_volume(1), 0, 4 * KiB, 2));
 }
+
+TEST_CASE("store crash: maps that change while a large checkpoint is written: its image is of one instant") {
+  // More dirty pages than the checkpoint's buffers take at once, so that some wait while the map
+  // goes on changing: one block in each of 300 leaves.
+  constexpr uint64_t leaves = 300;
+  constexpr uint64_t leaf_bytes = 504 * 64 * KiB;
+  Fixture before(5, 64 * MiB);
+  REQUIRE(before.create().ok());
+  REQUIRE(before.create_layer(1, leaves * leaf_bytes).ok());
+  Volume* volume = before.open_volume(1);
+  for (uint64_t i = 0; i < leaves; ++i) {
+    REQUIRE(before.write(*volume, i * leaf_bytes, 4 * KiB, i + 1) == BlockStatus::ok);
+  }
+  REQUIRE(before.flush(*volume) == BlockStatus::ok);
+  bool done = false;
+  std::vector<std::unique_ptr<TestIo>> flights;
+  uint64_t states = 0;
+  before.disk.max_delay_ns = 50'000;
+  before.disk.before_operation = [&](const DeviceOp& op) {
+    if (op.kind == DeviceOpKind::read || done) return;
+    Fixture after(6, before.disk.after_crash([](const auto&, uint64_t) { return true; }));
+    REQUIRE(after.open().ok());
+    REQUIRE_EQ(after.check(), "");
+    ++states;
+  };
+  before.pool->checkpoint([&](Status status) {
+    CHECK(status.ok());
+    done = true;
+  });
+  for (uint64_t i = 0; !done; i = (i + 7) % leaves) {
+    flights.push_back(
+        std::make_unique<TestIo>(BlockOp::write, i * leaf_bytes + 4 * KiB * (1 + i % 8), 4 * KiB));
+    flights.back()->fill(7);
+    volume->submit(0, flights.back()->io);
+    before.world.step();
+    if (flights.size() == 400) REQUIRE(before.world.run_until([&] { return done; }));
+  }
+  before.disk.before_operation = nullptr;
+  CHECK(before.world.run_until([&] { return flights.back()->done; }));
+  CHECK(states > 10);
+  Fixture after(7, before.disk.after_crash([](const auto&, uint64_t) { return false; }));
+  REQUIRE(after.open().ok());
+  CHECK_EQ(after.check(), "");
+  Volume* again = after.open_volume(1);
+  for (uint64_t i = 0; i < leaves; ++i) REQUIRE(after.holds(*again, i * leaf_bytes, 4 * KiB, i + 1));
+}
