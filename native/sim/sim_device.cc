@@ -117,7 +117,8 @@ SimDisk::Started SimDisk::start(const DeviceOp& op) {
     case DeviceOpKind::discard:
       // The range may read as anything afterwards; whoever still needs it shall notice.
       started.write_id = next_write_id_++;
-      unflushed_.push_back({op.offset_bytes, std::vector<std::byte>(op.length_bytes, std::byte{0xdd}),
+      unflushed_.push_back({op.offset_bytes,
+                            std::vector<std::byte>(op.length_bytes, std::byte{0xdd}),
                             started.write_id, 0});
       break;
     case DeviceOpKind::flush:

@@ -1,6 +1,6 @@
 // Discarder: gives the room of freed chunks back to what is under the pool, and only then to the
-// allocator. A sparse pool file shrinks when hosts trim, and a chunk that is taken again has a place
-// under a full disk like any other.
+// allocator. A sparse pool file shrinks when hosts trim, and a chunk that is taken again has a
+// place under a full disk like any other.
 #pragma once
 
 #include <array>

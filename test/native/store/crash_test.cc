@@ -525,5 +525,7 @@ TEST_CASE("store crash: maps that change while a large checkpoint is written: it
   REQUIRE(after.open().ok());
   CHECK_EQ(after.check(), "");
   Volume* again = after.open_volume(1);
-  for (uint64_t i = 0; i < leaves; ++i) REQUIRE(after.holds(*again, i * leaf_bytes, 4 * KiB, i + 1));
+  for (uint64_t i = 0; i < leaves; ++i) {
+    REQUIRE(after.holds(*again, i * leaf_bytes, 4 * KiB, i + 1));
+  }
 }
