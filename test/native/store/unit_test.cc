@@ -9,6 +9,7 @@
 #include "store/journal.h"
 #include "store/open_chunks.h"
 #include "store/records.h"
+#include "store/space.h"
 
 #include "../test.h"
 
@@ -22,6 +23,7 @@ struct Trees {
   Pages pages{epochs, 1 << 20};
   PageTree bitmap{pages, TreeKind::bitmap, 0};
   PageTree catalog{pages, TreeKind::catalog, 0};
+  PageTree space{pages, TreeKind::space, 0};
 };
 
 }  // namespace
@@ -185,4 +187,23 @@ TEST_CASE("catalog: records of any length, replaced and erased, are what load fi
   CHECK(loaded.load(catalog.cell_count()) == "");
   CHECK(loaded.record_count() == model.size());
   for (const auto& [key, value] : model) CHECK(loaded.value(key) == value);
+}
+
+TEST_CASE("space: a page that a checkpoint released is not taken before that is durable") {
+  Trees trees;
+  Space space(trees.space);
+  REQUIRE(space.load(0, 100));
+  REQUIRE(space.add_chunk(0, 9));
+  std::vector<uint64_t> taken;
+  for (int i = 0; i < 10; ++i) taken.push_back(space.take_page());
+  space.settle();
+  const std::set<uint64_t> released(taken.begin(), taken.begin() + 3);
+  for (const uint64_t page : released) space.release_page(page);
+  CHECK_EQ(space.free_pages(), 6);
+  for (int i = 0; i < 6; ++i) CHECK_FALSE(released.contains(space.take_page()));
+  CHECK_EQ(space.free_pages(), 0);
+  space.settle();
+  std::set<uint64_t> again;
+  for (int i = 0; i < 3; ++i) again.insert(space.take_page());
+  CHECK(again == released);
 }
