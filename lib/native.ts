@@ -128,8 +128,31 @@ export interface PoolOpenOptions {
   writeThrough: boolean;
   /** For check and dump: nothing is written, and the lock is shared. */
   readOnly: boolean;
-  /** Bound on clean map pages in memory, bytes; null: 256 MiB. */
+  /** Bound on clean map pages and resolved views in memory, bytes; null: 256 MiB. */
   mapCacheBytes: bigint | null;
+}
+
+/**
+ * One device of a pool. The first (index 0) holds all metadata: when it fails the pool has failed.
+ * Any other that fails or is missing gives media errors for the chunks that lie on it, and nothing
+ * else.
+ */
+export interface PoolDeviceStatus {
+  uuid: UuidBytes;
+  index: number;
+  /** Where it is open now ('memory' for one in memory); null: missing. */
+  path: string | null;
+  sizeBytes: bigint;
+  totalChunks: bigint;
+  freeChunks: bigint;
+  /**
+   * 'failed': a flush of it failed. It takes no part any more, now and after every open, as what it
+   * acknowledged may be lost. 'missing': nobody has attached it since the pool was opened.
+   */
+  state: 'online' | 'missing' | 'failed';
+  /** Since open. */
+  readErrors: bigint;
+  writeErrors: bigint;
 }
 
 export interface PoolStatus {
@@ -140,7 +163,14 @@ export interface PoolStatus {
   freeChunks: bigint;
   dataChunks: bigint;
   metadataChunks: bigint;
+  /** Chunks that the background has still to give back, of deleted layers; 0: nothing to do. */
   reclaimingChunks: bigint;
+  /** Deleted layers not yet gone, those that wait for clones to go included. */
+  reclaimingLayers: bigint;
+  /** Free chunks promised to reserved volumes: nobody else gets them. */
+  reservedChunks: bigint;
+  /** Pages of maps and views in memory, bytes. */
+  mapMemoryBytes: bigint;
   layerCount: bigint;
   catalogRecords: bigint;
   journalBytes: bigint;
@@ -155,26 +185,93 @@ export interface PoolStatus {
   atomicWriteBytes: number;
   failed: boolean;
   failure: string | null;
+  /** By index. */
+  devices: PoolDeviceStatus[];
 }
 
+/** Always known, without a scan. */
 export interface LayerUsage {
   sizeBytes: bigint;
-  mappedBytes: bigint;
-  allocatedBytes: bigint;
   blockBytes: number;
+  /** Blocks that a reader of the layer sees as data, its ancestors' included, 4 KiB each. */
+  mappedBytes: bigint;
+  /** Of these, blocks that the layer itself holds. The rest is shared with its ancestors. */
+  ownBytes: bigint;
+  /** Chunks that the layer itself owns, 64 KiB each. */
+  allocatedBytes: bigint;
+  /**
+   * Pool space that deleting the layer now would give back: all its chunks when it has no child;
+   * what its only child has replaced when it has one; nothing while it has several (it stays hidden
+   * until one is left).
+   */
+  freesBytes: bigint;
+  /** Promised to it and not yet allocated. */
+  reservedBytes: bigint;
+  /** Layers directly on it. */
+  children: number;
+  /** 'live': a volume's top layer. 'frozen': it never changes again. */
+  state: 'live' | 'frozen';
+}
+
+/** A run of blocks of a layer; whole 4-KiB blocks, cut at the layer's end. */
+export interface LayerRange {
+  offsetBytes: bigint;
+  lengthBytes: bigint;
+  /** 'zero': reads as zeroes where the older layer may hold data (only in differences). */
+  kind: 'data' | 'zero';
+}
+
+export interface LayerRanges {
+  /** In order of offset; neighbours of one kind are joined within one answer. */
+  ranges: LayerRange[];
+  /** Where to ask on; null: the end was reached. */
+  nextOffsetBytes: bigint | null;
 }
 
 /** One step of a transaction. All steps of one `poolCommit` happen or none does. */
 export type PoolChange =
+  /**
+   * A new live layer. A live parent becomes frozen by it, for good. `sizeBytes` is at least the
+   * parent's, `blockBytes` the parent's.
+   *
+   * `volumeFrom` names a live layer whose open volume, if it is open, is served from the new layer
+   * from that instant on, without its I/O stopping; that layer is frozen too. So
+   *
+   * - a snapshot of volume top T: {layer: T2, parent: T, volumeFrom: T}; T is the snapshot. Several
+   *   such steps of one commit are one instant for all their volumes.
+   * - a clone of snapshot S: {layer: C, parent: S, volumeFrom: null}
+   * - a clone of volume top T: a snapshot as above, {layer: C, parent: T, volumeFrom: null}, and
+   *   delete-layer T: it stays, hidden, while both stand on it.
+   * - rollback to snapshot S: {layer: T2, parent: S, volumeFrom: T} and delete-layer T.
+   *
+   * When the commit resolves, the writes that were under way at that instant have landed, on one
+   * side or the other, and all of the frozen layer is durable.
+   */
   | {
       kind: 'create-layer';
       layer: UuidBytes;
       parent: UuidBytes | null;
       sizeBytes: bigint;
       blockBytes: number;
+      volumeFrom: UuidBytes | null;
+      /** As `reserve-layer` in the same transaction. */
+      reserved: boolean;
     }
+  /**
+   * Must not be open (unless an earlier step moved its volume away). With children it stays, unseen,
+   * as long as several stand on it; with one, it is merged into that in the background.
+   */
   | { kind: 'delete-layer'; layer: UuidBytes }
+  /**
+   * A live layer. Growing: hosts may use the new size once it resolves. Shrinking: refused ('busy')
+   * while it is open, or while it or an ancestor holds anything beyond the new size.
+   */
   | { kind: 'resize-layer'; layer: UuidBytes; sizeBytes: bigint }
+  /**
+   * Promises a live layer room for all its blocks, or takes the promise back. 'no-space', saying how
+   * much is missing, when the pool cannot.
+   */
+  | { kind: 'reserve-layer'; layer: UuidBytes; reserved: boolean }
   | { kind: 'put-record'; key: bigint; value: Uint8Array }
   | { kind: 'delete-record'; key: bigint };
 
@@ -281,6 +378,14 @@ export interface ControllerEndedEvent {
   detail: string;
 }
 
+/** A device other than the first failed; the pool goes on without it. */
+export interface DeviceFailedEvent {
+  type: 'device-failed';
+  pool: PoolHandle;
+  uuid: UuidBytes;
+  reason: string;
+}
+
 /** The pool stopped acknowledging (a failed flush or journal write). */
 export interface PoolFailedEvent {
   type: 'pool-failed';
@@ -288,7 +393,12 @@ export interface PoolFailedEvent {
   reason: string;
 }
 
-export type NativeEvent = ConnectEvent | AdminEvent | ControllerEndedEvent | PoolFailedEvent;
+export type NativeEvent =
+  | ConnectEvent
+  | AdminEvent
+  | ControllerEndedEvent
+  | PoolFailedEvent
+  | DeviceFailedEvent;
 
 export interface AdminCompletion {
   /** SCT << 8 | SC; 0: success. */
@@ -405,9 +515,49 @@ export interface NativeAddon {
   poolCommit(pool: PoolHandle, changes: PoolChange[]): Promise<void>;
   poolCheckpoint(pool: PoolHandle): Promise<void>;
   poolCheck(pool: PoolHandle): Promise<CheckReport>;
+  /**
+   * Adds a device online; its space counts when it resolves. 16 MiB to what is left of 256 TiB; at
+   * most 32 devices. 'pool-exists' when it belongs to a pool already.
+   */
+  poolAddDevice(
+    pool: PoolHandle,
+    device: DeviceSpec,
+    sizeBytes: bigint | null,
+  ): Promise<PoolDeviceStatus>;
+  /**
+   * Brings a missing device of the pool back (after open: only the first is there by itself).
+   * 'not-found' when it is none of this pool's, 'busy' when it is there already, 'pool-failed' when
+   * it is marked failed.
+   */
+  poolAttachDevice(pool: PoolHandle, device: DeviceSpec): Promise<PoolDeviceStatus>;
   layerUsage(pool: PoolHandle, layer: UuidBytes): Promise<LayerUsage>;
-  volumeOpen(pool: PoolHandle, layer: UuidBytes): Promise<VolumeHandle>;
+  /** Null for a layer that is not there. At most 4,096 at once. */
+  layerUsages(pool: PoolHandle, layers: UuidBytes[]): Promise<(LayerUsage | null)[]>;
+  /**
+   * What a layer holds, or where it differs from `since` (any other layer that shares an ancestor
+   * with it, usually an older snapshot), from `offsetBytes` on. Read off the maps: no data is read.
+   * At most `limit` ranges (1 to 65536) an answer. The layer must not be live, or be at rest.
+   */
+  layerRanges(
+    pool: PoolHandle,
+    layer: UuidBytes,
+    since: UuidBytes | null,
+    offsetBytes: bigint,
+    limit: number,
+  ): Promise<LayerRanges>;
+  /**
+   * Opens a layer for I/O; one handle a layer. `readOnly`: any layer; otherwise a live one ('busy'
+   * when frozen).
+   */
+  volumeOpen(pool: PoolHandle, layer: UuidBytes, readOnly: boolean): Promise<VolumeHandle>;
   volumeClose(volume: VolumeHandle): Promise<void>;
+  /** Reads without a host, whole blocks, at most 4 MiB. */
+  volumeRead(volume: VolumeHandle, offsetBytes: bigint, lengthBytes: number): Promise<Buffer>;
+  /** Likewise writes; durable after volumeFlush. 'no-space' when the pool is full. */
+  volumeWrite(volume: VolumeHandle, offsetBytes: bigint, data: Uint8Array): Promise<void>;
+  /** Deallocates: the range (any length, whole blocks) reads as zeroes. */
+  volumeDeallocate(volume: VolumeHandle, offsetBytes: bigint, lengthBytes: bigint): Promise<void>;
+  volumeFlush(volume: VolumeHandle): Promise<void>;
 
   portalListen(
     runtime: RuntimeHandle,

@@ -222,7 +222,7 @@ class RunningNode implements Node {
     this.#parts = parts;
     const { native, pool, catalog, target, events } = parts;
     const volumePool = {
-      open: (layer: Uint8Array) => native.volumeOpen(pool, layer),
+      open: (layer: Uint8Array) => native.volumeOpen(pool, layer, false),
       close: (volume: Parameters<NativeAddon['volumeClose']>[0]) => native.volumeClose(volume),
       usage: (layer: Uint8Array) => native.layerUsage(pool, layer),
     };
@@ -344,6 +344,12 @@ class RunningNode implements Node {
   // ---- Pieces -----------------------------------------------------------------------------------
 
   #take(event: NativeEvent): void {
+    if (event.type === 'device-failed') {
+      const device = uuidText(event.uuid);
+      const message = `device ${device} failed, its blocks cannot be read: ${event.reason}`;
+      this.#parts.events.add('error', 'device-failed', message, device);
+      return;
+    }
     if (event.type !== 'pool-failed') {
       this.#parts.target.handle(event);
       return;

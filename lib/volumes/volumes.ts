@@ -79,7 +79,15 @@ export class VolumeService implements Volumes {
     const nsid = this.#takeNsid(transaction, tenant);
     const { name, uuid, sizeBytes, blockBytes } = wanted;
     const layer = randomUuidBytes();
-    transaction.layer({ kind: 'create-layer', layer, parent: null, sizeBytes, blockBytes });
+    transaction.layer({
+      kind: 'create-layer',
+      layer,
+      parent: null,
+      sizeBytes,
+      blockBytes,
+      volumeFrom: null,
+      reserved: false,
+    });
     const id = transaction.add(volumeKind, {
       tenant: tenant.id,
       name,

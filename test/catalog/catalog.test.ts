@@ -49,7 +49,15 @@ describe('catalog', () => {
     const catalog = await Catalog.load(store, allKinds);
     await catalog.transact('add', (tx) => {
       const layer = uuid(1);
-      tx.layer({ kind: 'create-layer', layer, parent: null, sizeBytes: 1n, blockBytes: 4096 });
+      tx.layer({
+        kind: 'create-layer',
+        layer,
+        parent: null,
+        sizeBytes: 1n,
+        blockBytes: 4096,
+        volumeFrom: null,
+        reserved: false,
+      });
       tx.add(volumeKind, volume('a', 1));
     });
     assert.deepEqual(
