@@ -165,8 +165,10 @@ export interface PoolStatus {
   metadataChunks: bigint;
   /** Chunks that the background has still to give back, of deleted layers; 0: nothing to do. */
   reclaimingChunks: bigint;
-  /** Deleted layers not yet gone, those that wait for clones to go included. */
+  /** Deleted layers that the background works on. */
   reclaimingLayers: bigint;
+  /** Deleted layers that wait, unseen, until only one of those that stand on them is left. */
+  hiddenLayers: bigint;
   /** Free chunks promised to reserved volumes: nobody else gets them. */
   reservedChunks: bigint;
   /** Pages of maps and views in memory, bytes. */

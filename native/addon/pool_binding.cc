@@ -1,152 +1,19 @@
-// pool*, volume* and layerUsage: pools over files, block devices and memory for JavaScript.
-#include <algorithm>
-#include <atomic>
+// pool*: pools over files, block devices and memory for JavaScript.
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "addon/pool_handle.h"
 #include "addon/register.h"
-#include "addon/runtime.h"
 #include "addon/values.h"
-#include "addon/volume_handle.h"
 #include "base/check.h"
-#include "device/device_file.h"
-#include "device/memory_device.h"
-#include "device/uring_device.h"
 #include "store/pool.h"
 
 namespace ashlar::addon {
 
 namespace {
-
-// An open pool. Its owner is one reactor; what is not marked otherwise is used on that thread only.
-class PoolHandle final : public Handle, public Attachment {
- public:
-  static constexpr HandleKind handle_kind = HandleKind::pool;
-
-  explicit PoolHandle(std::shared_ptr<Runtime> on)
-      : Handle(handle_kind), runtime(std::move(on)), owner(runtime->next_reactor()) {}
-
-  std::shared_ptr<PoolHandle> shared() {
-    return std::static_pointer_cast<PoolHandle>(shared_from_this());
-  }
-  std::string describe() const override { return "pool " + name; }
-  void shut_down(std::function<void()> done) override;
-
-  // JavaScript thread: the file or memory, and one channel a reactor.
-  Status open_device(const DeviceFileOptions& options);
-  Status open_memory(uint64_t size_bytes);
-  void add_channels();
-
-  std::vector<store::Port> ports();
-  // "<path>: <message>", since the store does not know where it lies.
-  Error named(const Error& error) const {
-    return Error{error.code, name + ": " + error.message};
-  }
-  void close_volumes(std::function<void()> then);
-  // The pool is gone: so are the channels, and with the last of them the lock.
-  void drop() {
-    pool.reset();
-    devices.clear();
-    file.reset();
-  }
-
-  const std::shared_ptr<Runtime> runtime;
-  const uint32_t owner;
-  std::string name;  // Constant once open.
-  std::shared_ptr<DeviceFile> file;
-  std::shared_ptr<DeviceMemory> memory;
-  std::vector<std::unique_ptr<Device>> devices;
-  std::unique_ptr<store::Pool> pool;
-  std::vector<store::Volume*> volumes;
-  bool opening = false;
-  std::function<void()> when_opened;  // Shut down while it was being opened.
-  // Volumes open or being opened; raised on the JavaScript thread, lowered on the owner's.
-  std::atomic<uint32_t> open_volumes{0};
-};
-
-class OpenVolume final : public VolumeHandle {
- public:
-  OpenVolume(std::shared_ptr<PoolHandle> in, store::Volume& volume)
-      : pool_(std::move(in)), volume_(volume) {}
-  BlockBackend& backend() noexcept override { return volume_; }
-  store::Volume& volume() noexcept { return volume_; }
-  PoolHandle& pool() noexcept { return *pool_; }
-  std::shared_ptr<PoolHandle> shared_pool() { return pool_; }
-
- private:
-  const std::shared_ptr<PoolHandle> pool_;
-  store::Volume& volume_;
-};
-
-Status PoolHandle::open_device(const DeviceFileOptions& options) {
-  auto opened = DeviceFile::open(options);
-  if (!opened) return opened.error();
-  file = std::move(opened).value();
-  name = options.path;
-  add_channels();
-  return Unit{};
-}
-
-Status PoolHandle::open_memory(uint64_t size_bytes) {
-  auto opened = DeviceMemory::open(size_bytes);
-  if (!opened) return opened.error();
-  memory = std::move(opened).value();
-  name = "memory";
-  add_channels();
-  return Unit{};
-}
-
-void PoolHandle::add_channels() {
-  for (uint32_t i = 0; i < runtime->reactor_count(); ++i) {
-    UringReactor& reactor = runtime->reactor(i);
-    if (file != nullptr) {
-      devices.push_back(std::make_unique<UringDevice>(reactor, file));
-    } else {
-      devices.push_back(std::make_unique<MemoryDevice>(reactor, memory));
-    }
-  }
-}
-
-std::vector<store::Port> PoolHandle::ports() {
-  std::vector<store::Port> ports;
-  for (uint32_t i = 0; i < runtime->reactor_count(); ++i) {
-    ports.push_back({&runtime->reactor(i), devices[i].get()});
-  }
-  return ports;
-}
-
-void PoolHandle::close_volumes(std::function<void()> then) {
-  if (volumes.empty()) return then();
-  auto left = std::make_shared<size_t>(volumes.size());
-  const std::vector<store::Volume*> closing = std::exchange(volumes, {});
-  for (store::Volume* volume : closing) {
-    pool->close_volume(*volume, [left, then] {
-      if (--*left == 0) then();
-    });
-  }
-}
-
-void PoolHandle::shut_down(std::function<void()> done) {
-  runtime->post(owner, [self = shared(), done = std::move(done)] {
-    const auto close = [self, done] {
-      if (self->pool == nullptr) return done();
-      self->close_volumes([self, done] {
-        self->pool->close([self, done](const Status&) {
-          self->drop();
-          done();
-        });
-      });
-    };
-    if (self->opening) {
-      self->when_opened = close;
-    } else {
-      close();
-    }
-  });
-}
 
 // ---- Reading options ----------------------------------------------------------------------------
 
@@ -180,6 +47,8 @@ store::Change read_change(Reader& in, Napi::Value value) {
     change.parent = in.uuid_or_null(value, "parent").value_or(nil_uuid);
     change.size_bytes = in.u64(value, "sizeBytes");
     change.block_bytes = in.number<uint32_t>(value, "blockBytes");
+    change.volume_from = in.uuid_or_null(value, "volumeFrom").value_or(nil_uuid);
+    change.reserved = in.boolean(value, "reserved");
   } else if (kind == "delete-layer") {
     change.kind = Kind::delete_layer;
     change.layer = in.uuid(value, "layer");
@@ -187,6 +56,10 @@ store::Change read_change(Reader& in, Napi::Value value) {
     change.kind = Kind::resize_layer;
     change.layer = in.uuid(value, "layer");
     change.size_bytes = in.u64(value, "sizeBytes");
+  } else if (kind == "reserve-layer") {
+    change.kind = Kind::reserve_layer;
+    change.layer = in.uuid(value, "layer");
+    change.reserved = in.boolean(value, "reserved");
   } else if (kind == "put-record") {
     change.kind = Kind::put_record;
     change.key = in.u64(value, "key");
@@ -334,20 +207,6 @@ Napi::Value pool_close(const Napi::CallbackInfo& info) {
 
 // ---- Calls on an open pool ----------------------------------------------------------------------
 
-// Runs `work` on the owner's thread with the pool, unless it was closed on the way.
-Napi::Value with_pool(const Napi::CallbackInfo& info, Reader& in,
-                      const std::shared_ptr<PoolHandle>& handle,
-                      std::function<void(store::Pool&, Reply)> work) {
-  if (!in.ok()) return in.reject();
-  return handle->runtime->call(
-      info.Env(), handle->owner, [handle, work = std::move(work)](Reply reply) {
-        if (handle->pool == nullptr) {
-          return reply.reject({ErrorCode::closed, "pool " + handle->name + " is closed"});
-        }
-        work(*handle->pool, reply);
-      });
-}
-
 Napi::Value status_value(Napi::Env env, const store::PoolStatus& status, uint32_t atomic_bytes) {
   Napi::Object object = Napi::Object::New(env);
   object["uuid"] = js(env, std::span<const std::byte>(status.uuid));
@@ -358,6 +217,10 @@ Napi::Value status_value(Napi::Env env, const store::PoolStatus& status, uint32_
   object["dataChunks"] = js(env, status.data_chunks);
   object["metadataChunks"] = js(env, status.metadata_chunks);
   object["reclaimingChunks"] = js(env, status.reclaiming_chunks);
+  object["reclaimingLayers"] = js(env, status.reclaiming_layers);
+  object["hiddenLayers"] = js(env, status.hidden_layers);
+  object["reservedChunks"] = js(env, status.reserved_chunks);
+  object["mapMemoryBytes"] = js(env, status.map_memory_bytes);
   object["layerCount"] = js(env, status.layer_count);
   object["catalogRecords"] = js(env, status.catalog_records);
   object["journalBytes"] = js(env, status.journal_bytes);
@@ -465,68 +328,6 @@ Napi::Value pool_check(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value layer_usage(const Napi::CallbackInfo& info) {
-  Reader in(info.Env());
-  const auto handle = in.handle<PoolHandle>(info[0]);
-  const Uuid layer = in.to_uuid(info[1], "layer");
-  return with_pool(info, in, handle, [handle, layer](store::Pool& pool, Reply reply) {
-    const Result<store::LayerUsage> usage = pool.usage(layer);
-    if (!usage.ok()) return reply.reject(handle->named(usage.error()));
-    reply.resolve([found = usage.value()](Napi::Env env) -> Napi::Value {
-      Napi::Object object = Napi::Object::New(env);
-      object["sizeBytes"] = js(env, found.size_bytes);
-      object["mappedBytes"] = js(env, found.mapped_bytes);
-      object["allocatedBytes"] = js(env, found.allocated_bytes);
-      object["blockBytes"] = js(env, found.block_bytes);
-      return object;
-    });
-  });
-}
-
-// ---- Volumes ------------------------------------------------------------------------------------
-
-Napi::Value volume_open(const Napi::CallbackInfo& info) {
-  Reader in(info.Env());
-  const auto handle = in.handle<PoolHandle>(info[0]);
-  const Uuid layer = in.to_uuid(info[1], "layer");
-  if (!in.ok()) return in.reject();
-  handle->open_volumes.fetch_add(1);
-  return handle->runtime->call(info.Env(), handle->owner, [handle, layer](Reply reply) {
-    if (handle->pool == nullptr) {
-      handle->open_volumes.fetch_sub(1);
-      return reply.reject({ErrorCode::closed, "pool " + handle->name + " is closed"});
-    }
-    const Result<store::Volume*> result = handle->pool->open_volume(layer);
-    if (!result.ok()) {
-      handle->open_volumes.fetch_sub(1);
-      return reply.reject(handle->named(result.error()));
-    }
-    handle->volumes.push_back(result.value());
-    auto volume = std::make_shared<OpenVolume>(handle, *result.value());
-    reply.resolve([volume](Napi::Env env) {
-      return volume->object(env, volume->pool().runtime->bridge());
-    });
-  });
-}
-
-Napi::Value volume_close(const Napi::CallbackInfo& info) {
-  Reader in(info.Env());
-  const auto volume =
-      std::static_pointer_cast<OpenVolume>(in.handle<VolumeHandle>(info[0]));
-  if (!in.ok()) return in.reject();
-  volume->mark_closed();
-  const auto handle = volume->shared_pool();
-  return handle->runtime->call(info.Env(), handle->owner, [handle, volume](Reply reply) {
-    const auto at = std::find(handle->volumes.begin(), handle->volumes.end(), &volume->volume());
-    if (at == handle->volumes.end()) return reply.resolve();  // Closed with the environment.
-    handle->volumes.erase(at);
-    handle->pool->close_volume(volume->volume(), [handle, volume, reply] {
-      handle->open_volumes.fetch_sub(1);
-      reply.resolve();
-    });
-  });
-}
-
 void add(Napi::Env env, Napi::Object exports, const char* name,
          Napi::Value (*function)(const Napi::CallbackInfo&)) {
   exports[name] = Napi::Function::New(env, function, name);
@@ -543,9 +344,6 @@ void register_pool(Napi::Env env, Napi::Object exports) {
   add(env, exports, "poolCommit", pool_commit);
   add(env, exports, "poolCheckpoint", pool_checkpoint);
   add(env, exports, "poolCheck", pool_check);
-  add(env, exports, "layerUsage", layer_usage);
-  add(env, exports, "volumeOpen", volume_open);
-  add(env, exports, "volumeClose", volume_close);
 }
 
 }  // namespace ashlar::addon

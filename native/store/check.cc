@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "store/pool_impl.h"
+#include "store/usage_check.h"
 
 namespace ashlar::store {
 
@@ -18,6 +19,7 @@ namespace {
 
 using Done = std::function<void(Result<CheckReport>)>;
 constexpr uint32_t read_window = 64;
+constexpr size_t batch_layers = 256;
 
 class Checking : public std::enable_shared_from_this<Checking> {
  public:
@@ -35,12 +37,6 @@ class Checking : public std::enable_shared_from_this<Checking> {
     PageIdentity identity;
     PageRef ref;
   };
-  struct LayerCount {
-    LayerRecord record;
-    uint64_t mapped = 0;
-    uint64_t allocated = 0;
-  };
-
   void problem(std::string where, std::string what) {
     if (report_.problems.size() < limits::check_problems) {
       report_.problems.push_back({std::move(where), std::move(what)});
@@ -136,6 +132,13 @@ class Checking : public std::enable_shared_from_this<Checking> {
     if (!maps_begun_) {
       maps_begun_ = true;
       begin_maps();
+    } else {
+      usage_.judge([this](std::string where, std::string what) {
+        problem(std::move(where), std::move(what));
+      });
+    }
+    if (!batches_.empty()) {
+      begin_batch();
       return read_more();
     }
     finish();
@@ -190,18 +193,16 @@ class Checking : public std::enable_shared_from_this<Checking> {
   }
 
   void map_entry(const PageIdentity& identity, uint64_t index, uint64_t word) {
-    LayerCount& layer = layers_[identity.tree];
+    const LayerRecord& layer = layers_[identity.tree];
     const MapEntry entry = MapEntry::unpack(word);
     const std::string where =
         "layer slot " + std::to_string(identity.tree) + " chunk " + std::to_string(index);
     if (!entry.valid()) problem(where, "the map entry makes no sense");
-    if (index >= (layer.record.size_bytes + limits::chunk_bytes - 1) / limits::chunk_bytes) {
+    if (index >= (layer.size_bytes + limits::chunk_bytes - 1) / limits::chunk_bytes) {
       problem(where, "lies beyond the layer's end");
     }
-    layer.mapped += static_cast<uint64_t>(std::popcount(entry.data));
-    if (entry.chunk == 0) return;
-    ++layer.allocated;
-    own(entry.chunk, where);
+    usage_.add_entry(identity.tree, index, entry);
+    if (entry.chunk != 0) own(entry.chunk, where);
   }
 
   void begin_maps() {
@@ -210,13 +211,24 @@ class Checking : public std::enable_shared_from_this<Checking> {
                                  limits::words_per_page));
     layers_.resize(best_.layer_slots);
     for (uint64_t slot = 0; slot < best_.layer_slots; ++slot) {
-      LayerRecord& record = layers_[slot].record;
+      LayerRecord& record = layers_[slot];
       std::memcpy(static_cast<void*>(&record),
                   layer_words_.data() + layer_record_leaf(slot) * limits::words_per_page +
                       layer_record_word(slot),
                   sizeof record);
       if (record.state == static_cast<uint8_t>(LayerState::empty)) continue;
       if (record.state != static_cast<uint8_t>(LayerState::deleting)) ++report_.layers;
+    }
+    batches_ = UsageCheck::batches(layers_, batch_layers);
+  }
+
+  // The maps of some families of layers; one batch's entries are in memory at a time.
+  void begin_batch() {
+    const std::vector<uint64_t> slots = std::move(batches_.back());
+    batches_.pop_back();
+    for (const uint64_t slot : slots) {
+      const LayerRecord& record = layers_[slot];
+      usage_.add_layer(slot, record);
       if (record.map_root == 0) continue;
       if (record.map_level >= limits::max_tree_levels) {
         problem("layer slot " + std::to_string(slot), "its map's level makes no sense");
@@ -252,18 +264,6 @@ class Checking : public std::enable_shared_from_this<Checking> {
   }
 
   void check_counters() {
-    for (uint64_t slot = 0; slot < layers_.size(); ++slot) {
-      const LayerCount& layer = layers_[slot];
-      const std::string where = "layer slot " + std::to_string(slot);
-      if (layer.record.mapped_blocks != layer.mapped) {
-        problem(where, "says " + std::to_string(layer.record.mapped_blocks) + " mapped blocks, has " +
-                           std::to_string(layer.mapped));
-      }
-      if (layer.record.allocated_chunks != layer.allocated) {
-        problem(where, "says " + std::to_string(layer.record.allocated_chunks) + " chunks, has " +
-                           std::to_string(layer.allocated));
-      }
-    }
     uint64_t bits = 0;
     for (size_t i = 0; i < bitmap_.size(); ++i) {
       bits += static_cast<uint64_t>(std::popcount(bitmap_[i]));
@@ -334,7 +334,9 @@ class Checking : public std::enable_shared_from_this<Checking> {
   bool maps_begun_ = false;
   std::unordered_set<uint64_t> pages_;
   std::vector<uint64_t> owned_, bitmap_, space_, layer_words_, catalog_;
-  std::vector<LayerCount> layers_;
+  std::vector<LayerRecord> layers_;
+  std::vector<std::vector<uint64_t>> batches_;  // Of slots, still to be read.
+  UsageCheck usage_;
 };
 
 }  // namespace

@@ -232,7 +232,7 @@ void Checkpointer::flipped(int result) {
   pool_.space.settle();
   end(Unit{});
   pool_.committer.advance_tail(pool_.superblock.journal_position);
-  pool_.pages.trim();
+  pool_.trim();
   pool_.room_changed();
   if (requested_) pool_.committer.request();
 }

@@ -199,6 +199,7 @@ void Committer::finish() {
   const auto calls = std::exchange(current_calls_, {});
   for (const auto& call : calls) call(Unit{});
   pool_.settle();
+  if (pool_.reclaimer.active()) pool_.reclaimer.kick();
   pool_.checkpointer.commit_finished();
   if (requested_ || pool_.checkpointer.wants_to_begin()) request();
 }

@@ -52,6 +52,7 @@ Superblock empty_superblock(const DeviceGeometry& geometry, const PoolOptions& o
   s.magic = superblock_magic;
   s.version = format_version;
   s.bytes = sizeof s;
+  s.incompatible_features = feature_merging;
   s.pool = options.uuid;
   Uuid bits{};
   random.fill(bits);

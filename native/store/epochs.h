@@ -40,6 +40,14 @@ class Epochs {
   // The owner's thread from here on.
   uint64_t current() const noexcept { return epoch_.load(std::memory_order_relaxed); }
   bool reusable(uint64_t retired_in) const noexcept { return current() >= retired_in + 2; }
+  bool anybody_inside() const noexcept {
+    for (const Inside& port : ports_) {
+      for (const auto& inside : port.inside) {
+        if (inside.load(std::memory_order_relaxed) != 0) return true;
+      }
+    }
+    return false;
+  }
   // Steps by one when nobody is left of the epoch before.
   bool try_step() noexcept {
     const uint64_t epoch = current();

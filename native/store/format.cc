@@ -70,7 +70,7 @@ void seal_superblock(Superblock& superblock) noexcept {
 
 namespace {
 
-constexpr uint64_t known_incompatible = 0;
+constexpr uint64_t known_incompatible = feature_merging;
 constexpr uint64_t known_read_only_compatible = 0;
 
 // Empty when the fields make sense together.

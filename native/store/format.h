@@ -114,8 +114,9 @@ std::string verify_page(std::span<const std::byte> page, const Uuid& pool,
 enum class LayerState : uint8_t {
   empty = 0,     // The slot is free.
   live = 1,      // A top layer: may be opened for writing.
-  frozen = 2,    // Has, or had, children: its blocks do not change.
-  deleting = 3,  // Gone for everybody; its chunks are being reclaimed.
+  frozen = 2,    // Its blocks do not change any more.
+  deleting = 3,  // Gone for users. With no child its chunks are given back; with one it is merged
+                 // into that; with several it waits, and is read through.
 };
 
 struct LayerRecord {
@@ -132,9 +133,16 @@ struct LayerRecord {
   uint64_t allocated_chunks = 0;
   uint64_t created_sequence = 0;  // Next journal sequence when it was made.
   uint64_t reclaim_leaf = 0;      // Deleting: leaves below this one are done.
-  uint64_t reserved[22] = {};
+  uint64_t visible_blocks = 0;    // Blocks that a reader sees as data. Not of deleting layers.
+  uint64_t frees = 0;             // Chunks that merging the parent into it would free (mapping.h).
+  uint64_t passed_frees = 0;      // Deleting, with one child: the child's `frees` below reclaim_leaf.
+  uint64_t reserved_chunks = 0;   // Promised to it; 0: nothing.
+  uint64_t reserved[18] = {};
 };
 static_assert(sizeof(LayerRecord) == limits::layer_record_words * 8);
+
+// LayerRecord::flags. Without it the record is older than the usage figures.
+inline constexpr uint16_t layer_has_usage = 1;
 
 // ---- Catalog cells ------------------------------------------------------------------------------
 
@@ -200,6 +208,8 @@ struct Superblock {
   uint32_t crc = 0;                // Of the 4,092 bytes before it.
 };
 static_assert(sizeof(Superblock) == 4096);
+// Incompatible features.
+inline constexpr uint64_t feature_merging = 1;  // Deleted layers may have children; records 10-12.
 inline constexpr uint64_t superblock_magic = 0x4c4f4f5052485341;  // "ASHRPOOL"
 // The copies are the first blocks of chunks 0 and 1.
 inline constexpr uint64_t superblock_offsets[2] = {0, limits::chunk_bytes};

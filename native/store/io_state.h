@@ -96,7 +96,9 @@ struct RunOp {
   DeviceOp op;
   IoState* state = nullptr;
   RunOp* next_free = nullptr;
-  // First writes: the range of the volume and the pinned leaves of its map (one or two).
+  // First writes: the layer they land in, the range of the volume, and the pinned leaves of the
+  // layer's map (one or two).
+  Layer* layer = nullptr;
   uint64_t offset_bytes = 0;
   uint64_t length_bytes = 0;
   PageNode* leaves[2] = {};

@@ -1,5 +1,6 @@
 #include "store/layers.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace ashlar::store {
@@ -18,6 +19,11 @@ LayerRecord to_record(const Layer& layer) {
   record.allocated_chunks = layer.allocated_chunks;
   record.created_sequence = layer.created_sequence;
   record.reclaim_leaf = layer.reclaim_leaf;
+  record.visible_blocks = layer.visible_blocks;
+  record.frees = layer.frees;
+  record.passed_frees = layer.passed_frees;
+  record.reserved_chunks = layer.reserved_chunks;
+  record.flags = layer_has_usage;
   return record;
 }
 
@@ -62,6 +68,12 @@ std::string Layers::load(uint64_t slots) {
     layer->allocated_chunks = record.allocated_chunks;
     layer->created_sequence = record.created_sequence;
     layer->reclaim_leaf = record.reclaim_leaf;
+    // Before there were such figures there were no parents either, and this is what they are then.
+    layer->visible_blocks =
+        (record.flags & layer_has_usage) != 0 ? record.visible_blocks : record.mapped_blocks;
+    layer->frees = record.frees;
+    layer->passed_frees = record.passed_frees;
+    layer->reserved_chunks = record.reserved_chunks;
     layer->map.set_root(PageRef{record.map_root}, record.map_level);
     parents[slot] = record.parent_slot_plus1;
     if (layer->state != LayerState::deleting &&
@@ -75,12 +87,16 @@ std::string Layers::load(uint64_t slots) {
   for (uint64_t slot = 0; slot < slots; ++slot) {
     if (slots_[slot] == nullptr || parents[slot] == 0) continue;
     Layer* parent = slots_[parents[slot] - 1].get();
-    if (parent == nullptr || parent->state == LayerState::deleting ||
-        parent == slots_[slot].get()) {
+    if (parent == nullptr || parent == slots_[slot].get()) {
       return "layer record " + std::to_string(slot) + ": its parent does not exist";
     }
     slots_[slot]->parent.store(parent, std::memory_order_relaxed);
-    ++parent->children;
+    parent->children.push_back(slots_[slot].get());
+  }
+  for (const Layer* layer : deleting_) {
+    if (layer->children.empty() && layer->parent.load(std::memory_order_relaxed) != nullptr) {
+      return "layer record " + std::to_string(layer->slot) + ": deleted, but it has a parent";
+    }
   }
   // Walking up from any layer ends: a ring of parents would make every lookup endless.
   for (const auto& layer : slots_) {
@@ -117,31 +133,66 @@ Layer* Layers::create(uint32_t slot, const Uuid& uuid, Layer* parent) {
   Layer& layer = *slots_[slot];
   layer.uuid = uuid;
   layer.parent.store(parent, std::memory_order_release);
-  if (parent != nullptr) ++parent->children;
+  if (parent != nullptr) {
+    parent->children.push_back(&layer);
+    layer.visible_blocks = parent->visible_blocks;
+  }
+  ++version_;
   by_uuid_.emplace(uuid, &layer);
   link_record(layer);
   touch(layer);
   return &layer;
 }
 
-void Layers::begin_delete(Layer& layer) {
-  CHECK(layer.children == 0 && layer.volume == nullptr && layer.state != LayerState::deleting);
-  if (Layer* parent = layer.parent.exchange(nullptr); parent != nullptr) {
-    CHECK(parent->children > 0);
-    --parent->children;
+// Its parent may be a deleted layer that nobody else stands on: then that one leaves its own too.
+void Layers::leave_parent(Layer& layer) {
+  Layer* at = &layer;
+  while (at->children.empty()) {
+    Layer* parent = at->parent.exchange(nullptr);
+    at->frees = 0;
+    at->passed_frees = 0;
+    touch(*at);
+    if (parent == nullptr) return;
+    CHECK(std::erase(parent->children, at) == 1);
+    touch(*parent);
+    if (parent->state != LayerState::deleting) return;
+    at = parent;
   }
+}
+
+void Layers::begin_delete(Layer& layer) {
+  CHECK(layer.volume == nullptr && layer.state != LayerState::deleting);
   layer.state = LayerState::deleting;
+  layer.reserved_chunks = 0;
   by_uuid_.erase(layer.uuid);
   deleting_.push_back(&layer);
   touch(layer);
+  ++version_;
+  leave_parent(layer);
 }
 
 void Layers::remove(Layer& layer) {
   CHECK(layer.state == LayerState::deleting && layer.map.empty() && layer.allocated_chunks == 0);
+  CHECK(layer.children.size() <= 1);
   touch(layer);
+  ++version_;
+  Layer* parent = layer.parent.load(std::memory_order_relaxed);
+  if (Layer* child = layer.only_child(); child != nullptr) {
+    child->parent.store(parent, std::memory_order_release);
+    touch(*child);
+    if (parent != nullptr) {
+      std::replace(parent->children.begin(), parent->children.end(), &layer, child);
+    }
+  } else {
+    CHECK(parent == nullptr);
+  }
   std::erase(deleting_, &layer);
   free_slots_.push_back(layer.slot);
-  slots_[layer.slot].reset();
+  retired_.push_back({std::move(slots_[layer.slot]), epochs_.current()});
+}
+
+void Layers::free_retired() {
+  while (!retired_.empty() && epochs_.reusable(retired_.front().epoch)) retired_.pop_front();
 }
 
 void Layers::fill_leaf(PageNode& leaf) {

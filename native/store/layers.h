@@ -12,7 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "store/epochs.h"
 #include "store/page_tree.h"
+#include "store/views.h"
 
 namespace ashlar::store {
 
@@ -21,6 +23,7 @@ class VolumeImpl;
 struct Layer {
   Layer(Pages& pages, uint32_t slot_number)
       : slot(slot_number), map(pages, TreeKind::map, slot_number) {}
+  ~Layer() { delete views.load(std::memory_order_relaxed); }
 
   const uint32_t slot;
   Uuid uuid{};
@@ -28,25 +31,45 @@ struct Layer {
   uint32_t block_bytes = 0;
   uint64_t size_bytes = 0;
   std::atomic<Layer*> parent{nullptr};  // Read by lookups on any reactor.
-  uint32_t children = 0;                // Not counting deleting ones.
+  std::vector<Layer*> children;
   PageTree map;
+  // What it holds itself, and what the figures of mapping.h are; kept by Mapping.
   uint64_t mapped_blocks = 0;
   uint64_t allocated_chunks = 0;
+  uint64_t visible_blocks = 0;
+  uint64_t frees = 0;
+  uint64_t passed_frees = 0;
+  uint64_t reserved_chunks = 0;
   uint64_t created_sequence = 0;
   uint64_t reclaim_leaf = 0;
   // Not on the device.
+  std::atomic<ViewTable*> views{nullptr};
   uint32_t next_chunk = 0;  // Where the next chunk of a sequential write would best be.
   VolumeImpl* volume = nullptr;
+  uint32_t runs_in_flight = 0;   // First writes that will land here.
+  bool settling = false;         // Frozen so lately that writes may still land here.
+  bool stuck = false;            // Deleting, and a part of it cannot be read or copied.
+  uint64_t deleted_record = 0;   // Number of the record that says so.
 
   // Words of the map that this size can use.
   uint64_t chunk_count() const noexcept {
     return (size_bytes + limits::chunk_bytes - 1) / limits::chunk_bytes;
   }
+  // Its only child, null when it has none or several.
+  Layer* only_child() const noexcept { return children.size() == 1 ? children.front() : nullptr; }
+  // It is being merged into its only child: some leaves have gone there.
+  bool merging() const noexcept {
+    return state == LayerState::deleting && children.size() == 1 && reclaim_leaf > 0;
+  }
+  uint64_t reservation_left() const noexcept {
+    return reserved_chunks > allocated_chunks ? reserved_chunks - allocated_chunks : 0;
+  }
 };
 
 class Layers {
  public:
-  Layers(PageTree& table, Pages& pages) : table_(table), pages_(pages) {}
+  Layers(PageTree& table, Pages& pages, Epochs& epochs)
+      : table_(table), pages_(pages), epochs_(epochs) {}
 
   // At open, with the table loaded. Empty when well-formed, else what is wrong.
   std::string load(uint64_t slots);
@@ -62,12 +85,18 @@ class Layers {
 
   // Null when the slot or the UUID is taken.
   Layer* create(uint32_t slot, const Uuid& uuid, Layer* parent);
-  // From now on nobody finds it; its parent loses a child.
+  // From now on nobody finds it. Without children it leaves its parent at once, as nobody reads
+  // through it; with children it stays their parent.
   void begin_delete(Layer& layer);
-  // The oldest layer whose space is still to be reclaimed; null: none.
-  Layer* deleting() const noexcept { return deleting_.empty() ? nullptr : deleting_.front(); }
-  // The map is empty: the slot is free.
+  // The map is empty: an only child gets its parent, and the slot is free. The object stays until
+  // no reader can hold it (free_retired).
   void remove(Layer& layer);
+  // Deleted layers in the order of deletion, hidden ones included.
+  const std::deque<Layer*>& deleting() const noexcept { return deleting_; }
+  void free_retired();
+  bool has_retired() const noexcept { return !retired_.empty(); }
+  // Changes whenever a layer comes, goes or gets another parent.
+  uint64_t version() const noexcept { return version_; }
   // Its record must go to the device with the next checkpoint.
   void touch(Layer& layer) { pages_.mark_dirty(*layer.map.record_leaf); }
 
@@ -84,9 +113,17 @@ class Layers {
 
  private:
   void link_record(Layer& layer);
+  void leave_parent(Layer& layer);
 
+  struct Retired {
+    std::unique_ptr<Layer> layer;
+    uint64_t epoch;
+  };
   PageTree& table_;
   Pages& pages_;
+  Epochs& epochs_;
+  uint64_t version_ = 0;
+  std::deque<Retired> retired_;
   std::vector<std::unique_ptr<Layer>> slots_;
   std::map<Uuid, Layer*> by_uuid_;
   std::vector<uint32_t> free_slots_;

@@ -68,10 +68,10 @@ inline constexpr uint32_t checkpoint_buffers = 8;
 // Free metadata pages kept so that frees can always proceed (FORMAT.md, "Room for metadata").
 // One operation dirties at most: a path of a map (4 pages) and a raised root (4), a path of the
 // layer table (4) and one of the bitmap (4). A first write in flight may dirty the first and the
-// third again when it ends after a freeze.
-inline constexpr uint32_t pages_per_run = 8;
+// third again when it ends after a freeze; after a snapshot also the records of the new layers.
+inline constexpr uint32_t pages_per_run = 12;
 inline constexpr uint32_t pages_floor_free = 20;
-inline constexpr uint32_t pages_floor_allocate = 40;
+inline constexpr uint32_t pages_floor_allocate = 48;
 inline constexpr uint32_t pages_low_water = 80;
 inline constexpr uint32_t initial_metadata_chunks = 8;
 static_assert(initial_metadata_chunks * pages_per_chunk > pages_low_water + 16);
@@ -83,6 +83,8 @@ inline constexpr uint32_t max_quarantine = 262144;
 inline constexpr uint32_t discard_chunks = 16384;
 // Chunks changed by one turn of a long deallocate or reclaim.
 inline constexpr uint32_t chunks_per_turn = 504;
+// Chunks copied at once when a deleted layer is merged: 64 KiB of memory each.
+inline constexpr uint32_t merge_copies = 8;
 inline constexpr uint32_t check_problems = 100;
 
 }  // namespace ashlar::store::limits

@@ -57,6 +57,11 @@ Loader::Load& Loader::begin(PageTree& tree, const PageFound& found) {
   return load;
 }
 
+bool Loader::loading(const PageTree& tree) const noexcept {
+  return std::any_of(loads_.begin(), loads_.end(),
+                     [&](const auto& load) { return load->tree == &tree; });
+}
+
 void Loader::load(PageTree& tree, const PageFound& found, IoState& waiter) {
   begin(tree, found).waiters.push(waiter);
 }
@@ -107,8 +112,9 @@ void Loader::finished(Load& load, int result) {
     waiter->resume(*waiter);
   }
   for (auto& call : self->calls) call(status);
-  pool_.pages.trim();
+  pool_.trim();
   pool_.settle();
+  if (pool_.reclaimer.active()) pool_.reclaimer.kick();
 }
 
 // ---- Whole trees --------------------------------------------------------------------------------

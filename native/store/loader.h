@@ -29,6 +29,7 @@ class Loader {
 
   uint64_t pages_read() const noexcept { return pages_read_; }
   bool idle() const noexcept { return loads_.empty(); }
+  bool loading(const PageTree& tree) const noexcept;
 
  private:
   struct Load;

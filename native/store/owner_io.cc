@@ -107,18 +107,36 @@ void OwnerIo::answer(IoState& state, BlockStatus status) noexcept {
   pool_.ports[state.port].loop->post(state.task);
 }
 
+void OwnerIo::wait_for(IoState& state, const MissingPage& missing) noexcept {
+  state.waiting = true;
+  pool_.loader.load(*missing.tree, missing.found, state);
+}
+
+bool OwnerIo::complete(IoState& state, const ChunkView& view, uint64_t index) noexcept {
+  MissingPage missing{&view.layer->map, view.found};
+  if (view.state == ChunkView::State::unseen) {
+    missing = {};
+    if (pool_.views.get(*view.layer, index / limits::words_per_page, missing) != nullptr) {
+      pool_.trim();
+      return true;
+    }
+  }
+  wait_for(state, missing);
+  return false;
+}
+
 void OwnerIo::load_for_port(IoState& state) noexcept {
-  Layer& layer = state.volume->layer_object();
+  Layer& layer = state.volume->top();
   const uint64_t index = state.cursor / chunk_size;
   // Brings in what the next 1 MiB needs, one page at a time; the fast path goes on with that.
   const uint64_t last = std::min((state.end() - 1) / chunk_size, index + 16);
   for (uint64_t i = index; i <= last; ++i) {
     ChunkView view;
     view_chunk(layer, i, 0xffff, view);
-    if (view.state != ChunkView::State::unloaded) continue;
-    state.waiting = true;
-    pool_.loader.load(view.layer->map, view.found, state);
-    return;
+    while (view.state != ChunkView::State::known) {
+      if (!complete(state, view, i)) return;
+      view_chunk(layer, i, 0xffff, view);
+    }
   }
   state.needs_owner = false;
   state.task.run = [](Task& task) noexcept {
@@ -163,21 +181,25 @@ void OwnerIo::advance_write(IoState& state) noexcept {
 // The leaf, with a chunk in the entry of `index`. Null: the command waits, or has failed.
 PageNode* OwnerIo::prepare_chunk(IoState& state, uint64_t index, uint32_t wanted,
                                  MapEntry& entry) noexcept {
-  Layer& layer = state.volume->layer_object();
-  const PageFound found = layer.map.find(index / limits::words_per_page);
-  if (found.state == PageFound::State::unloaded) {
+  Layer& layer = state.volume->top();
+  if (pool_.reclaimer.merge().copying(layer, index)) {
     state.waiting = true;
-    pool_.loader.load(layer.map, found, state);
+    pool_.reclaimer.merge().wait(state);
+    return nullptr;
+  }
+  if (const MissingPage missing = pool_.mapping.missing(layer, index / limits::words_per_page);
+      missing) {
+    wait_for(state, missing);
     return nullptr;
   }
   Room room = pool_.room(true, run_record_bytes);
   const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
   if (room == Room::now) {
-    PageNode& leaf = layer.map.ensure_leaf(index / limits::words_per_page);
+    PageNode& leaf = pool_.mapping.leaf(layer, index / limits::words_per_page);
     entry = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
     if (entry.chunk == 0) entry.chunk = pool_.take_chunk(layer, wanted);
     if (entry.chunk != 0) {
-      CHECK(pool_.apply_entry(layer, leaf, slot, entry, UINT64_MAX));
+      CHECK(pool_.mapping.apply(layer, leaf, slot, entry, UINT64_MAX));
       state.room_tries = 0;
       return &leaf;
     }
@@ -194,7 +216,7 @@ PageNode* OwnerIo::prepare_chunk(IoState& state, uint64_t index, uint32_t wanted
 }
 
 bool OwnerIo::start_write_run(IoState& state, RunOp& run) noexcept {
-  Layer& layer = state.volume->layer_object();
+  Layer& layer = state.volume->top();
   const uint64_t end = round_down(state.end(), block);
   const uint64_t most = round_down(
       measure_segments(state, std::min<uint64_t>(end - state.cursor, limits::max_run_bytes)),
@@ -214,13 +236,16 @@ bool OwnerIo::start_write_run(IoState& state, RunOp& run) noexcept {
   while (length < most && pool_.room(true, run_record_bytes) == Room::now) {
     ++index;
     const PageFound found = layer.map.find(index / limits::words_per_page);
-    if (found.state != PageFound::State::loaded) break;
+    if (found.state != PageFound::State::loaded || !Mapping::ready(layer, *found.leaf) ||
+        pool_.reclaimer.merge().copying(layer, index)) {
+      break;
+    }
     const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
     MapEntry next = MapEntry::unpack(found.leaf->words[slot].load(std::memory_order_relaxed));
     if (next.chunk == 0) {
       next.chunk = pool_.take_chunk(layer, previous + 1);
       if (next.chunk == 0) break;
-      CHECK(pool_.apply_entry(layer, *found.leaf, slot, next, UINT64_MAX));
+      CHECK(pool_.mapping.apply(layer, *found.leaf, slot, next, UINT64_MAX));
     }
     if (next.chunk != previous + 1) break;
     pool_.open_chunks.add(next.chunk);
@@ -230,6 +255,8 @@ bool OwnerIo::start_write_run(IoState& state, RunOp& run) noexcept {
   }
   ++run.leaves[0]->pins;
   if (run.leaves[1] != nullptr) ++run.leaves[1]->pins;
+  run.layer = &layer;
+  ++layer.runs_in_flight;
   ++pool_.runs_in_flight;
   pool_.committer.reserve(run_record_bytes);
   run.op = DeviceOp{};
@@ -251,7 +278,7 @@ bool OwnerIo::start_write_run(IoState& state, RunOp& run) noexcept {
 }
 
 void OwnerIo::settle_chunk(RunOp& run, uint64_t index, bool written) noexcept {
-  Layer& layer = run.state->volume->layer_object();
+  Layer& layer = *run.layer;
   PageNode& leaf =
       index / limits::words_per_page == run.leaves[0]->index ? *run.leaves[0] : *run.leaves[1];
   const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
@@ -267,10 +294,10 @@ void OwnerIo::settle_chunk(RunOp& run, uint64_t index, bool written) noexcept {
     const MapEntry before = entry;
     entry.data = static_cast<uint16_t>(entry.data | mask);
     entry.zero = static_cast<uint16_t>(entry.zero & ~mask);
-    if (entry.pack() != before.pack()) pool_.change_entry(layer, leaf, slot, entry);
+    if (entry.pack() != before.pack()) pool_.mapping.change(layer, leaf, slot, entry);
   } else if (entry.data == 0 && !pool_.open_chunks.contains(entry.chunk)) {
     entry.chunk = 0;
-    pool_.change_entry(layer, leaf, slot, entry);
+    pool_.mapping.change(layer, leaf, slot, entry);
   }
 }
 
@@ -286,6 +313,7 @@ void OwnerIo::write_run_done(RunOp& run) noexcept {
   --run.leaves[0]->pins;
   if (run.leaves[1] != nullptr) --run.leaves[1]->pins;
   --pool_.runs_in_flight;
+  --run.layer->runs_in_flight;
   --state.in_flight;
   if (result != 0 && state.io->status == BlockStatus::ok) state.io->status = write_status(result);
   PortContext& port = pool_.owner_port();

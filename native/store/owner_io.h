@@ -27,6 +27,9 @@ class OwnerIo {
   void end(IoState& state) noexcept;
   // Pages that a read or an overwrite on the fast path lacks; then back to its port.
   void load_for_port(IoState& state) noexcept;
+  // Gets what `view` lacks. True: look again; false: the command waits for a page.
+  bool complete(IoState& state, const ChunkView& view, uint64_t index) noexcept;
+  void wait_for(IoState& state, const MissingPage& missing) noexcept;
 
   // First writes (owner_io.cc).
   void advance_write(IoState& state) noexcept;
@@ -38,7 +41,12 @@ class OwnerIo {
 
   // Zeroes and deallocation (zero_io.cc).
   void advance_zero(IoState& state) noexcept;
-  bool clear_whole_leaf(IoState& state, uint64_t leaf_index) noexcept;
+  enum class Leaf : uint8_t {
+    done,    // Nothing of it shows any more.
+    parts,   // It has to be dealt with chunk by chunk.
+    waits,   // The command waits.
+  };
+  Leaf zero_leaf(IoState& state, uint64_t leaf_index, bool whole) noexcept;
   bool zero_in_chunk(IoState& state, uint64_t index, uint32_t first, uint32_t end) noexcept;
 
   // Below 4 KiB (partial_io.cc).

@@ -1,5 +1,7 @@
 #include "store/page_tree.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace ashlar::store {
@@ -178,6 +180,26 @@ PageNode& PageTree::ensure_leaf(uint64_t leaf_index) {
   return *node;
 }
 
+uint64_t PageTree::next_present(uint64_t leaf_index, MissingPage& missing) noexcept {
+  for (;;) {
+    const PageFound found = find(leaf_index);
+    switch (found.state) {
+      case PageFound::State::loaded:
+        return leaf_index;
+      case PageFound::State::absent:
+        if (found.next_leaf == UINT64_MAX) return UINT64_MAX;
+        leaf_index = found.next_leaf;
+        continue;
+      case PageFound::State::unloaded: {
+        const uint8_t level = found.parent == nullptr ? root_level_ : found.level;
+        if (level == 0) return leaf_index;
+        missing = {this, found};
+        return UINT64_MAX;
+      }
+    }
+  }
+}
+
 uint64_t PageTree::get(uint64_t index) const noexcept {
   const PageFound found = find(index / limits::words_per_page);
   CHECK(found.state != PageFound::State::unloaded);
@@ -192,15 +214,28 @@ void PageTree::set(uint64_t index, uint64_t value) {
 
 void PageTree::detach_leaf(PageNode& leaf) {
   CHECK(leaf.level == 0 && leaf.pins == 0 && !leaf.freezing && !pages_.frozen_pending());
-  PageNode* parent = leaf.parent;
-  set_link(parent, leaf.index, 0);
-  if (parent != nullptr) {
+  PageNode* node = &leaf;
+  for (;;) {
+    PageNode* parent = node->parent;
+    set_link(parent, node->index, 0);
+    pages_.retire(node);
+    if (parent == nullptr) {
+      root_level_ = 0;
+      if (record_leaf != nullptr) pages_.mark_dirty(*record_leaf);
+      return;
+    }
     --parent->loaded_children;
-    pages_.mark_dirty(*parent);
-  } else if (record_leaf != nullptr) {
-    pages_.mark_dirty(*record_leaf);
+    const bool leads_on =
+        parent->loaded_children > 0 ||
+        std::any_of(std::begin(parent->words), std::end(parent->words), [](const auto& word) {
+          return word.load(std::memory_order_relaxed) != 0;
+        });
+    if (leads_on) {
+      pages_.mark_dirty(*parent);
+      return;
+    }
+    node = parent;
   }
-  pages_.retire(&leaf);
 }
 
 void PageTree::detach_under(PageNode& node) {
@@ -298,6 +333,7 @@ void Pages::end_freeze_of(PageNode& node) noexcept {
   CHECK(node.freezing && freezing_count_ > 0);
   node.freezing = false;
   node.frozen.reset();
+  if (!node.dirty && node.pins == 0) node.facts.reset();  // Made again when it changes again.
   --freezing_count_;
 }
 
@@ -309,12 +345,13 @@ void Pages::retire(PageNode* node) {
   retired_.push_back({node, epochs_.current()});
 }
 
-void Pages::trim() {
+void Pages::trim(uint64_t other_bytes) {
   if (frozen_pending()) return;
+  const size_t other_pages = std::min<size_t>(other_bytes / sizeof(PageNode), cache_pages_ / 2);
   // One round of the hand at most: every page is either evicted, passed over or given a second
   // chance. Interior pages go only when nothing under them is loaded.
   size_t rounds = map_nodes_.size();
-  while (map_nodes_.size() > cache_pages_ && rounds-- > 0) {
+  while (map_nodes_.size() > cache_pages_ - other_pages && rounds-- > 0) {
     PageNode& node = *map_nodes_.pop_front();
     if (node.dirty || node.pins > 0 || node.loaded_children > 0 || node.disk.none() ||
         node.recent.exchange(false, std::memory_order_relaxed)) {

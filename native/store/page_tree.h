@@ -27,6 +27,26 @@ namespace ashlar::store {
 class PageTree;
 class Pages;
 
+// Beside a map leaf of a layer that has a parent, while its entries change: what lies under them
+// (mapping.h).
+struct LeafFacts {
+  uint16_t below[limits::words_per_page] = {};  // Blocks that the ancestors together show as data.
+  uint16_t parent_data[limits::words_per_page] = {};
+  uint64_t parent_chunk[(limits::words_per_page + 63) / 64] = {};  // Bit set: it has a chunk.
+
+  // The parent's entry, as far as merge_frees() looks at it.
+  MapEntry parent(uint32_t slot) const noexcept {
+    return {static_cast<uint32_t>(parent_chunk[slot / 64] >> (slot % 64) & 1), parent_data[slot],
+            0};
+  }
+  void set_parent(uint32_t slot, MapEntry entry) noexcept {
+    parent_data[slot] = entry.data;
+    const uint64_t bit = 1ull << (slot % 64);
+    parent_chunk[slot / 64] &= ~bit;
+    if (entry.chunk != 0) parent_chunk[slot / 64] |= bit;
+  }
+};
+
 struct PageNode : ListNode {
   alignas(64) std::atomic<uint64_t> words[limits::words_per_page] = {};
   PageTree* tree = nullptr;
@@ -42,6 +62,7 @@ struct PageNode : ListNode {
   PageRef disk;                        // Its newest image; none: never written.
   uint64_t assigned = 0;               // Page number in the image being written.
   std::unique_ptr<uint64_t[]> frozen;  // The words as they were at the freeze.
+  std::unique_ptr<LeafFacts> facts;
 
   // The word of the parent (or the root word) that leads here.
   uint32_t slot() const noexcept {
@@ -61,6 +82,13 @@ struct PageFound {
   uint8_t level = 0;
   uint64_t index = 0;
   PageRef ref;
+};
+
+// A page that has to be read before the owner can go on; `tree` null: none.
+struct MissingPage {
+  PageTree* tree = nullptr;
+  PageFound found;
+  explicit operator bool() const noexcept { return tree != nullptr; }
 };
 
 class PageTree {
@@ -88,10 +116,13 @@ class PageTree {
   PageNode& install(const PageFound& found, std::unique_ptr<PageNode> node);
   // The leaf, made with its path where absent. CHECKs that nothing on the way is unloaded.
   PageNode& ensure_leaf(uint64_t leaf_index);
+  // The first leaf at or after `leaf_index`, in memory or not; UINT64_MAX: none, or an interior page
+  // has to be read first to know.
+  uint64_t next_present(uint64_t leaf_index, MissingPage& missing) noexcept;
   // For trees that are wholly loaded: the word, 0 where there is no page.
   uint64_t get(uint64_t index) const noexcept;
   void set(uint64_t index, uint64_t value);
-  // Takes a leaf out of the tree; the interior pages stay.
+  // Takes a leaf out of the tree, with the interior pages that lead to nothing else.
   void detach_leaf(PageNode& leaf);
   // Drops every page, loaded or not; interior pages must be loaded. The tree is empty then.
   void detach_all();
@@ -143,8 +174,9 @@ class Pages {
   std::vector<uint64_t> take_detached() { return std::exchange(detached_pages_, {}); }
   size_t detached_count() const noexcept { return detached_pages_.size(); }
 
-  // Evicts clean map leaves beyond the cache bound; not while a frozen image is being written.
-  void trim();
+  // Evicts clean map leaves beyond the cache bound, of which `other_bytes` are taken already; not
+  // while a frozen image is being written.
+  void trim(uint64_t other_bytes);
   // Frees what no reader can hold any more.
   void free_retired();
   bool has_retired() const noexcept { return !retired_.empty(); }

@@ -74,17 +74,17 @@ void OwnerIo::give_bounce(std::byte* bounce) noexcept {
 // Deals with the part of the command that lies in the block at its cursor. Afterwards the command
 // waits, or is `partial` (and comes back through dispatch), or the part is done.
 void OwnerIo::partial_block(IoState& state) noexcept {
-  Layer& layer = state.volume->layer_object();
+  Layer& layer = state.volume->top();
   const uint64_t index = state.cursor / chunk_size;
   const auto in_chunk = static_cast<uint32_t>(state.cursor % chunk_size / block);
   const uint64_t part_end = std::min(state.end(), round_down(state.cursor, block) + block);
   const bool reading = state.io->op == BlockOp::read;
   ChunkView view;
-  view_chunk(layer, index, block_mask(in_chunk, in_chunk + 1), view);
-  if (view.state == ChunkView::State::unloaded) {
-    state.waiting = true;
-    pool_.loader.load(view.layer->map, view.found, state);
-    return;
+  const uint16_t wanted = block_mask(in_chunk, in_chunk + 1);
+  view_chunk(layer, index, wanted, view);
+  while (view.state != ChunkView::State::known) {
+    if (!complete(state, view, index)) return;
+    view_chunk(layer, index, wanted, view);
   }
   const uint64_t device_block = view.device_block[in_chunk];
   if (device_block == 0 && state.io->op != BlockOp::write) {
@@ -113,12 +113,10 @@ void OwnerIo::partial_block(IoState& state) noexcept {
     write_partial(state, *run);
     return;
   }
-  // The block stays where it is while we read: of the top layer it is locked (or a read, for which
-  // the owner's own epoch stands), and ancestors do not change.
-  if (reading) {
-    state.parity = pool_.epochs.enter(pool_.owner);
-    state.in_epoch = true;
-  }
+  // The block stays where it is while we read: nobody else writes it, as its range is locked, and the
+  // epoch keeps its chunk, should a merge free that meanwhile.
+  state.parity = pool_.epochs.enter(pool_.owner);
+  state.in_epoch = true;
   run->segments[0] = iovec{run->bounce, block};
   run->op = DeviceOp{};
   run->op.kind = DeviceOpKind::read;
@@ -165,7 +163,7 @@ void OwnerIo::partial_read_done(RunOp& run) noexcept {
 
 // The block's present content is in the bounce buffer: changes it and writes it where it belongs.
 void OwnerIo::write_partial(IoState& state, RunOp& run) noexcept {
-  Layer& layer = state.volume->layer_object();
+  Layer& layer = state.volume->top();
   const uint64_t index = state.cursor / chunk_size;
   MapEntry entry;
   PageNode* leaf = prepare_chunk(state, index, layer.next_chunk, entry);
@@ -197,6 +195,8 @@ void OwnerIo::write_partial(IoState& state, RunOp& run) noexcept {
   run.leaves[1] = nullptr;
   ++leaf->pins;
   pool_.open_chunks.add(entry.chunk);
+  run.layer = &layer;
+  ++layer.runs_in_flight;
   ++pool_.runs_in_flight;
   pool_.committer.reserve(17 * sizeof(RecordHeader));
   run.offset_bytes = round_down(state.cursor, block);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,7 +49,11 @@ struct PoolStatus {
   uint64_t free_chunks = 0;
   uint64_t data_chunks = 0;
   uint64_t metadata_chunks = 0;
-  uint64_t reclaiming_chunks = 0;    // Of deleted layers, not yet free.
+  uint64_t reclaiming_chunks = 0;    // That the background has still to free, of deleted layers.
+  uint64_t reclaiming_layers = 0;    // Deleted layers that it works on.
+  uint64_t hidden_layers = 0;        // Deleted layers that several others stand on.
+  uint64_t reserved_chunks = 0;      // Promised and not yet allocated.
+  uint64_t map_memory_bytes = 0;     // Pages of maps, and views.
   uint64_t layer_count = 0;
   uint64_t catalog_records = 0;
   uint64_t journal_bytes = 0;
@@ -63,25 +68,53 @@ struct PoolStatus {
   std::string failure;               // Why; empty while it works.
 };
 
+// Always known, without a scan.
 struct LayerUsage {
   uint64_t size_bytes = 0;
-  uint64_t mapped_bytes = 0;     // Blocks that this layer itself holds, 4 KiB each.
+  uint64_t mapped_bytes = 0;     // Blocks that a reader sees as data, 4 KiB each...
+  uint64_t own_bytes = 0;        // ...and of these, those that the layer itself holds.
   uint64_t allocated_bytes = 0;  // Chunks that this layer owns, 64 KiB each.
+  uint64_t frees_bytes = 0;      // That deleting the layer now would give back to the pool.
+  uint64_t reserved_bytes = 0;   // Promised to it and not yet allocated.
   uint32_t block_bytes = 0;
+  uint32_t children = 0;
+  bool frozen = false;
+};
+
+// A run of blocks of a layer; see Pool::ranges.
+struct LayerRange {
+  uint64_t offset_bytes = 0;
+  uint64_t length_bytes = 0;
+  bool zero = false;  // Reads as zeroes (only in differences).
+};
+struct LayerRanges {
+  std::vector<LayerRange> ranges;
+  std::optional<uint64_t> next_offset_bytes;  // Where to go on; none: the end was reached.
 };
 
 // One step of a transaction. All steps of one commit() happen or none does.
 struct Change {
   enum class Kind : uint8_t {
-    create_layer,   // layer, parent (all zero: none), size_bytes, block_bytes
-    delete_layer,   // layer; must not be open nor have children. Space comes back in background.
-    resize_layer,   // layer, size_bytes (not below the current one); takes effect on open volumes.
+    // layer, parent (all zero: none), size_bytes, block_bytes, volume_from (all zero: none),
+    // reserved. A live parent becomes frozen, for good. The volume that is open on `volume_from`, a
+    // live layer, is served from the new layer from that instant on; that layer is frozen too. All
+    // such steps of one transaction are one instant.
+    create_layer,
+    // layer; must not be open. Space comes back in the background; with several children when one
+    // is left.
+    delete_layer,
+    // layer (live), size_bytes. Smaller: it must not be open, and neither it nor an ancestor may
+    // hold anything beyond. Larger takes effect on an open volume.
+    resize_layer,
+    reserve_layer,  // layer (live), reserved: room for all its blocks is promised, or no longer.
     put_record,     // key, value
     delete_record,  // key
   };
   Kind kind;
   Uuid layer{};
   Uuid parent{};
+  Uuid volume_from{};
+  bool reserved = false;
   uint64_t size_bytes = 0;
   uint32_t block_bytes = 0;
   uint64_t key = 0;                // Catalog key, chosen by the control plane.
@@ -110,7 +143,8 @@ struct CheckReport {
 // A volume open for I/O. Closing: see Pool::close_volume.
 class Volume : public BlockBackend {
  public:
-  virtual const Uuid& layer() const noexcept = 0;
+  virtual Uuid layer() const noexcept = 0;  // The top layer now. The owner's thread.
+  virtual bool read_only() const noexcept = 0;
 };
 
 class Pool {
@@ -126,18 +160,23 @@ class Pool {
   static void open(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
                    Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
 
-  // Applies `changes` in one transaction; durable when done. Errors: not_found, already_exists,
-  // busy, limit_exceeded, no_space, pool_failed; after an error nothing has changed.
+  // Applies `changes` in one transaction; durable when done, and so is all that the layers hold which
+  // it froze: the writes that were under way have landed there by then. Errors: not_found,
+  // already_exists, busy, limit_exceeded, no_space, pool_failed; after an error nothing has changed.
   virtual void commit(std::vector<Change> changes, std::function<void(Status)> done) = 0;
   // Every catalog record, by key, for the control plane's start.
   virtual void read_catalog(std::function<void(Result<std::vector<CatalogRecord>>)> done) = 0;
 
-  // Opens a layer for I/O. Errors: not_found, busy (open already, or frozen by a child).
-  virtual Result<Volume*> open_volume(const Uuid& layer) = 0;
+  // Opens a layer for I/O. Errors: not_found, busy (open already, or frozen and not `read_only`).
+  virtual Result<Volume*> open_volume(const Uuid& layer, bool read_only = false) = 0;
   // New commands answer `gone`; `done` runs when none is under way on any reactor.
   virtual void close_volume(Volume& volume, std::function<void()> done) = 0;
 
   virtual Result<LayerUsage> usage(const Uuid& layer) = 0;
+  // What the layer holds, or where it differs from `since` (all zero: none), from an offset on, by
+  // the maps alone. Up to `limit` ranges. Errors: not_found, io_error, pool_corrupt.
+  virtual void ranges(const Uuid& layer, const Uuid& since, uint64_t offset_bytes, uint32_t limit,
+                      std::function<void(Result<LayerRanges>)> done) = 0;
   virtual PoolStatus status() = 0;
   virtual void checkpoint(std::function<void(Status)> done) = 0;
   // Reads and proves every structure; changes nothing. Online it sees one instant.

@@ -24,12 +24,15 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
       catalog_tree(pages, TreeKind::catalog, 0),
       allocator(bitmap_tree, epochs),
       space(space_tree),
-      layers(layer_tree, pages),
+      layers(layer_tree, pages, epochs),
+      views(epochs, chosen.map_cache_bytes),
+      mapping(*this),
       catalog(catalog_tree),
       loader(*this),
       committer(*this),
       checkpointer(*this),
       owner_io(*this),
+      settling(*this),
       reclaimer(*this),
       discarder(*this),
       zero_chunk_(limits::chunk_bytes) {
@@ -114,59 +117,20 @@ KillLog PoolImpl::open_kill_log() {
                                            superblock.kill_log_bytes));
 }
 
-// ---- Mapping ------------------------------------------------------------------------------------
+// ---- Layers -------------------------------------------------------------------------------------
 
-bool PoolImpl::apply_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry,
-                           uint64_t record) {
-  const MapEntry old = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
-  if (!entry.valid()) return false;
-  if (record == 0 && entry.chunk != 0 && entry.chunk != old.chunk &&
-      !allocator.claim(entry.chunk)) {
-    return false;
-  }
-  layer.mapped_blocks += static_cast<uint64_t>(std::popcount(entry.data));
-  layer.mapped_blocks -= static_cast<uint64_t>(std::popcount(old.data));
-  layer.allocated_chunks += entry.chunk != 0 ? 1 : 0;
-  layer.allocated_chunks -= old.chunk != 0 ? 1 : 0;
-  pages.store(leaf, slot, entry.pack());
-  layers.touch(layer);
-  if (old.chunk != 0 && old.chunk != entry.chunk) {
-    if (record == 0) {
-      allocator.release_unseen(old.chunk);
-    } else {
-      allocator.release(old.chunk, record);
-    }
-  }
-  return true;
+void PoolImpl::remove_layer(Layer& layer) {
+  committer.append({RecordKind::remove_layer, layer.slot, 0, 0, {}});
+  layer.map.detach_all();
+  views.drop_all(layer);
+  layers.remove(layer);
 }
 
-void PoolImpl::change_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry) {
-  const uint64_t index = leaf.index * limits::words_per_page + slot;
-  const uint64_t record =
-      committer.append({RecordKind::map_entry, layer.slot, index, entry.pack(), {}});
-  CHECK(apply_entry(layer, leaf, slot, entry, record));
-}
-
-void PoolImpl::apply_clear_leaf(Layer& layer, PageNode& leaf, uint64_t record) {
-  for (uint32_t slot = 0; slot < limits::words_per_page; ++slot) {
-    const MapEntry old = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
-    if (old.chunk == 0) continue;
-    layer.mapped_blocks -= static_cast<uint64_t>(std::popcount(old.data));
-    --layer.allocated_chunks;
-    if (record == 0) {
-      allocator.release_unseen(old.chunk);
-    } else {
-      allocator.release(old.chunk, record);
-    }
-  }
-  layers.touch(layer);
-  layer.map.detach_leaf(leaf);
-}
-
-void PoolImpl::clear_leaf(Layer& layer, PageNode& leaf) {
-  const uint64_t record =
-      committer.append({RecordKind::clear_leaf, layer.slot, leaf.index, 0, {}});
-  apply_clear_leaf(layer, leaf, record);
+void PoolImpl::trim() {
+  // Writes that land after a snapshot find the pages of the new layers in memory.
+  if (mapping.settling_layers > 0) return;
+  views.trim();
+  pages.trim(views.bytes());
 }
 
 // ---- Room ---------------------------------------------------------------------------------------
@@ -235,9 +199,15 @@ bool PoolImpl::ask_for_pages() {
 }
 
 uint32_t PoolImpl::take_chunk(Layer& layer, uint32_t wanted) {
+  if (layer.reservation_left() == 0 && unpromised_chunks() <= 0) return 0;
   const uint32_t chunk = allocator.take(wanted);
   if (chunk != 0) layer.next_chunk = chunk + 1;
   return chunk;
+}
+
+int64_t PoolImpl::unpromised_chunks() const noexcept {
+  return static_cast<int64_t>(allocator.free_count()) -
+         static_cast<int64_t>(mapping.reserved_left());
 }
 
 Room PoolImpl::chunk_room() {
@@ -259,8 +229,13 @@ void PoolImpl::room_changed() {
   if (!room_task_.queued.load(std::memory_order_relaxed)) loop().defer(room_task_);
 }
 
+bool PoolImpl::has_unsettled() const noexcept {
+  return allocator.quarantined() > 0 || pages.has_retired() || views.has_retired() ||
+         layers.has_retired();
+}
+
 void PoolImpl::settle() {
-  if (allocator.quarantined() == 0 && !pages.has_retired()) return;
+  if (!has_unsettled()) return;
   epochs.try_step();
   epochs.try_step();
   const bool discards = device().geometry().discard && !closing;
@@ -272,11 +247,12 @@ void PoolImpl::settle() {
     }
   });
   pages.free_retired();
+  views.free_retired();
+  layers.free_retired();
   if (settled > 0 && discards) discarder.start();
   if (settled > 0 && !discards) chunks_came_back();
   const bool waits_for_commit = allocator.quarantined() > 0 && committer.records_pending();
-  const bool more = allocator.quarantined() > 0 || pages.has_retired();
-  if (more && !waits_for_commit && !settle_timer_.armed() && !closing) {
+  if (has_unsettled() && !waits_for_commit && !settle_timer_.armed() && !closing) {
     loop().arm(settle_timer_, loop().clock().now_ns() + settle_interval_ns);
   }
 }
@@ -298,25 +274,21 @@ void PoolImpl::read_catalog(std::function<void(Result<std::vector<CatalogRecord>
   done(std::move(records));
 }
 
-Result<Volume*> PoolImpl::open_volume(const Uuid& uuid) {
+Result<Volume*> PoolImpl::open_volume(const Uuid& uuid, bool read_only) {
   Layer* layer = layers.find(uuid);
   if (layer == nullptr) return Error{ErrorCode::not_found, "no layer " + to_string(uuid)};
   if (layer->volume != nullptr) {
     return Error{ErrorCode::busy, "layer " + to_string(uuid) + " is open already"};
   }
-  if (layer->children > 0) {
-    return Error{ErrorCode::busy, "layer " + to_string(uuid) + " is frozen: it has " +
-                                      std::to_string(layer->children) + " children"};
+  if (layer->settling) {
+    return Error{ErrorCode::busy, "layer " + to_string(uuid) + " is being frozen: try again"};
+  }
+  if (!read_only && layer->state != LayerState::live) {
+    return Error{ErrorCode::busy,
+                 "layer " + to_string(uuid) + " is frozen for good: open it read-only"};
   }
   if (closing) return Error{ErrorCode::closed, "the pool is being closed"};
-  if (layer->state == LayerState::frozen && !options.read_only) {
-    // Its last child is gone: it may be written again.
-    committer.append({RecordKind::layer_state, layer->slot,
-                      static_cast<uint64_t>(LayerState::live), 0, {}});
-    layer->state = LayerState::live;
-    layers.touch(*layer);
-  }
-  volumes_.push_back(std::make_unique<VolumeImpl>(*this, *layer));
+  volumes_.push_back(std::make_unique<VolumeImpl>(*this, *layer, read_only));
   return volumes_.back().get();
 }
 
@@ -340,9 +312,26 @@ Result<LayerUsage> PoolImpl::usage(const Uuid& uuid) {
   if (layer == nullptr) return Error{ErrorCode::not_found, "no layer " + to_string(uuid)};
   LayerUsage usage;
   usage.size_bytes = layer->size_bytes;
-  usage.mapped_bytes = layer->mapped_blocks * limits::block_bytes;
-  usage.allocated_bytes = layer->allocated_chunks * limits::chunk_bytes;
   usage.block_bytes = layer->block_bytes;
+  usage.mapped_bytes = layer->visible_blocks * limits::block_bytes;
+  usage.own_bytes = layer->mapped_blocks * limits::block_bytes;
+  usage.allocated_bytes = layer->allocated_chunks * limits::chunk_bytes;
+  usage.reserved_bytes = layer->reservation_left() * limits::chunk_bytes;
+  usage.children = static_cast<uint32_t>(layer->children.size());
+  usage.frozen = layer->state != LayerState::live;
+  uint64_t frees = 0;
+  if (const Layer* child = layer->only_child(); child != nullptr) {
+    frees = child->frees;
+  } else if (layer->children.empty()) {
+    frees = layer->allocated_chunks;
+    // A hidden parent that waits for one of two to go is then merged into the other.
+    const Layer* parent = layer->parent.load(std::memory_order_relaxed);
+    if (parent != nullptr && parent->state == LayerState::deleting &&
+        parent->children.size() == 2) {
+      frees += parent->children[parent->children[0] == layer ? 1 : 0]->frees;
+    }
+  }
+  usage.frees_bytes = frees * limits::chunk_bytes;
   return usage;
 }
 
@@ -354,13 +343,19 @@ PoolStatus PoolImpl::status() {
   status.total_chunks = allocator.total();
   status.free_chunks = allocator.free_count();
   status.metadata_chunks = metadata_chunks;
-  layers.for_each([&](const Layer& layer) {
-    if (layer.state == LayerState::deleting) {
-      status.reclaiming_chunks += layer.allocated_chunks;
-    } else {
-      status.data_chunks += layer.allocated_chunks;
+  status.data_chunks = mapping.layer_chunks();
+  for (const Layer* layer : layers.deleting()) {
+    if (layer->children.size() > 1) {
+      ++status.hidden_layers;
+      continue;
     }
-  });
+    if (!layer->stuck) ++status.reclaiming_layers;
+    const Layer* child = layer->only_child();
+    status.reclaiming_chunks +=
+        child == nullptr ? layer->allocated_chunks : child->frees - layer->passed_frees;
+  }
+  status.reserved_chunks = mapping.reserved_left();
+  status.map_memory_bytes = pages.loaded_map_pages() * sizeof(PageNode) + views.bytes();
   status.layer_count = layers.count();
   status.catalog_records = catalog.record_count();
   status.journal_bytes = superblock.journal_bytes;
@@ -421,6 +416,7 @@ void PoolImpl::abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> the
 
 bool PoolImpl::quiet() const noexcept {
   return committer.quiet() && !checkpointer.running() && loader.idle() && reclaimer.quiet() &&
+         settling.quiet() &&
          !growing_ && checks_under_way == 0 && !room_task_.queued.load(std::memory_order_relaxed) &&
          (!fail_posted_.load() || !fail_task_.queued.load());
 }

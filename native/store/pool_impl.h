@@ -15,11 +15,14 @@
 #include "store/io_state.h"
 #include "store/layers.h"
 #include "store/loader.h"
+#include "store/mapping.h"
 #include "store/open_chunks.h"
 #include "store/owner_io.h"
 #include "store/pool.h"
 #include "store/reclaim.h"
+#include "store/settling.h"
 #include "store/space.h"
+#include "store/views.h"
 #include "store/volume.h"
 
 namespace ashlar::store {
@@ -39,9 +42,11 @@ class PoolImpl final : public Pool {
   // Pool.
   void commit(std::vector<Change> changes, std::function<void(Status)> done) override;
   void read_catalog(std::function<void(Result<std::vector<CatalogRecord>>)> done) override;
-  Result<Volume*> open_volume(const Uuid& layer) override;
+  Result<Volume*> open_volume(const Uuid& layer, bool read_only) override;
   void close_volume(Volume& volume, std::function<void()> done) override;
   Result<LayerUsage> usage(const Uuid& layer) override;
+  void ranges(const Uuid& layer, const Uuid& since, uint64_t offset_bytes, uint32_t limit,
+              std::function<void(Result<LayerRanges>)> done) override;
   PoolStatus status() override;
   void checkpoint(std::function<void(Status)> done) override;
   void check(std::function<void(Result<CheckReport>)> done) override;
@@ -60,16 +65,10 @@ class PoolImpl final : public Pool {
   void fail(const std::string& reason);
   Error failure_error() const;
 
-  // Changes of mapping, in memory: entry, bitmap and counters. `record`: the number of the record
-  // that says so, for the quarantine of what is freed; 0: replay. False: the journal contradicts
-  // the image (replay only).
-  [[nodiscard]] bool apply_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry,
-                                 uint64_t record);
-  // The leaf's every entry becomes 0 and it leaves the map.
-  void apply_clear_leaf(Layer& layer, PageNode& leaf, uint64_t record);
-  // The same at run time, with the record.
-  void change_entry(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry);
-  void clear_leaf(Layer& layer, PageNode& leaf);
+  // A deleted layer whose map is empty goes for good.
+  void remove_layer(Layer& layer);
+  // Evicts pages and views beyond the cache's bound, unless they are all needed.
+  void trim();
 
   // Room for one more operation's metadata pages and `record_bytes` of journal. `allocating`:
   // leaves the floor that frees need.
@@ -82,12 +81,15 @@ class PoolImpl final : public Pool {
   void grow_metadata();
   // A transaction needs more pages than an operation: grows further. False: not possible.
   bool ask_for_pages();
-  // A chunk; 0: see chunk_room().
+  // A chunk; 0: see chunk_room(). What is promised to other layers is left to them.
   uint32_t take_chunk(Layer& layer, uint32_t wanted);
   Room chunk_room();
+  // Chunks that may still be promised, or taken by layers without a promise.
+  int64_t unpromised_chunks() const noexcept;
   void chunks_came_back();
   // Steps the epoch and settles quarantine and retired pages, now and until nothing waits.
   void settle();
+  bool has_unsettled() const noexcept;
   // Nothing of the pool's own is under way or queued.
   bool quiet() const noexcept;
   void when_quiet(Status status);
@@ -115,11 +117,14 @@ class PoolImpl final : public Pool {
   Allocator allocator;
   Space space;
   Layers layers;
+  Views views;
+  Mapping mapping;
   Catalog catalog;
   Loader loader;
   Committer committer;
   Checkpointer checkpointer;
   OwnerIo owner_io;
+  Settling settling;
   Reclaimer reclaimer;
   Discarder discarder;
   OpenChunks open_chunks;

@@ -1,25 +1,62 @@
 #include "store/reclaim.h"
 
+#include <algorithm>
+
 #include "store/pool_impl.h"
 
 namespace ashlar::store {
 
-Reclaimer::Reclaimer(PoolImpl& pool) : pool_(pool) {
+namespace {
+// Of the owner's time, while hosts work: one part here, four for them.
+constexpr uint64_t pace_factor = 4;
+constexpr uint64_t min_pause_ns = 50'000;
+constexpr uint64_t max_pause_ns = 20'000'000;
+}  // namespace
+
+Reclaimer::Reclaimer(PoolImpl& pool) : pool_(pool), merge_(pool) {
   task_.reclaimer = this;
   task_.run = [](Task& task) noexcept { static_cast<StepTask&>(task).reclaimer->step(); };
+  timer_.reclaimer = this;
+  timer_.fire = [](Timer& timer) noexcept {
+    static_cast<PaceTimer&>(timer).reclaimer->step();
+  };
+}
+
+void Reclaimer::stop() {
+  stopped_ = true;
+  pool_.loop().cancel(timer_);
 }
 
 void Reclaimer::kick() {
-  if (stopped_ || pool_.failed() || pool_.options.read_only) return;
+  if (stopped_ || pool_.failed() || pool_.options.read_only || timer_.armed()) return;
   if (!task_.queued.load(std::memory_order_relaxed)) pool_.loop().defer(task_);
+}
+
+// The next layer to work on: what frees space without copying first, then a merge that has begun.
+Layer* Reclaimer::pick() {
+  Layer* found = nullptr;
+  active_ = false;
+  for (Layer* layer : pool_.layers.deleting()) {
+    if (layer->stuck || layer->children.size() > 1) continue;
+    active_ = true;
+    // Until the deletion is durable, a crash would bring the layer back: it must be unchanged.
+    if (layer->settling || layer->deleted_record > pool_.committer.durable_record()) continue;
+    if (layer->children.empty()) return layer;
+    if (!Merge::possible(*layer)) continue;
+    if (found == nullptr || (layer->merging() && !found->merging())) found = layer;
+  }
+  return found;
 }
 
 void Reclaimer::step() {
   if (stopped_ || loading_ || pool_.failed()) return;
-  Layer* deleting = pool_.layers.deleting();
-  active_ = deleting != nullptr;
-  if (!active_) {
-    pool_.room_changed();
+  if (current_ == nullptr) current_ = pick();
+  if (current_ == nullptr) {
+    if (active_) {
+      pool_.committer.request();
+    } else {
+      pool_.room_changed();
+    }
     return;
   }
   // The image being written must not lose pages; and what is freed must first get durable, so that
@@ -31,11 +68,59 @@ void Reclaimer::step() {
     return;
   }
   if (pool_.room(false, 2 * sizeof(RecordHeader)) != Room::now) return;
-  if (step_layer(*deleting)) kick();
+  const uint64_t began_ns = pool_.loop().clock().now_ns();
+  Layer& layer = *current_;
+  const bool alone = layer.children.empty();
+  if (!alone && !Merge::possible(layer)) {
+    current_ = nullptr;
+    return kick();
+  }
+  MissingPage missing;
+  bool done = false;
+  bool went_on = false;
+  if (alone) {
+    if (clear(layer) == Step::later) return;
+    done = current_ == nullptr;
+    went_on = true;
+  } else {
+    switch (merge_.step(layer, missing)) {
+      case Merge::Step::went_on: went_on = true; break;
+      case Merge::Step::done: done = true; break;
+      case Merge::Step::missing: static_cast<void>(load(missing)); return;
+      case Merge::Step::stuck: current_ = nullptr; kick(); return;
+      case Merge::Step::waits: return;
+    }
+  }
+  if (done) {
+    current_ = nullptr;
+    pool_.committer.request();
+  }
+  if (done || went_on) pace(began_ns);
 }
 
-// True: go on in the next turn. False: a page is being read.
-bool Reclaimer::step_layer(Layer& layer) {
+void Reclaimer::pace(uint64_t began_ns) {
+  if (!pool_.epochs.anybody_inside() && pool_.runs_in_flight == 0) return kick();
+  const uint64_t now_ns = pool_.loop().clock().now_ns();
+  const uint64_t pause_ns =
+      std::clamp((now_ns - began_ns) * pace_factor, min_pause_ns, max_pause_ns);
+  if (!timer_.armed()) pool_.loop().arm(timer_, now_ns + pause_ns);
+}
+
+Reclaimer::Step Reclaimer::load(const MissingPage& missing) {
+  loading_ = true;
+  pool_.loader.load(*missing.tree, missing.found, [this](Status status) {
+    loading_ = false;
+    if (!status.ok() && current_ != nullptr) {
+      // A page that cannot be read keeps its chunks from being freed; `check` names it.
+      current_->stuck = true;
+      current_ = nullptr;
+    }
+    kick();
+  });
+  return Step::later;
+}
+
+Reclaimer::Step Reclaimer::clear(Layer& layer) {
   const uint64_t leaves = PageTree::leaves_under(layer.map.root_level());
   while (!layer.map.empty() && layer.reclaim_leaf < leaves) {
     const PageFound found = layer.map.find(layer.reclaim_leaf);
@@ -44,24 +129,19 @@ bool Reclaimer::step_layer(Layer& layer) {
         layer.reclaim_leaf = found.next_leaf;
         continue;
       case PageFound::State::unloaded:
-        loading_ = true;
-        pool_.loader.load(layer.map, found, [this](Status status) {
-          loading_ = false;
-          // A page that cannot be read keeps its chunks from being freed; `check` names it.
-          if (status.ok()) kick();
-        });
-        return false;
+        return load({&layer.map, found});
       case PageFound::State::loaded:
-        pool_.clear_leaf(layer, *found.leaf);
+        // A first write into it, or a copy, ends soon and comes back through room_changed().
+        if (found.leaf->pins > 0) return Step::later;
+        pool_.mapping.clear_leaf(layer, *found.leaf);
         ++layer.reclaim_leaf;
-        return true;
+        return Step::again;
     }
   }
-  pool_.committer.append({RecordKind::remove_layer, layer.slot, 0, 0, {}});
-  layer.map.detach_all();
-  pool_.layers.remove(layer);
-  pool_.committer.request();
-  return true;
+  if (layer.runs_in_flight > 0 || pool_.loader.loading(layer.map)) return Step::later;
+  pool_.remove_layer(layer);
+  current_ = nullptr;
+  return Step::again;
 }
 
 }  // namespace ashlar::store

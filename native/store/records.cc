@@ -25,7 +25,7 @@ std::optional<Record> decode_record(std::span<const std::byte>& bytes) noexcept 
   if (bytes.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = read_at<RecordHeader>(bytes);
   if (header.kind < static_cast<uint32_t>(RecordKind::map_entry) ||
-      header.kind > static_cast<uint32_t>(RecordKind::delete_record)) {
+      header.kind > static_cast<uint32_t>(RecordKind::reserve_layer)) {
     return std::nullopt;
   }
   Record record{static_cast<RecordKind>(header.kind), header.a, header.b, header.c, {}};

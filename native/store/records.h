@@ -23,6 +23,9 @@ enum class RecordKind : uint32_t {
   remove_layer = 7,    // a: layer slot: its map is empty, the slot is free.
   put_record = 8,      // b: key, c: bytes of payload.
   delete_record = 9,   // b: key.
+  merge_chunk = 10,    // a: slot of a deleting layer, b: chunk index, c: mask of blocks copied.
+  merge_leaf = 11,     // a: likewise, b: leaf index: what is left of it moves to the only child.
+  reserve_layer = 12,  // a: layer slot, b: chunks promised.
 };
 
 struct RecordHeader {

@@ -135,6 +135,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
       return corrupt("the catalog has " + std::to_string(pool_->catalog.record_count()) +
                      " records, the superblock says " + std::to_string(s.catalog_records));
     }
+    pool_->layers.for_each([this](const Layer& layer) { pool_->mapping.count_loaded(layer); });
     pool_->metadata_chunks = fixed_chunks(s) + pool_->space.chunk_count();
     journal_ = Journal(s.pool, s.journal_first_chunk, s.journal_bytes);
     position_ = s.journal_position;
@@ -214,20 +215,56 @@ class Opening : public std::enable_shared_from_this<Opening> {
 
   enum class Applied : uint8_t { done, loading, wrong };
 
-  // The leaf that a record is about. Null: see `applied`.
-  PageNode* leaf_of(Layer& layer, uint64_t leaf_index, bool make, Applied& applied) {
-    const PageFound found = layer.map.find(leaf_index);
-    if (found.state == PageFound::State::loaded) return found.leaf;
-    applied = Applied::wrong;
-    if (found.state == PageFound::State::absent) {
-      return make ? &layer.map.ensure_leaf(leaf_index) : nullptr;
-    }
-    applied = Applied::loading;
-    pool_->loader.load(layer.map, found, [self = shared_from_this()](Status status) {
+  // Reads what a record needs, after which it is applied again.
+  Applied load(const MissingPage& missing) {
+    pool_->loader.load(*missing.tree, missing.found, [self = shared_from_this()](Status status) {
       if (!status.ok()) return self->fail(status.error().code, status.error().message);
       self->replay();
     });
-    return nullptr;
+    return Applied::loading;
+  }
+
+  Applied apply_map_entry(const Record& record, Layer* layer) {
+    if (layer == nullptr || record.b >= limits::max_layer_bytes / limits::chunk_bytes) {
+      return Applied::wrong;
+    }
+    Mapping& mapping = pool_->mapping;
+    const uint64_t leaf_index = record.b / limits::words_per_page;
+    if (const MissingPage missing = mapping.missing(*layer, leaf_index); missing) {
+      return load(missing);
+    }
+    const auto slot = static_cast<uint32_t>(record.b % limits::words_per_page);
+    PageNode& leaf = mapping.leaf(*layer, leaf_index);
+    return mapping.apply(*layer, leaf, slot, MapEntry::unpack(record.c), 0) ? Applied::done
+                                                                          : Applied::wrong;
+  }
+
+  Applied apply_clear_leaf(const Record& record, Layer* layer) {
+    if (layer == nullptr || layer->parent.load(std::memory_order_relaxed) != nullptr) {
+      return Applied::wrong;
+    }
+    const PageFound found = layer->map.find(record.b);
+    // A leaf that held nothing yet may be known to the journal by its clearing only.
+    if (found.state == PageFound::State::absent) return Applied::done;
+    if (found.state == PageFound::State::unloaded) return load({&layer->map, found});
+    pool_->mapping.apply_clear_leaf(*layer, *found.leaf, 0);
+    return Applied::done;
+  }
+
+  Applied apply_merge(const Record& record, Layer* layer) {
+    if (layer == nullptr || layer->state != LayerState::deleting || layer->only_child() == nullptr) {
+      return Applied::wrong;
+    }
+    Mapping& mapping = pool_->mapping;
+    const bool whole = record.kind == RecordKind::merge_leaf;
+    const uint64_t leaf_index = whole ? record.b : record.b / limits::words_per_page;
+    if (const MissingPage missing = mapping.missing_for_merge(*layer, leaf_index); missing) {
+      return load(missing);
+    }
+    const auto copied = static_cast<uint16_t>(record.c);
+    const bool fits = whole ? mapping.apply_merge_leaf(*layer, record.b, 0)
+                            : mapping.apply_merge_chunk(*layer, record.b, copied, 0);
+    return fits ? Applied::done : Applied::wrong;
   }
 
   Applied apply(const Record& record) {
@@ -235,25 +272,10 @@ class Opening : public std::enable_shared_from_this<Opening> {
     Applied applied = Applied::wrong;
     Layer* layer = pool.layers.at(record.a);
     switch (record.kind) {
-      case RecordKind::map_entry: {
-        if (layer == nullptr || record.b >= limits::max_layer_bytes / limits::chunk_bytes)
-          return applied;
-        PageNode* leaf = leaf_of(*layer, record.b / limits::words_per_page, true, applied);
-        if (leaf == nullptr) return applied;
-        const auto slot = static_cast<uint32_t>(record.b % limits::words_per_page);
-        return pool.apply_entry(*layer, *leaf, slot, MapEntry::unpack(record.c), 0)
-                   ? Applied::done
-                   : Applied::wrong;
-      }
-      case RecordKind::clear_leaf: {
-        if (layer == nullptr) return applied;
-        // A leaf that held nothing yet may be known to the journal by its clearing only.
-        if (layer->map.find(record.b).state == PageFound::State::absent) return Applied::done;
-        PageNode* leaf = leaf_of(*layer, record.b, false, applied);
-        if (leaf == nullptr) return applied;
-        pool.apply_clear_leaf(*layer, *leaf, 0);
-        return Applied::done;
-      }
+      case RecordKind::map_entry: return apply_map_entry(record, layer);
+      case RecordKind::clear_leaf: return apply_clear_leaf(record, layer);
+      case RecordKind::merge_chunk:
+      case RecordKind::merge_leaf: return apply_merge(record, layer);
       case RecordKind::metadata_chunk: {
         if (record.b >= pool.superblock.total_chunks) return applied;
         const auto chunk = static_cast<uint32_t>(record.b);
@@ -264,12 +286,15 @@ class Opening : public std::enable_shared_from_this<Opening> {
       case RecordKind::create_layer: return apply_create(record);
       case RecordKind::layer_state: return apply_state(record, layer);
       case RecordKind::resize_layer:
-        if (layer == nullptr || record.b < layer->size_bytes ||
-            record.b > limits::max_layer_bytes) {
+        if (layer == nullptr || record.b == 0 || record.b > limits::max_layer_bytes) {
           return applied;
         }
         layer->size_bytes = record.b;
         pool.layers.touch(*layer);
+        return Applied::done;
+      case RecordKind::reserve_layer:
+        if (layer == nullptr || layer->state != LayerState::live) return applied;
+        pool.mapping.set_reserved(*layer, record.b);
         return Applied::done;
       case RecordKind::remove_layer: return apply_remove(layer);
       case RecordKind::put_record:
@@ -303,8 +328,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   Applied apply_state(const Record& record, Layer* layer) {
     if (layer == nullptr || layer->state == LayerState::deleting) return Applied::wrong;
     if (record.b == static_cast<uint64_t>(LayerState::deleting)) {
-      if (layer->children > 0) return Applied::wrong;
-      pool_->layers.begin_delete(*layer);
+      pool_->mapping.begin_delete(*layer);
       return Applied::done;
     }
     if (record.b != static_cast<uint64_t>(LayerState::live) &&
@@ -312,28 +336,21 @@ class Opening : public std::enable_shared_from_this<Opening> {
       return Applied::wrong;
     }
     layer->state = static_cast<LayerState>(record.b);
-    pool_->layers.touch(*layer);
+    pool_->mapping.set_reserved(*layer, 0);
     return Applied::done;
   }
 
   Applied apply_remove(Layer* layer) {
-    if (layer == nullptr || layer->state != LayerState::deleting) return Applied::wrong;
-    // Every leaf is gone; an interior page may not have been read yet.
-    Applied applied = Applied::wrong;
-    for (uint64_t leaf = 0;
-         !layer->map.empty() && leaf < PageTree::leaves_under(layer->map.root_level());) {
-      const PageFound found = layer->map.find(leaf);
-      if (found.state == PageFound::State::loaded) return Applied::wrong;
-      if (found.state == PageFound::State::unloaded) {
-        const uint8_t level = found.parent == nullptr ? layer->map.root_level() : found.level;
-        if (level == 0) return Applied::wrong;
-        leaf_of(*layer, leaf, false, applied);
-        return applied;
-      }
-      leaf = found.next_leaf;
+    if (layer == nullptr || layer->state != LayerState::deleting || layer->children.size() > 1) {
+      return Applied::wrong;
     }
-    if (layer->allocated_chunks != 0) return Applied::wrong;
+    // Every leaf is gone; an interior page of an older pool may be left, and not have been read yet.
+    MissingPage missing;
+    const uint64_t left = layer->map.next_present(0, missing);
+    if (missing) return load(missing);
+    if (left != UINT64_MAX || layer->allocated_chunks != 0) return Applied::wrong;
     layer->map.detach_all();
+    pool_->views.drop_all(*layer);
     pool_->layers.remove(*layer);
     return Applied::done;
   }
@@ -443,7 +460,9 @@ class Opening : public std::enable_shared_from_this<Opening> {
       told(std::unique_ptr<Pool>(std::move(self->pool_)));
       opened.reclaimer.kick();
     };
-    if (pool.options.read_only || pool.pages.dirty_count() == 0) return ready();
+    const bool older = (pool.superblock.incompatible_features & feature_merging) == 0;
+    if (pool.options.read_only || (pool.pages.dirty_count() == 0 && !older)) return ready();
+    pool.superblock.incompatible_features |= feature_merging;
     pool.checkpointer.request(false, [self = shared_from_this(), ready](Status status) {
       if (status.ok()) return ready();
       const PoolImpl& broken = *self->pool_;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "store/pool_impl.h"
+#include "store/tail.h"
 
 namespace ashlar::store {
 
@@ -12,6 +13,14 @@ namespace {
 Error refuse(ErrorCode code, std::string message) { return Error{code, std::move(message)}; }
 
 bool is_nil(const Uuid& uuid) noexcept { return uuid == nil_uuid; }
+
+// Chunks that are promised to a layer: its own, and the pages of its map, in the image and in the
+// next one.
+uint64_t reservation_for(uint64_t size_bytes) noexcept {
+  const uint64_t chunks = (size_bytes + limits::chunk_bytes - 1) / limits::chunk_bytes;
+  const uint64_t leaves = chunks / limits::words_per_page + 1;
+  return chunks + 2 * leaves / limits::pages_per_chunk + 1;
+}
 
 }  // namespace
 
@@ -25,6 +34,10 @@ class Transaction {
   Status judge() {
     record_bytes_ = 0;
     pages_ = 16;
+    promised_ = 0;
+    for (auto* set : {&created_, &deleted_, &parents_, &moved_}) set->clear();
+    put_records_.clear();
+    erased_records_.clear();
     for (const Change& change : changes_) {
       if (Status status = judge_one(change); !status.ok()) return status;
     }
@@ -35,7 +48,30 @@ class Transaction {
                         " bytes of journal; at most " + std::to_string(most) +
                         " are possible: split it");
     }
-    return Unit{};
+    return judge_promises();
+  }
+  // Layers that shrink, for a look at what lies beyond; and layers that must settle first.
+  std::vector<std::pair<Uuid, uint64_t>> shrinking() const {
+    std::vector<std::pair<Uuid, uint64_t>> found;
+    for (const Change& change : changes_) {
+      const Layer* layer = pool_.layers.find(change.layer);
+      if (change.kind == Change::Kind::resize_layer && layer != nullptr &&
+          change.size_bytes < layer->size_bytes) {
+        found.emplace_back(change.layer, change.size_bytes);
+      }
+    }
+    return found;
+  }
+  bool must_wait_for_settling() const {
+    for (const Change& change : changes_) {
+      for (const Uuid* uuid : {&change.layer, &change.parent, &change.volume_from}) {
+        const Layer* layer = is_nil(*uuid) ? nullptr : pool_.layers.find(*uuid);
+        if (layer == nullptr) continue;
+        const Layer* parent = layer->parent.load(std::memory_order_relaxed);
+        if (layer->settling || (parent != nullptr && parent->settling)) return true;
+      }
+    }
+    return false;
   }
   size_t record_bytes() const noexcept { return record_bytes_; }
   int64_t pages() const noexcept { return pages_; }
@@ -47,6 +83,7 @@ class Transaction {
   }
 
   std::vector<std::pair<Uuid, uint64_t>> resized;
+  std::vector<Layer*> frozen_open;  // Writes may still land in them.
 
  private:
   // Layers as they would be: created and deleted ones of this transaction count.
@@ -60,6 +97,7 @@ class Transaction {
       case Change::Kind::create_layer: return judge_create(change);
       case Change::Kind::delete_layer: return judge_delete(change);
       case Change::Kind::resize_layer: return judge_resize(change);
+      case Change::Kind::reserve_layer: return judge_reserve(change);
       case Change::Kind::put_record:
         if (change.value.size() > limits::max_catalog_value_bytes) {
           return refuse(ErrorCode::limit_exceeded,
@@ -104,16 +142,20 @@ class Transaction {
                     name + ": a size of " + std::to_string(change.size_bytes) +
                         " bytes; a multiple of the block size from one block to 256 TiB is possible");
     }
+    if (!is_nil(change.volume_from)) {
+      if (Status status = judge_volume_from(change, name); !status.ok()) return status;
+    }
     if (!is_nil(change.parent)) {
       if (Status status = judge_parent(change, name); !status.ok()) return status;
     }
+    if (change.reserved) promised_ += static_cast<int64_t>(reservation_for(change.size_bytes));
     if (pool_.layers.count() + created_.size() + 1 > limits::max_layers) {
       return refuse(ErrorCode::limit_exceeded,
                     "there are " + std::to_string(pool_.layers.count()) + " layers, the most a pool can have");
     }
     created_.insert(change.layer);
-    record_bytes_ += encoded_bytes(sizeof(CreateLayer)) + sizeof(RecordHeader);
-    pages_ += 8;
+    record_bytes_ += encoded_bytes(sizeof(CreateLayer)) + 3 * sizeof(RecordHeader);
+    pages_ += 16;
     return Unit{};
   }
 
@@ -123,9 +165,15 @@ class Transaction {
     }
     const Layer* parent = pool_.layers.find(change.parent);
     if (parent == nullptr) return Unit{};  // Made by this transaction.
-    if (parent->volume != nullptr) {
+    if (parent->volume != nullptr && parent->state == LayerState::live &&
+        !moved_.contains(change.parent)) {
       return refuse(ErrorCode::busy, "layer " + to_string(change.parent) +
-                                         " is open: close it before it gets a child");
+                                         " is open: its volume must move to a new layer first");
+    }
+    if (change.block_bytes != parent->block_bytes) {
+      return refuse(ErrorCode::invalid_argument,
+                    name + ": blocks of " + std::to_string(change.block_bytes) +
+                        " bytes; its parent's have " + std::to_string(parent->block_bytes));
     }
     if (change.size_bytes < parent->size_bytes) {
       return refuse(ErrorCode::invalid_argument,
@@ -136,27 +184,41 @@ class Transaction {
     return Unit{};
   }
 
+  Status judge_volume_from(const Change& change, const std::string& name) {
+    const Layer* from = pool_.layers.find(change.volume_from);
+    if (from == nullptr || deleted_.contains(change.volume_from)) {
+      return refuse(ErrorCode::not_found,
+                    "no layer " + to_string(change.volume_from) + " to take the volume from");
+    }
+    if (from->state != LayerState::live || moved_.contains(change.volume_from)) {
+      return refuse(ErrorCode::busy, "layer " + to_string(change.volume_from) +
+                                         " is frozen: it has no volume to take");
+    }
+    if (change.size_bytes < from->size_bytes || change.block_bytes != from->block_bytes) {
+      return refuse(ErrorCode::invalid_argument,
+                    name + ": " + std::to_string(change.size_bytes) + " bytes in blocks of " +
+                        std::to_string(change.block_bytes) + " cannot take over a volume of " +
+                        std::to_string(from->size_bytes) + " in blocks of " +
+                        std::to_string(from->block_bytes));
+    }
+    promised_ -= static_cast<int64_t>(from->reservation_left());
+    moved_.insert(change.volume_from);
+    return Unit{};
+  }
+
   Status judge_delete(const Change& change) {
     const std::string name = "layer " + to_string(change.layer);
     if (!exists(change.layer)) return refuse(ErrorCode::not_found, "no " + name);
-    if (created_.contains(change.layer) || parents_.contains(change.layer)) {
-      return refuse(ErrorCode::busy, name + " is used by an earlier step of the same transaction");
+    if (created_.contains(change.layer)) {
+      return refuse(ErrorCode::busy, name + " is made by an earlier step of the same transaction");
     }
     const Layer* layer = pool_.layers.find(change.layer);
-    if (layer->volume != nullptr) return refuse(ErrorCode::busy, name + " is open: close it first");
-    uint32_t children = layer->children;
-    // Children deleted by earlier steps do not count.
-    for (const Uuid& uuid : deleted_) {
-      const Layer* gone = pool_.layers.find(uuid);
-      if (gone != nullptr && gone->parent.load() == layer) --children;
-    }
-    if (children > 0) {
-      return refuse(ErrorCode::busy, name + " has " + std::to_string(children) +
-                                         " children: delete them first");
+    if (layer->volume != nullptr && !moved_.contains(change.layer)) {
+      return refuse(ErrorCode::busy, name + " is open: close it first");
     }
     deleted_.insert(change.layer);
     record_bytes_ += sizeof(RecordHeader);
-    pages_ += 8;
+    pages_ += 16;
     return Unit{};
   }
 
@@ -167,52 +229,71 @@ class Transaction {
     if (layer == nullptr) {
       return refuse(ErrorCode::busy, name + " is created by the same transaction");
     }
-    if (layer->children > 0) return refuse(ErrorCode::busy, name + " is frozen by its children");
-    if (change.size_bytes < layer->size_bytes || change.size_bytes > limits::max_layer_bytes ||
+    if (layer->state != LayerState::live || moved_.contains(change.layer)) {
+      return refuse(ErrorCode::busy, name + " is frozen for good");
+    }
+    if (change.size_bytes == 0 || change.size_bytes > limits::max_layer_bytes ||
         change.size_bytes % layer->block_bytes != 0) {
       return refuse(ErrorCode::invalid_argument,
                     name + ": cannot become " + std::to_string(change.size_bytes) +
-                        " bytes; from its " + std::to_string(layer->size_bytes) +
-                        " up to 256 TiB in whole blocks is possible");
+                        " bytes; whole blocks up to 256 TiB are possible");
+    }
+    if (change.size_bytes < layer->size_bytes && layer->volume != nullptr) {
+      return refuse(ErrorCode::busy, name + " is open: close it before it shrinks");
+    }
+    if (layer->reserved_chunks > 0) {
+      promised_ += static_cast<int64_t>(reservation_for(change.size_bytes)) -
+                   static_cast<int64_t>(reservation_for(layer->size_bytes));
+    }
+    record_bytes_ += 2 * sizeof(RecordHeader);
+    pages_ += 4;
+    return Unit{};
+  }
+
+  Status judge_reserve(const Change& change) {
+    const std::string name = "layer " + to_string(change.layer);
+    const Layer* layer = pool_.layers.find(change.layer);
+    if (layer == nullptr) return refuse(ErrorCode::not_found, "no " + name);
+    if (layer->state != LayerState::live || moved_.contains(change.layer)) {
+      return refuse(ErrorCode::busy, name + " is frozen: only what is written needs room");
+    }
+    if (change.reserved) {
+      const uint64_t wanted = reservation_for(layer->size_bytes);
+      promised_ += static_cast<int64_t>(wanted - std::min(wanted, layer->allocated_chunks)) -
+                   static_cast<int64_t>(layer->reservation_left());
     }
     record_bytes_ += sizeof(RecordHeader);
     pages_ += 4;
     return Unit{};
   }
 
+  // All promises together, against what is free and promised to nobody.
+  Status judge_promises() const {
+    const int64_t free = pool_.unpromised_chunks();
+    if (promised_ <= 0 || promised_ <= free) return Unit{};
+    const auto bytes = [](int64_t chunks) {
+      return std::to_string(std::max<int64_t>(chunks, 0) * limits::chunk_bytes);
+    };
+    return refuse(ErrorCode::no_space,
+                  "the reservation takes " + bytes(promised_) + " bytes more, " + bytes(free) +
+                      " are free and not promised to others: " + bytes(promised_ - free) +
+                      " are missing; delete volumes or snapshots, or add a device");
+  }
+
   void apply_one(Change& change) {
     Committer& committer = pool_.committer;
     switch (change.kind) {
       case Change::Kind::create_layer: {
-        Layer* parent = is_nil(change.parent) ? nullptr : pool_.layers.find(change.parent);
-        if (parent != nullptr && parent->state == LayerState::live) {
-          parent->state = LayerState::frozen;
-          pool_.layers.touch(*parent);
-          committer.append({RecordKind::layer_state, parent->slot,
-                            static_cast<uint64_t>(LayerState::frozen), 0, {}});
-        }
-        const uint32_t slot = pool_.layers.free_slot();
-        Layer* layer = pool_.layers.create(slot, change.layer, parent);
-        CHECK(layer != nullptr);
-        layer->size_bytes = change.size_bytes;
-        layer->block_bytes = change.block_bytes;
-        layer->created_sequence = committer.durable_sequence() + 1;
-        CreateLayer body;
-        body.uuid = change.layer;
-        body.parent_slot_plus1 = parent == nullptr ? 0 : parent->slot + 1;
-        body.block_bytes = change.block_bytes;
-        body.size_bytes = change.size_bytes;
-        body.created_sequence = layer->created_sequence;
-        committer.append({RecordKind::create_layer, slot, 0, sizeof body,
-                          std::as_bytes(std::span<const CreateLayer>(&body, 1))});
+        apply_create(change);
         return;
       }
       case Change::Kind::delete_layer: {
         Layer& layer = *pool_.layers.find(change.layer);
-        committer.append({RecordKind::layer_state, layer.slot,
-                          static_cast<uint64_t>(LayerState::deleting), 0, {}});
-        pool_.layers.begin_delete(layer);
-        pool_.reclaimer.kick();
+        layer.deleted_record = committer.append({RecordKind::layer_state, layer.slot,
+                                                 static_cast<uint64_t>(LayerState::deleting), 0,
+                                                 {}});
+        pool_.mapping.begin_delete(layer);
+        pool_.reclaimer.look_again();
         return;
       }
       case Change::Kind::resize_layer: {
@@ -221,8 +302,12 @@ class Transaction {
         pool_.layers.touch(layer);
         resized.emplace_back(change.layer, change.size_bytes);
         committer.append({RecordKind::resize_layer, layer.slot, change.size_bytes, 0, {}});
+        if (layer.reserved_chunks > 0) reserve(layer, true);
         return;
       }
+      case Change::Kind::reserve_layer:
+        reserve(*pool_.layers.find(change.layer), change.reserved);
+        return;
       case Change::Kind::put_record:
         pool_.catalog.put(change.key, change.value);
         committer.append(
@@ -235,19 +320,107 @@ class Transaction {
     }
   }
 
+  void freeze(Layer& layer) {
+    if (layer.state != LayerState::live) return;
+    if (layer.volume != nullptr || layer.runs_in_flight > 0) frozen_open.push_back(&layer);
+    layer.state = LayerState::frozen;
+    pool_.mapping.set_reserved(layer, 0);
+    pool_.committer.append({RecordKind::layer_state, layer.slot,
+                            static_cast<uint64_t>(LayerState::frozen), 0, {}});
+  }
+
+  void reserve(Layer& layer, bool reserved) {
+    const uint64_t chunks = reserved ? reservation_for(layer.size_bytes) : 0;
+    pool_.mapping.set_reserved(layer, chunks);
+    pool_.committer.append({RecordKind::reserve_layer, layer.slot, chunks, 0, {}});
+  }
+
+  void apply_create(const Change& change) {
+    Committer& committer = pool_.committer;
+    Layer* parent = is_nil(change.parent) ? nullptr : pool_.layers.find(change.parent);
+    Layer* from = is_nil(change.volume_from) ? nullptr : pool_.layers.find(change.volume_from);
+    if (parent != nullptr) freeze(*parent);
+    if (from != nullptr) freeze(*from);
+    const uint32_t slot = pool_.layers.free_slot();
+    Layer* layer = pool_.layers.create(slot, change.layer, parent);
+    CHECK(layer != nullptr);
+    layer->size_bytes = change.size_bytes;
+    layer->block_bytes = change.block_bytes;
+    layer->created_sequence = committer.durable_sequence() + 1;
+    CreateLayer body;
+    body.uuid = change.layer;
+    body.parent_slot_plus1 = parent == nullptr ? 0 : parent->slot + 1;
+    body.block_bytes = change.block_bytes;
+    body.size_bytes = change.size_bytes;
+    body.created_sequence = layer->created_sequence;
+    committer.append({RecordKind::create_layer, slot, 0, sizeof body,
+                      std::as_bytes(std::span<const CreateLayer>(&body, 1))});
+    if (change.reserved) reserve(*layer, true);
+    if (from != nullptr && from->volume != nullptr) {
+      // The instant: what is looked up from now on begins at the new layer. All steps of the
+      // transaction happen in this turn, and every write to a new layer needs this thread.
+      from->volume->set_top(*layer);
+      resized.emplace_back(change.layer, change.size_bytes);
+    }
+  }
+
   PoolImpl& pool_;
   std::vector<Change> changes_;
   size_t record_bytes_ = 0;
   int64_t pages_ = 0;
-  std::set<Uuid> created_, deleted_, parents_;
+  int64_t promised_ = 0;  // Chunks that the pool would have to promise more than now.
+  std::set<Uuid> created_, deleted_, parents_, moved_;
   std::set<uint64_t> put_records_, erased_records_;
 };
 
 namespace {
 
-// Tries now, and again whenever there may be room.
+using Done = std::shared_ptr<std::function<void(Status)>>;
+
 void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, uint32_t tries,
-             const std::shared_ptr<std::function<void(Status)>>& done) {
+             const Done& done);
+
+// Applied: what it froze settles, then all of it becomes durable.
+void finish(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, const Done& done) {
+  const auto commit = [&pool, transaction, done] {
+    pool.committer.wait([&pool, transaction, done](Status status) {
+      if (status.ok()) {
+        for (const auto& [uuid, size] : transaction->resized) {
+          const Layer* layer = pool.layers.find(uuid);
+          if (layer != nullptr && layer->volume != nullptr) layer->volume->set_size(size);
+        }
+      }
+      (*done)(std::move(status));
+    });
+  };
+  if (transaction->frozen_open.empty()) return commit();
+  pool.settling.begin(std::move(transaction->frozen_open), commit);
+}
+
+// Looks beyond the new ends of layers that shrink, one after the other, then `then`.
+void look_beyond(PoolImpl& pool, std::vector<std::pair<Uuid, uint64_t>> shrinking,
+                 const Done& done, const std::function<void()>& then) {
+  if (shrinking.empty()) return then();
+  const auto [uuid, size] = shrinking.back();
+  shrinking.pop_back();
+  find_beyond(pool, *pool.layers.find(uuid), size,
+              [&pool, uuid = uuid, size = size, shrinking, done, then](Result<uint64_t> found) {
+                if (!found.ok()) return (*done)(found.error());
+                if (found.value() != UINT64_MAX) {
+                  return (*done)(Error{
+                      ErrorCode::busy,
+                      "layer " + to_string(uuid) + " cannot shrink to " + std::to_string(size) +
+                          " bytes: there is something at " + std::to_string(found.value()) +
+                          ", in it or in a snapshot under it; discard the tail, and delete the "
+                          "snapshots that hold it"});
+                }
+                look_beyond(pool, shrinking, done, then);
+              });
+}
+
+// Everything is known: judges, and applies when there is room.
+void decide(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, uint32_t tries,
+            const Done& done) {
   const auto answer = [&](Status status) { (*done)(std::move(status)); };
   if (pool.failed()) return answer(pool.failure_error());
   if (Status status = transaction->judge(); !status.ok()) return answer(std::move(status));
@@ -258,16 +431,7 @@ void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, ui
   if (room == Room::now &&
       pool.available_pages() >= transaction->pages() + limits::pages_floor_free) {
     transaction->apply();
-    pool.committer.wait([&pool, transaction, done](Status status) {
-      if (status.ok()) {
-        for (const auto& [uuid, size] : transaction->resized) {
-          const Layer* layer = pool.layers.find(uuid);
-          if (layer != nullptr && layer->volume != nullptr) layer->volume->set_size(size);
-        }
-      }
-      (*done)(std::move(status));
-    });
-    return;
+    return finish(pool, transaction, done);
   }
   // Metadata grows by one chunk (16 pages) a time, so that a large transaction may come back often.
   if (room == Room::none || tries > 256) {
@@ -282,6 +446,21 @@ void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, ui
                         "volumes or data, or grow the pool"});
   }
   pool.wait_for_room(again);
+}
+
+// Tries now, and again whenever there may be room.
+void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, uint32_t tries,
+             const Done& done) {
+  if (pool.failed()) return (*done)(pool.failure_error());
+  if (transaction->must_wait_for_settling()) {
+    pool.wait_for_room([&pool, transaction, tries, done] {
+      attempt(pool, transaction, tries, done);
+    });
+    return;
+  }
+  look_beyond(pool, transaction->shrinking(), done, [&pool, transaction, tries, done] {
+    decide(pool, transaction, tries, done);
+  });
 }
 
 }  // namespace

@@ -24,39 +24,79 @@ BlockStatus status_of(DeviceOpKind kind, int result) noexcept {
 
 }  // namespace
 
-void view_chunk(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) noexcept {
-  view.state = ChunkView::State::known;
-  view.top_data = 0;
-  uint16_t left = wanted;
-  for (Layer* layer = &top; layer != nullptr && left != 0;
-       layer = layer->parent.load(std::memory_order_acquire)) {
-    const PageFound found = layer->map.find(index / limits::words_per_page);
-    if (found.state == PageFound::State::unloaded) {
-      view.state = ChunkView::State::unloaded;
+namespace {
+
+// The top layer's entry; false: its page is not in memory.
+bool top_entry(Layer& top, uint64_t index, ChunkView& view, MapEntry& entry) noexcept {
+  view.found = top.map.find(index / limits::words_per_page);
+  entry = MapEntry{};
+  if (view.found.state == PageFound::State::unloaded) {
+    view.state = ChunkView::State::unloaded;
+    view.layer = &top;
+    return false;
+  }
+  if (view.found.state == PageFound::State::loaded) {
+    entry = MapEntry::unpack(view.found.leaf->words[index % limits::words_per_page].load(
+        std::memory_order_acquire));
+  }
+  return true;
+}
+
+// The blocks `left` of the chunk as the layer and its ancestors hold them; false: no view.
+bool view_below(Layer* layer, uint64_t index, uint16_t left, ChunkView& view) noexcept {
+  const View* flat = nullptr;
+  if (layer != nullptr && index < layer->chunk_count()) {
+    const ViewTable* table = layer->views.load(std::memory_order_acquire);
+    if (table != nullptr) flat = table->find(index / limits::words_per_page);
+    if (flat == nullptr) {
+      view.state = ChunkView::State::unseen;
       view.layer = layer;
-      view.found = found;
-      return;
+      return false;
     }
-    if (found.state == PageFound::State::absent) continue;
-    const MapEntry entry = MapEntry::unpack(
-        found.leaf->words[index % limits::words_per_page].load(std::memory_order_acquire));
-    if (layer == &top) view.top_data = entry.data;
-    for (uint32_t bits = left & (entry.data | entry.zero); bits != 0; bits &= bits - 1) {
+    if (!flat->recent.load(std::memory_order_relaxed)) {
+      flat->recent.store(true, std::memory_order_relaxed);
+    }
+  }
+  const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
+  const uint16_t held = flat == nullptr ? uint16_t{0} : flat->data(slot);
+  for (uint32_t bits = left; bits != 0; bits &= bits - 1) {
+    const auto i = static_cast<uint32_t>(std::countr_zero(bits));
+    view.device_block[i] = (held >> i & 1) != 0
+                               ? uint64_t{flat->chunk(slot, i)} * limits::blocks_per_chunk + i
+                               : 0;
+  }
+  return true;
+}
+
+}  // namespace
+
+void view_chunk(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) noexcept {
+  MapEntry entry;
+  if (!top_entry(top, index, view, entry)) return;
+  for (;;) {
+    view.state = ChunkView::State::known;
+    view.top_data = entry.data;
+    for (uint32_t bits = wanted & (entry.data | entry.zero); bits != 0; bits &= bits - 1) {
       const uint32_t i = static_cast<uint32_t>(std::countr_zero(bits));
       view.device_block[i] =
           (entry.data >> i & 1) != 0 ? uint64_t{entry.chunk} * limits::blocks_per_chunk + i : 0;
     }
-    left = static_cast<uint16_t>(left & ~(entry.data | entry.zero));
-  }
-  for (uint32_t bits = left; bits != 0; bits &= bits - 1) {
-    view.device_block[std::countr_zero(bits)] = 0;
+    const auto left = static_cast<uint16_t>(wanted & ~(entry.data | entry.zero));
+    if (left == 0) return;
+    if (!view_below(top.parent.load(std::memory_order_acquire), index, left, view)) return;
+    // A merge moves blocks from below into the entry, then takes them from the view. Who saw the old
+    // entry with the new view sees the new entry now.
+    MapEntry again;
+    if (!top_entry(top, index, view, again)) return;
+    if (again.pack() == entry.pack()) return;
+    entry = again;
   }
 }
 
-VolumeImpl::VolumeImpl(PoolImpl& pool, Layer& layer)
+VolumeImpl::VolumeImpl(PoolImpl& pool, Layer& layer, bool read_only)
     : pool_(pool),
-      layer_(layer),
-      layer_uuid_(layer.uuid),
+      top_(&layer),
+      read_only_(read_only),
       block_bytes_(layer.block_bytes),
       size_bytes_(layer.size_bytes),
       ports_(std::make_unique<PortState[]>(pool.ports.size())),
@@ -65,10 +105,16 @@ VolumeImpl::VolumeImpl(PoolImpl& pool, Layer& layer)
     ports_[i].volume = this;
     ports_[i].port = static_cast<uint16_t>(i);
   }
-  layer_.volume = this;
+  layer.volume = this;
 }
 
-VolumeImpl::~VolumeImpl() { layer_.volume = nullptr; }
+VolumeImpl::~VolumeImpl() { top().volume = nullptr; }
+
+void VolumeImpl::set_top(Layer& layer) noexcept {
+  top().volume = nullptr;
+  layer.volume = this;
+  top_.store(&layer, std::memory_order_release);
+}
 
 void VolumeImpl::submit(uint32_t reactor_index, BlockIo& io) noexcept {
   CHECK(reactor_index < port_count_);
@@ -81,8 +127,9 @@ void VolumeImpl::submit(uint32_t reactor_index, BlockIo& io) noexcept {
   io.status = BlockStatus::ok;
   ++ports_[reactor_index].in_flight;
   state->submitting = true;
-  if (closing_.load(std::memory_order_acquire)) {
-    io.status = BlockStatus::gone;
+  const bool changes = io.op != BlockOp::read && io.op != BlockOp::flush;
+  if (closing_.load(std::memory_order_acquire) || (read_only_ && changes)) {
+    io.status = changes && read_only_ ? BlockStatus::write_error : BlockStatus::gone;
     end_fast(*state);
     state->submitting = false;
     return;
@@ -174,6 +221,7 @@ void VolumeImpl::advance(IoState& state) noexcept {
 
 bool VolumeImpl::step(IoState& state, PortContext& port) noexcept {
   const bool writing = state.io->op == BlockOp::write;
+  Layer& top = this->top();
   // Collects the longest run of blocks that lie side by side on the device (or are all zeroes),
   // over chunk boundaries.
   uint64_t length = 0;
@@ -187,8 +235,8 @@ bool VolumeImpl::step(IoState& state, PortContext& port) noexcept {
     const uint32_t end =
         static_cast<uint32_t>((chunk_end - index * chunk_size + block - 1) / block);
     ChunkView view;
-    view_chunk(layer_, index, block_mask(first, end), view);
-    if (view.state == ChunkView::State::unloaded) {
+    view_chunk(top, index, block_mask(first, end), view);
+    if (view.state != ChunkView::State::known) {
       state.needs_owner = true;
       break;
     }

@@ -18,12 +18,16 @@ namespace ashlar::store {
 
 // What the blocks of one chunk of a volume are, seen through all its layers.
 struct ChunkView {
-  enum class State : uint8_t { known, unloaded };
+  enum class State : uint8_t {
+    known,
+    unloaded,  // The top layer's page is not in memory.
+    unseen,    // There is no view of the top layer's parent.
+  };
   State state = State::known;
   // Per block: the device block that holds it, or 0: it reads as zeroes.
   uint64_t device_block[limits::blocks_per_chunk];
   uint16_t top_data = 0;  // Blocks that the top layer itself holds.
-  // unloaded: where to read on.
+  // Otherwise the layer whose page (`found`) or whose view is missing.
   Layer* layer = nullptr;
   PageFound found;
 };
@@ -33,7 +37,7 @@ void view_chunk(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) no
 
 class VolumeImpl final : public Volume {
  public:
-  VolumeImpl(PoolImpl& pool, Layer& layer);
+  VolumeImpl(PoolImpl& pool, Layer& layer, bool read_only);
   ~VolumeImpl() override;
 
   uint32_t block_size_bytes() const noexcept override { return block_bytes_; }
@@ -41,9 +45,13 @@ class VolumeImpl final : public Volume {
     return size_bytes_.load(std::memory_order_acquire);
   }
   void submit(uint32_t reactor_index, BlockIo& io) noexcept override;
-  const Uuid& layer() const noexcept override { return layer_uuid_; }
+  Uuid layer() const noexcept override { return top().uuid; }
+  bool read_only() const noexcept override { return read_only_; }
 
-  Layer& layer_object() noexcept { return layer_; }
+  // The layer that is served. It changes with a snapshot: a reader holds what it found for its epoch.
+  Layer& top() const noexcept { return *top_.load(std::memory_order_acquire); }
+  // The owner: from now on everything begins at this layer.
+  void set_top(Layer& layer) noexcept;
   PoolImpl& pool() noexcept { return pool_; }
   // The owner: a resize is durable.
   void set_size(uint64_t bytes) noexcept { size_bytes_.store(bytes, std::memory_order_release); }
@@ -72,8 +80,8 @@ class VolumeImpl final : public Volume {
   void drained_on(PortState& port) noexcept;
 
   PoolImpl& pool_;
-  Layer& layer_;
-  const Uuid layer_uuid_;
+  std::atomic<Layer*> top_;
+  const bool read_only_;
   const uint32_t block_bytes_;
   std::atomic<uint64_t> size_bytes_;
   std::atomic<bool> closing_{false};

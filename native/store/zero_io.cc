@@ -14,9 +14,9 @@ constexpr uint64_t leaf_bytes = uint64_t{limits::words_per_page} * chunk_size;
 }  // namespace
 
 void OwnerIo::advance_zero(IoState& state) noexcept {
-  Layer& layer = state.volume->layer_object();
   uint32_t turn = 0;
   while (state.cursor < state.end() && state.io->status == BlockStatus::ok) {
+    Layer& layer = state.volume->top();
     // A last part of a block at the volume's end is whole: nothing of it lies beyond.
     const bool to_end = state.end() == layer.size_bytes;
     const uint64_t whole_end = to_end ? state.end() : round_down(state.end(), block);
@@ -36,20 +36,16 @@ void OwnerIo::advance_zero(IoState& state) noexcept {
       return;
     }
     const uint64_t index = state.cursor / chunk_size;
-    if (layer.parent.load(std::memory_order_relaxed) == nullptr) {
-      const PageFound found = layer.map.find(index / limits::words_per_page);
-      const uint64_t leaf_end = (state.cursor / leaf_bytes + 1) * leaf_bytes;
-      if (found.state == PageFound::State::absent) {
+    const uint64_t leaf_end = (state.cursor / leaf_bytes + 1) * leaf_bytes;
+    const bool whole = state.cursor % leaf_bytes == 0 && (whole_end >= leaf_end || to_end);
+    switch (zero_leaf(state, index / limits::words_per_page, whole)) {
+      case Leaf::waits:
+        return;
+      case Leaf::done:
         state.cursor = std::min(leaf_end, whole_end);
         continue;
-      }
-      if (state.cursor % leaf_bytes == 0 &&
-          (whole_end >= leaf_end || to_end) &&
-          clear_whole_leaf(state, index / limits::words_per_page)) {
-        if (state.waiting) return;
-        state.cursor = std::min(leaf_end, whole_end);
-        continue;
-      }
+      case Leaf::parts:
+        break;
     }
     const auto first = static_cast<uint32_t>(state.cursor % chunk_size / block);
     const uint64_t end = std::min(whole_end, (index + 1) * chunk_size);
@@ -63,41 +59,49 @@ void OwnerIo::advance_zero(IoState& state) noexcept {
   if (state.in_flight == 0) end(state);
 }
 
-// True: done, or the command waits. False: not possible now, go chunk by chunk.
-bool OwnerIo::clear_whole_leaf(IoState& state, uint64_t leaf_index) noexcept {
-  Layer& layer = state.volume->layer_object();
+// What needs no look at single chunks: a leaf that shows nothing, and a whole one that nothing lies
+// under.
+OwnerIo::Leaf OwnerIo::zero_leaf(IoState& state, uint64_t leaf_index, bool whole) noexcept {
+  Layer& layer = state.volume->top();
   const PageFound found = layer.map.find(leaf_index);
   if (found.state == PageFound::State::unloaded) {
-    state.waiting = true;
-    pool_.loader.load(layer.map, found, state);
-    return true;
+    wait_for(state, {&layer.map, found});
+    return Leaf::waits;
   }
-  if (found.leaf->pins > 0 || pool_.pages.frozen_pending() ||
+  Layer* parent = layer.parent.load(std::memory_order_relaxed);
+  if (parent != nullptr) {
+    if (found.state == PageFound::State::loaded) return Leaf::parts;
+    MissingPage missing;
+    const View* view = pool_.views.get(*parent, leaf_index, missing);
+    if (view == nullptr) {
+      wait_for(state, missing);
+      return Leaf::waits;
+    }
+    return pool_.views.is_empty(view) ? Leaf::done : Leaf::parts;
+  }
+  if (found.state == PageFound::State::absent) return Leaf::done;
+  if (!whole || found.leaf->pins > 0 || pool_.pages.frozen_pending() ||
       pool_.allocator.quarantined() + pool_.discarder.pending() > limits::max_quarantine) {
-    return false;
+    return Leaf::parts;
   }
-  switch (pool_.room(false, sizeof(RecordHeader))) {
-    case Room::none:
-    case Room::wait:
-      state.waiting = true;
-      pool_.wait_for_room(state);
-      return true;
-    case Room::now:
-      break;
+  if (pool_.room(false, sizeof(RecordHeader)) != Room::now) {
+    state.waiting = true;
+    pool_.wait_for_room(state);
+    return Leaf::waits;
   }
-  pool_.clear_leaf(layer, *found.leaf);
-  return true;
+  pool_.mapping.clear_leaf(layer, *found.leaf);
+  return Leaf::done;
 }
 
 bool OwnerIo::zero_in_chunk(IoState& state, uint64_t index, uint32_t first, uint32_t end) noexcept {
-  Layer& layer = state.volume->layer_object();
+  Layer& layer = state.volume->top();
+  const uint64_t leaf_index = index / limits::words_per_page;
   const uint16_t mask = block_mask(first, end);
-  const PageFound found = layer.map.find(index / limits::words_per_page);
-  if (found.state == PageFound::State::unloaded) {
-    state.waiting = true;
-    pool_.loader.load(layer.map, found, state);
+  if (const MissingPage missing = pool_.mapping.missing(layer, leaf_index); missing) {
+    wait_for(state, missing);
     return false;
   }
+  const PageFound found = layer.map.find(leaf_index);
   const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
   MapEntry entry;
   if (found.state == PageFound::State::loaded) {
@@ -106,20 +110,16 @@ bool OwnerIo::zero_in_chunk(IoState& state, uint64_t index, uint32_t first, uint
   // Blocks that would show an ancestor's data get a zero bit; the others need none.
   uint16_t below = 0;
   if (Layer* parent = layer.parent.load(std::memory_order_relaxed); parent != nullptr) {
-    ChunkView view;
-    view_chunk(*parent, index, mask, view);
-    if (view.state == ChunkView::State::unloaded) {
-      state.waiting = true;
-      pool_.loader.load(view.layer->map, view.found, state);
-      return false;
-    }
-    for (uint32_t i = first; i < end; ++i) {
-      if (view.device_block[i] != 0) below = static_cast<uint16_t>(below | 1u << i);
+    if (found.state == PageFound::State::loaded && found.leaf->facts != nullptr) {
+      below = found.leaf->facts->below[slot];
+    } else {
+      MissingPage none;
+      below = pool_.views.get(*parent, leaf_index, none)->data(slot);
     }
   }
   MapEntry next = entry;
   next.data = static_cast<uint16_t>(entry.data & ~mask);
-  next.zero = static_cast<uint16_t>((entry.zero & ~mask) | below);
+  next.zero = static_cast<uint16_t>((entry.zero & ~mask) | (below & mask));
   if (next.data == 0 && next.chunk != 0 && !pool_.open_chunks.contains(next.chunk)) next.chunk = 0;
   if (next.pack() == entry.pack()) return true;
   if (pool_.room(false, sizeof(RecordHeader)) != Room::now) {
@@ -128,8 +128,7 @@ bool OwnerIo::zero_in_chunk(IoState& state, uint64_t index, uint32_t first, uint
     pool_.wait_for_room(state);
     return false;
   }
-  PageNode& leaf = layer.map.ensure_leaf(index / limits::words_per_page);
-  pool_.change_entry(layer, leaf, slot, next);
+  pool_.mapping.change(layer, pool_.mapping.leaf(layer, leaf_index), slot, next);
   return true;
 }
 

@@ -23,7 +23,7 @@ struct ModelVolume {
   uint32_t block_bytes = 4096;
   std::vector<uint64_t> sectors;
   Volume* open = nullptr;
-  uint32_t children = 0;
+  bool frozen = false;  // A snapshot, or a layer that another stands on.
 };
 
 struct Flight {
@@ -62,28 +62,33 @@ class Model {
   ModelVolume* any_open() {
     std::vector<ModelVolume*> open;
     for (auto& [number, volume] : volumes_) {
-      if (volume.open != nullptr) open.push_back(&volume);
+      if (volume.open != nullptr && !volume.frozen) open.push_back(&volume);
     }
     return open.empty() ? nullptr : open[random_.below(open.size())];
   }
 
   void one_step() {
     const uint64_t dice = random_.below(1000);
-    if (volumes_.empty() || (dice < 8 && volumes_.size() < 5)) return create();
-    if (dice < 12) return remove();
-    if (dice < 16) return grow();
-    if (dice < 20) return reopen();
-    if (dice < 24) {
+    if (volumes_.empty() || (dice < 8 && volumes_.size() < 12)) return create();
+    if (dice < 14) return remove();
+    if (dice < 22) return snapshot();
+    if (dice < 26) return rollback();
+    if (dice < 29) return clone_volume();
+    if (dice < 33) return grow();
+    if (dice < 37) return reopen();
+    if (dice < 41) {
       drain();
       const std::string problems = fixture_.check();
       CHECK(problems == "");
       if (!problems.empty()) fail("check");
       return;
     }
-    if (dice < 30) {
+    if (dice < 50) {
       drain();
-      ModelVolume* volume = any_open();
-      if (volume != nullptr) verify(*volume);
+      if (volumes_.empty()) return;
+      auto at = volumes_.begin();
+      std::advance(at, static_cast<ptrdiff_t>(random_.below(volumes_.size())));
+      verify(at->second);
       return;
     }
     if (flights_.size() > random_.below(12)) {
@@ -220,8 +225,8 @@ class Model {
   }
 
   void open(ModelVolume& volume) {
-    if (volume.open != nullptr || volume.children > 0) return;
-    volume.open = fixture_.open_volume(volume.number);
+    if (volume.open != nullptr) return;
+    volume.open = fixture_.open_volume(volume.number, volume.frozen);
     REQUIRE(volume.open != nullptr);
   }
 
@@ -243,6 +248,7 @@ class Model {
       std::advance(at, static_cast<ptrdiff_t>(random_.below(volumes_.size())));
       ModelVolume& parent = at->second;
       close(parent);
+      parent.frozen = true;
       volume.parent = parent.number;
       volume.block_bytes = parent.block_bytes;
       size = std::max<uint64_t>(size / 4096 * 4096, parent.sectors.size() * 512);
@@ -257,7 +263,6 @@ class Model {
       ++seen["no space for a layer"];
       return;
     }
-    if (volume.parent != 0) ++volumes_.at(volume.parent).children;
     volumes_.emplace(volume.number, std::move(volume));
   }
 
@@ -265,16 +270,139 @@ class Model {
     drain();
     auto at = volumes_.begin();
     std::advance(at, static_cast<ptrdiff_t>(random_.below(volumes_.size())));
-    if (at->second.children > 0) {
-      CHECK(fixture_.delete_layer(at->first).error().code == ErrorCode::busy);
-      ++seen["delete refused"];
-      return;
-    }
     close(at->second);
     CHECK(fixture_.delete_layer(at->first).ok());
-    if (at->second.parent != 0) --volumes_.at(at->second.parent).children;
     volumes_.erase(at);
     ++seen["deleted"];
+  }
+
+  static Change create(uint64_t number, const ModelVolume& like, uint64_t parent, uint64_t from) {
+    Change change{};
+    change.kind = Change::Kind::create_layer;
+    change.layer = uuid_of(number);
+    change.parent = uuid_of(parent);
+    if (from != 0) change.volume_from = uuid_of(from);
+    change.size_bytes = like.sectors.size() * 512;
+    change.block_bytes = like.block_bytes;
+    return change;
+  }
+  static Change remove(uint64_t number) {
+    Change change{};
+    change.kind = Change::Kind::delete_layer;
+    change.layer = uuid_of(number);
+    return change;
+  }
+
+  // Several volumes at one instant, with I/O under way. The open volume goes on at a new layer.
+  void snapshot() {
+    std::vector<ModelVolume*> chosen;
+    for (auto& [number, volume] : volumes_) {
+      if (volume.open != nullptr && !volume.frozen && random_.one_in(2)) chosen.push_back(&volume);
+    }
+    if (chosen.empty() || volumes_.size() > 20) return;
+    std::vector<Change> changes;
+    std::vector<ModelVolume> frozen;
+    for (ModelVolume* volume : chosen) {
+      ModelVolume copy = *volume;
+      copy.frozen = true;
+      copy.open = nullptr;
+      frozen.push_back(copy);
+      changes.push_back(create(++next_, *volume, volume->number, volume->number));
+    }
+    // What is under way now may land on either side.
+    std::map<uint64_t, std::map<uint64_t, uint64_t>> either;
+    reap();
+    for (size_t i = 0; i < chosen.size(); ++i) frozen[i].sectors = chosen[i]->sectors;
+    for (const Flight& flight : flights_) {
+      const BlockIo& io = flight.io->io;
+      if (io.op == BlockOp::read || io.op == BlockOp::flush) continue;
+      for (uint64_t at = 0; at < io.length_bytes; at += 512) {
+        either[flight.volume->number][(io.offset_bytes + at) / 512] =
+            io.op == BlockOp::write ? flight.stamp : 0;
+      }
+    }
+    const Status status = fixture_.commit(changes);
+    if (!status.ok()) {
+      CHECK(status.error().code == ErrorCode::no_space);
+      return;
+    }
+    seen[chosen.size() > 1 ? "group snapshot" : "snapshot"] += 1;
+    if (!either.empty()) ++seen["snapshot with writes under way"];
+    std::map<uint64_t, ModelVolume> moved;
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      ModelVolume& old = *chosen[i];
+      const uint64_t before = old.number;
+      ModelVolume& top = volumes_[next_ - chosen.size() + 1 + i];
+      top = old;
+      top.number = next_ - chosen.size() + 1 + i;
+      for (Flight& flight : flights_) {
+        if (flight.volume == &old) flight.volume = &top;
+      }
+      old = frozen[i];
+      open(old);
+      TestIo io(BlockOp::read, 0, old.sectors.size() * 512);
+      CHECK(fixture_.run(*old.open, io) == BlockStatus::ok);
+      for (const auto& [sector, stamp] : either[before]) {
+        uint64_t word;
+        std::memcpy(&word, io.memory.data() + sector * 512, 8);
+        const uint64_t would = stamp == 0 ? 0 : stamp * 0x9e3779b97f4a7c15ull + sector;
+        if (word == would) old.sectors[sector] = stamp;
+      }
+      compare(old, 0, old.sectors.size(), io.memory.data());
+    }
+  }
+
+  void rollback() {
+    ModelVolume* volume = any_open();
+    if (volume == nullptr) return;
+    std::vector<ModelVolume*> possible;
+    for (auto& [number, each] : volumes_) {
+      if (each.frozen && each.block_bytes == volume->block_bytes &&
+          each.sectors.size() <= volume->sectors.size()) {
+        possible.push_back(&each);
+      }
+    }
+    if (possible.empty()) return;
+    drain();
+    ModelVolume& target = *possible[random_.below(possible.size())];
+    const uint64_t number = ++next_;
+    const Status status = fixture_.commit(
+        {create(number, *volume, target.number, volume->number), remove(volume->number)});
+    if (!status.ok()) {
+      CHECK(status.error().code == ErrorCode::no_space);
+      return;
+    }
+    ++seen["rollback"];
+    ModelVolume top = *volume;
+    top.number = number;
+    top.sectors = target.sectors;
+    top.sectors.resize(volume->sectors.size());
+    volumes_.erase(volume->number);
+    volumes_[number] = top;
+  }
+
+  // The volume's layer stays, hidden, under both.
+  void clone_volume() {
+    ModelVolume* volume = any_open();
+    if (volume == nullptr || volumes_.size() > 20) return;
+    drain();
+    const uint64_t top = ++next_;
+    const uint64_t other = ++next_;
+    const Status status =
+        fixture_.commit({create(top, *volume, volume->number, volume->number),
+                         create(other, *volume, volume->number, 0), remove(volume->number)});
+    if (!status.ok()) {
+      CHECK(status.error().code == ErrorCode::no_space);
+      return;
+    }
+    ++seen["clone of a volume"];
+    ModelVolume copy = *volume;
+    volumes_.erase(copy.number);
+    copy.number = top;
+    volumes_[top] = copy;
+    copy.open = nullptr;
+    copy.number = other;
+    volumes_[other] = copy;
   }
 
   void grow() {
@@ -332,7 +460,9 @@ TEST_CASE("store model: random histories agree with the reference") {
   MESSAGE("store model: " << operations << " operations, seeds " << first << " to "
                           << first + rounds - 1);
   if (rounds > 1) {
-    for (const char* name : {"capacity exceeded", "layer with a parent", "deleted", "reopened"}) {
+    for (const char* name : {"capacity exceeded", "layer with a parent", "deleted", "reopened", "snapshot",
+                             "group snapshot", "snapshot with writes under way", "rollback",
+                             "clone of a volume"}) {
       INFO(std::string(name));
       CHECK(seen[name] > 0);
     }

@@ -107,8 +107,8 @@ class Fixture {
     change.layer = uuid_of(number);
     return commit({change});
   }
-  Volume* open_volume(uint64_t number) {
-    auto volume = pool->open_volume(uuid_of(number));
+  Volume* open_volume(uint64_t number, bool read_only = false) {
+    auto volume = pool->open_volume(uuid_of(number), read_only);
     if (!volume.ok()) return nullptr;
     open_volumes.push_back(volume.value());
     return volume.value();
@@ -167,7 +167,7 @@ class Fixture {
   }
   // Until the background has nothing left to do.
   void settle() {
-    CHECK(world.run_until([&] { return pool->status().reclaiming_chunks == 0; }));
+    CHECK(world.run_until([&] { return pool->status().reclaiming_layers == 0; }));
   }
 
   sim::SimWorld world;
