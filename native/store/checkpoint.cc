@@ -46,7 +46,7 @@ bool Checkpointer::wants_to_begin() const noexcept {
     return false;
   }
   return requested_ || pool_.committer.used_blocks() > pool_.committer.ring_blocks() / 2 ||
-         pool_.pages.dirty_count() > limits::max_dirty_pages;
+         pool_.pages.dirty_count() > pool_.dirty_pages_wanted();
 }
 
 uint64_t Checkpointer::sequence() const noexcept { return pool_.superblock.next_sequence - 1; }

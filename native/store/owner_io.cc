@@ -197,18 +197,20 @@ PageNode* OwnerIo::prepare_chunk(IoState& state, uint64_t index, uint32_t wanted
   if (room == Room::now) {
     PageNode& leaf = pool_.mapping.leaf(layer, index / limits::words_per_page);
     entry = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
-    if (entry.chunk == 0) entry.chunk = pool_.take_chunk(layer, wanted);
+    if (entry.chunk == 0) {
+      entry.chunk = pool_.take_chunk(layer, wanted);
+      if (entry.chunk != 0) CHECK(pool_.mapping.apply(layer, leaf, slot, entry, UINT64_MAX));
+    }
     if (entry.chunk != 0) {
-      CHECK(pool_.mapping.apply(layer, leaf, slot, entry, UINT64_MAX));
       state.room_tries = 0;
       return &leaf;
     }
-    room = pool_.chunk_room();
+    // Chunks may come back: but not for ever, while others take them first.
+    room = ++state.room_tries == UINT8_MAX ? Room::none : pool_.chunk_room();
   }
-  if (room == Room::none || state.room_tries == UINT8_MAX) {
+  if (room == Room::none) {
     state.io->status = BlockStatus::capacity_exceeded;
   } else {
-    ++state.room_tries;
     state.waiting = true;
     pool_.wait_for_room(state);
   }

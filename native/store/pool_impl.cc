@@ -141,9 +141,18 @@ int64_t PoolImpl::available_pages() const noexcept {
          static_cast<int64_t>(runs_in_flight * limits::pages_per_run);
 }
 
+size_t PoolImpl::dirty_pages_wanted() const noexcept {
+  const uint64_t share = options.map_cache_bytes / 4 / sizeof(PageNode);
+  return std::clamp<uint64_t>(share, limits::min_dirty_pages, limits::max_dirty_pages);
+}
+
 Room PoolImpl::room(bool allocating, size_t record_bytes) {
   if (!committer.has_room(record_bytes)) {
     committer.request();
+    return Room::wait;
+  }
+  if (pages.dirty_count() > 2 * dirty_pages_wanted()) {
+    checkpointer.request();
     return Room::wait;
   }
   const int64_t available = available_pages();

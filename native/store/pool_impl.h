@@ -73,6 +73,8 @@ class PoolImpl final : public Pool {
   // Room for one more operation's metadata pages and `record_bytes` of journal. `allocating`:
   // leaves the floor that frees need.
   Room room(bool allocating, size_t record_bytes);
+  // Dirty pages with which a checkpoint begins.
+  size_t dirty_pages_wanted() const noexcept;
   int64_t available_pages() const noexcept;
   void wait_for_room(IoState& state) { room_waiters.push(state); }
   void wait_for_room(std::function<void()> again);

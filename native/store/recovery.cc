@@ -215,8 +215,20 @@ class Opening : public std::enable_shared_from_this<Opening> {
 
   enum class Applied : uint8_t { done, loading, wrong };
 
-  // Reads what a record needs, after which it is applied again.
+  // Reads what a record needs, after which it is applied again. What the records after it need is
+  // asked for at the same time: records of random writes each want a page of their own.
   Applied load(const MissingPage& missing) {
+    std::span<const std::byte> ahead = left_;
+    for (uint32_t i = 0; i < limits::replay_ahead; ++i) {
+      const std::optional<Record> record = decode_record(ahead);
+      if (!record.has_value()) break;
+      if (record->kind != RecordKind::map_entry) continue;
+      Layer* layer = pool_->layers.at(record->a);
+      if (layer == nullptr) continue;
+      const MissingPage next =
+          pool_->mapping.missing(*layer, record->b / limits::words_per_page);
+      if (next) pool_->loader.load(*next.tree, next.found, [](const Status&) {});
+    }
     pool_->loader.load(*missing.tree, missing.found, [self = shared_from_this()](Status status) {
       if (!status.ok()) return self->fail(status.error().code, status.error().message);
       self->replay();
