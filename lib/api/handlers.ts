@@ -305,7 +305,7 @@ function volumeObject(volume: VolumeDetail): Volume {
     sizeBytes: toInteger(volume.sizeBytes),
     blockBytes: volume.blockBytes,
     mappedBytes: toInteger(volume.usage.mappedBytes),
-    allocatedBytes: toInteger(volume.usage.allocatedBytes),
+    allocatedBytes: toInteger(volume.usage.exclusiveBytes),
     anagrpid: volume.anagrpid,
     createdAt: volume.createdAt,
     grants: grantObjects(volume),

@@ -193,7 +193,20 @@ export class Catalog {
   static async load(store: CatalogStore, kinds: readonly RecordKind<unknown>[]): Promise<Catalog> {
     const catalog = new Catalog(store, kinds);
     for (const record of await store.records()) catalog.#load(record);
+    for (const table of catalog.#tables.values()) catalog.#keepNamedIds(table);
     return catalog;
+  }
+
+  /** An id named by a record of another kind is not given again, though its own record is gone. */
+  #keepNamedIds(table: Table<unknown>): void {
+    const { namesGone } = table.kind;
+    if (namesGone === undefined) return;
+    for (const { value } of table.entries()) {
+      for (const { kind, id } of namesGone(value)) {
+        const named = this.#tables.get(kind);
+        if (named !== undefined && id >= named.nextId) named.nextId = id + 1n;
+      }
+    }
   }
 
   #load(record: CatalogRecord): void {

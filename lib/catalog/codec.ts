@@ -53,6 +53,25 @@ export class RecordFields {
     return this.#refuse(name, `${length} bytes`);
   }
 
+  /** Bytes of this length, or none at all. Records older than the field have none. */
+  bytesOrNone(name: string, length: number): Uint8Array {
+    const value = this.#take(name);
+    if (value === undefined) return new Uint8Array(0);
+    const fits = value instanceof Uint8Array && (value.length === length || value.length === 0);
+    return fits ? new Uint8Array(value) : this.#refuse(name, `${length} bytes or none`);
+  }
+
+  /** Records older than the field say false. */
+  flag(name: string): boolean {
+    const value = this.#take(name) ?? false;
+    return typeof value === 'boolean' ? value : this.#refuse(name, 'true or false');
+  }
+
+  /** Whether the record has the field; those of older versions may lack it. */
+  has(name: string): boolean {
+    return this.#fields.has(name);
+  }
+
   choice<T extends string | number>(name: string, choices: readonly T[]): T {
     const value = this.#take(name);
     const found = choices.find((choice) => choice === value);
@@ -91,10 +110,18 @@ export interface RecordKind<T, Index extends string = string, Group extends stri
   readonly indexes: Readonly<Record<Index, KeyOf<T>>>;
   /** Keys that many records share, such as the tenant of a volume: for lists and counts. */
   readonly groups: Readonly<Record<Group, KeyOf<T>>>;
+  /**
+   * Records of other kinds that are named by their ids, and may be gone: those ids are not given
+   * to new records as long as they are named. Left out: names none that could be gone.
+   */
+  readonly namesGone?: NamesOf<T>;
 }
 
 /** A method's type, so that a kind of some record is also a kind of an unknown one. */
 type KeyOf<T> = { keyOf(value: T): string }['keyOf'];
+
+/** Likewise a method's type. */
+type NamesOf<T> = { namesOf(value: T): readonly { kind: number; id: bigint }[] }['namesOf'];
 
 /** A decoded record, and the fields to be written back untouched. */
 export interface DecodedRecord<T> {

@@ -7,7 +7,9 @@
  * |    1 | tenant  | a name, its subsystem, and where its NSIDs continue                    |
  * |    2 | host    | a host that may connect to a tenant's subsystem                        |
  * |    3 | volume  | a name, its identities for life, and its top layer                     |
- * |    4 | grant   | a host (or any) may use a volume                                       |
+ * |    4 | grant   | a host (or any) may use a volume, or read a snapshot                    |
+ * |    5 | snapshot| a name, its identities for life, and its frozen layer                  |
+ * |    6 | device  | where a further device of the pool was last                            |
  */
 import type { RecordKind } from './codec.js';
 
@@ -33,20 +35,53 @@ export interface VolumeRecord {
   uuid: Uint8Array;
   nguid: Uint8Array;
   nsid: number;
-  /** The writable top layer; snapshots and rollback will put another one here. */
+  /** The writable top layer; snapshots and rollback put another one here. */
   layer: Uint8Array;
   sizeBytes: bigint;
   blockBytes: 512 | 4096;
   anagrpid: number;
   createdMs: number;
+  /** Whether its room in the pool is promised to it. */
+  reserved: boolean;
+  /** UUID of the snapshot or volume that it was cloned from, 16 bytes; empty: none. */
+  source: Uint8Array;
+}
+
+export interface SnapshotRecord {
+  tenant: bigint;
+  /** Record id of the volume that it was taken of; stays when that is deleted. */
+  volume: bigint;
+  /** Name of that volume when it was last written here: what it is found by afterwards. */
+  volumeName: string;
+  name: string;
+  uuid: Uint8Array;
+  nguid: Uint8Array;
+  /** From the tenant's sequence at the first grant, and then kept; 0: never granted. */
+  nsid: number;
+  /** The frozen layer. */
+  layer: Uint8Array;
+  sizeBytes: bigint;
+  blockBytes: 512 | 4096;
+  /** UUID of the group of snapshots made at the same instant, 16 bytes; empty: made alone. */
+  group: Uint8Array;
+  createdMs: number;
+}
+
+/** A device of the pool beyond its first. */
+export interface DeviceRecord {
+  uuid: Uint8Array;
+  /** Where it was attached last. */
+  path: string;
 }
 
 /** `host` of a grant to every host. */
 export const anyHost = '*';
 
 export interface GrantRecord {
-  /** The volume's record id. */
+  /** The volume's record id; 0 in the grant of a snapshot. */
   volume: bigint;
+  /** The snapshot's record id; 0 in the grant of a volume. */
+  snapshot: bigint;
   /** An NQN, or '*'. */
   host: string;
   access: 'read-write' | 'read-only';
@@ -104,6 +139,8 @@ export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'n
     blockBytes: fields.choice('blockBytes', [512, 4096]),
     anagrpid: fields.integer('anagrpid'),
     createdMs: fields.integer('createdMs'),
+    reserved: fields.flag('reserved'),
+    source: fields.bytesOrNone('source', 16),
   }),
   encode: (value) => ({ ...value }),
   indexes: {
@@ -115,19 +152,77 @@ export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'n
   groups: { tenant: ({ tenant }) => String(tenant) },
 };
 
-export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'host'> = {
+export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'snapshot' | 'host'> = {
   kind: 4,
   name: 'grant',
   version: 1,
   decode: (fields) => ({
     volume: fields.u64('volume'),
+    snapshot: fields.has('snapshot') ? fields.u64('snapshot') : 0n,
     host: fields.text('host'),
     access: fields.choice('access', ['read-write', 'read-only']),
     createdMs: fields.integer('createdMs'),
   }),
   encode: (value) => ({ ...value }),
-  indexes: { host: ({ volume, host }) => grantKey(volume, host) },
-  groups: { volume: ({ volume }) => String(volume), host: ({ host }) => host },
+  indexes: {
+    host: ({ volume, snapshot, host }) =>
+      snapshot === 0n ? grantKey(volume, host) : snapshotGrantKey(snapshot, host),
+  },
+  groups: {
+    volume: ({ volume }) => String(volume),
+    snapshot: ({ snapshot }) => String(snapshot),
+    host: ({ host }) => host,
+  },
+};
+
+export const snapshotKind: RecordKind<
+  SnapshotRecord,
+  'name' | 'uuid' | 'layer' | 'nsid',
+  'tenant' | 'volume' | 'reference' | 'namespaces'
+> = {
+  kind: 5,
+  name: 'snapshot',
+  version: 1,
+  decode: (fields) => ({
+    tenant: fields.u64('tenant'),
+    volume: fields.u64('volume'),
+    volumeName: fields.text('volumeName'),
+    name: fields.text('name'),
+    uuid: fields.bytes('uuid', 16),
+    nguid: fields.bytes('nguid', 16),
+    nsid: fields.integer('nsid'),
+    layer: fields.bytes('layer', 16),
+    sizeBytes: fields.u64('sizeBytes'),
+    blockBytes: fields.choice('blockBytes', [512, 4096]),
+    group: fields.bytesOrNone('group', 16),
+    createdMs: fields.integer('createdMs'),
+  }),
+  encode: (value) => ({ ...value }),
+  indexes: {
+    name: ({ volume, name }) => snapshotKey(volume, name),
+    uuid: ({ uuid }) => hex(uuid),
+    layer: ({ layer }) => hex(layer),
+    // Those that have none must not clash over it.
+    nsid: ({ tenant, nsid, uuid }) => (nsid === 0 ? hex(uuid) : nsidKey(tenant, nsid)),
+  },
+  groups: {
+    tenant: ({ tenant }) => String(tenant),
+    volume: ({ volume }) => String(volume),
+    reference: ({ tenant, volumeName, name }) => referenceKey(tenant, volumeName, name),
+    /** Those with an NSID, by tenant. */
+    namespaces: ({ tenant, nsid }) => (nsid === 0 ? '' : String(tenant)),
+  },
+  namesGone: ({ volume }) => [{ kind: volumeKind.kind, id: volume }],
+};
+
+export const deviceKind: RecordKind<DeviceRecord, 'uuid' | 'path', never> = {
+  kind: 6,
+  name: 'device',
+  version: 1,
+  decode: (fields) => ({ uuid: fields.bytes('uuid', 16), path: fields.text('path') }),
+  encode: (value) => ({ ...value }),
+  indexes: { uuid: ({ uuid }) => hex(uuid), path: ({ path }) => path },
+  groups: {},
 };
 
 /** Key of a host in its index: unique within a tenant. */
@@ -136,8 +231,22 @@ export const hostKey = (tenant: bigint, nqn: string): string => `${tenant}/${nqn
 export const volumeKey = (tenant: bigint, name: string): string => `${tenant}/${name}`;
 /** Key of an NSID in its index: unique within a tenant. */
 export const nsidKey = (tenant: bigint, nsid: number): string => `${tenant}/${nsid}`;
-/** Key of a grant in its index. */
+/** Key of a volume's grant in its index. */
 export const grantKey = (volume: bigint, host: string): string => `${volume}/${host}`;
+/** Key of a snapshot's grant in the same index. */
+export const snapshotGrantKey = (snapshot: bigint, host: string): string => `@${snapshot}/${host}`;
+/** Key of a snapshot's name in its index: unique among the snapshots of one volume. */
+export const snapshotKey = (volume: bigint, name: string): string => `${volume}@${name}`;
+/** Key of `volume@name` in a tenant; several can have it when volumes of that name are gone. */
+export const referenceKey = (tenant: bigint, volumeName: string, name: string): string =>
+  `${tenant}/${volumeName}@${name}`;
 
 /** Every kind, for {@link Catalog.load}. */
-export const allKinds = [tenantKind, hostKind, volumeKind, grantKind] as const;
+export const allKinds = [
+  tenantKind,
+  hostKind,
+  volumeKind,
+  grantKind,
+  snapshotKind,
+  deviceKind,
+] as const;

@@ -1,6 +1,12 @@
 /** Tenants: each has one subsystem, its own volumes and its own hosts. */
 import type { Stored, Transaction } from '../catalog/catalog.js';
-import { hostKind, type TenantRecord, tenantKind, volumeKind } from '../catalog/kinds.js';
+import {
+  hostKind,
+  snapshotKind,
+  type TenantRecord,
+  tenantKind,
+  volumeKind,
+} from '../catalog/kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
 import { checkName, maxTenants } from './rules.js';
 import { type ControlState, defaultTenant, findTenant, stillThere } from './state.js';
@@ -90,6 +96,14 @@ export class TenantService implements Tenants {
         `tenant '${tenant.value.name}' has ${volumes} volumes; delete them first`,
       );
     }
+    const snapshots = this.#countSnapshots(tenant.id);
+    if (snapshots > 0) {
+      throw new AshlarError(
+        'conflict',
+        `tenant '${tenant.value.name}' has ${snapshots} snapshots of deleted volumes; delete ` +
+          'them first ("ashlar snapshot list")',
+      );
+    }
     transaction.delete(tenantKind, tenant.id);
     for (const { id } of catalog.group(hostKind, 'tenant', String(tenant.id))) {
       transaction.delete(hostKind, id);
@@ -100,12 +114,17 @@ export class TenantService implements Tenants {
     return this.#state.catalog.groupSize(volumeKind, 'tenant', String(tenant));
   }
 
+  #countSnapshots(tenant: bigint): number {
+    return this.#state.catalog.groupSize(snapshotKind, 'tenant', String(tenant));
+  }
+
   #info({ id, value }: Stored<TenantRecord>): TenantInfo {
     return {
       name: value.name,
       uuid: uuidText(value.uuid),
       subnqn: value.subnqn,
       volumes: this.#countVolumes(id),
+      snapshots: this.#countSnapshots(id),
       hosts: this.#state.catalog.groupSize(hostKind, 'tenant', String(id)),
       createdAt: new Date(value.createdMs).toISOString(),
     };

@@ -44,15 +44,26 @@ export interface VolumeInfo {
   blockBytes: BlockBytes;
   anagrpid: number;
   createdAt: string;
+  /** Whether room for all its blocks is promised to it. */
+  reserved: boolean;
+  /** UUID of the snapshot or volume that it was cloned from, which may be gone; null: none. */
+  sourceUuid: string | null;
+  /** How many snapshots it has. */
+  snapshots: number;
   /** By host. */
   grants: GrantInfo[];
 }
 
+/** How much of the pool a volume uses; provisioned is its `sizeBytes`. Known without a scan. */
 export interface VolumeUsage {
-  /** Blocks written and not deallocated, 4 KiB each. */
+  /** Blocks that hosts read as data, 4 KiB each, whoever holds them. */
   mappedBytes: bigint;
-  /** Pool space held, in chunks of 64 KiB. */
-  allocatedBytes: bigint;
+  /** Pool space that is its own alone, in chunks of 64 KiB. */
+  exclusiveBytes: bigint;
+  /** Of the mapped blocks, those that it shares with snapshots or with what it was cloned from. */
+  sharedBytes: bigint;
+  /** Pool space promised to it and not yet used; 0 for a volume that is not reserved. */
+  reservedBytes: bigint;
 }
 
 export interface VolumeDetail extends VolumeInfo {
@@ -72,6 +83,37 @@ export interface CreateVolume {
   uuid?: string | undefined;
   /** Hosts granted from the start: NQNs, or '*'. */
   hosts?: readonly string[] | undefined;
+  /** Promise it room for all its blocks, so that a full pool does not fail its writes. */
+  reserved?: boolean | undefined;
+}
+
+/** A new volume that begins with the data of a snapshot, or of a volume at this instant. */
+export interface CloneVolume {
+  /** As in {@link CreateVolume}. */
+  name: string;
+  /** At least the source's size, which it is when not given. The block size is the source's. */
+  sizeBytes?: bigint | undefined;
+  uuid?: string | undefined;
+  hosts?: readonly string[] | undefined;
+  reserved?: boolean | undefined;
+}
+
+/** `force`: goes on although hosts are connected, and tells so by an event. */
+export type ForceOptions = CallOptions & { force?: boolean | undefined };
+
+/** At most so many items a page, after the one that `after` names. */
+export interface PageOptions extends CallOptions {
+  /** 1 to 1000; 1000 when not given. */
+  limit?: number | undefined;
+  /** `next` of the page before. */
+  after?: string | undefined;
+}
+
+/** Part of a list in a fixed order. What comes or goes in between shifts nothing else. */
+export interface Page<T> {
+  items: T[];
+  /** Where the next page begins; null: this was the last. */
+  next: string | null;
 }
 
 /** `volume` is a name in the tenant of the options, or a UUID. */
@@ -86,19 +128,25 @@ export interface Volumes {
   /** @throws AshlarError not-found. */
   show(volume: string, options?: CallOptions): Promise<VolumeDetail>;
   /**
-   * Grows a volume; hosts are told and see the new size without reconnecting.
-   * @throws AshlarError not-found, invalid-argument (below the current size, not whole blocks),
-   * limit-exceeded (over 64 TiB).
+   * Grows a volume; hosts are told and see the new size without reconnecting. With `shrink` it may
+   * become smaller, when no host is connected and nothing is mapped beyond the new size, in the
+   * volume or in a snapshot below it.
+   * @throws AshlarError not-found, invalid-argument (below the current size without `shrink`, not
+   * whole blocks), limit-exceeded (over 64 TiB), busy (shrinking), no-space (reserved).
    */
-  resize(volume: string, sizeBytes: bigint, options?: CallOptions): Promise<VolumeDetail>;
+  resize(
+    volume: string,
+    sizeBytes: bigint,
+    options?: CallOptions & { shrink?: boolean | undefined },
+  ): Promise<VolumeDetail>;
   /** @throws AshlarError not-found, already-exists. */
   rename(volume: string, name: string, options?: CallOptions): Promise<VolumeDetail>;
   /**
-   * Hosts lose it first (commands under way end, new ones fail), then it is gone for good; its
-   * space comes back in the background.
-   * @throws AshlarError not-found.
+   * It is gone for good; its space comes back in the background. Its snapshots stay. With `force`
+   * connected hosts lose it first (commands under way end, new ones fail).
+   * @throws AshlarError not-found, busy (naming the hosts that have it connected).
    */
-  delete(volume: string, options?: CallOptions): Promise<void>;
+  delete(volume: string, options?: ForceOptions): Promise<void>;
   /**
    * Lets a host (an NQN, or '*') use the volume. The host is added to the tenant's when new.
    * @throws AshlarError not-found, invalid-argument (NQN), already-exists.
@@ -113,6 +161,102 @@ export interface Volumes {
    * @throws AshlarError not-found.
    */
   revoke(volume: string, host: string, options?: CallOptions): Promise<VolumeDetail>;
+}
+
+// ---- Snapshots ----------------------------------------------------------------------------------
+
+/** What a volume was at one instant; never changes. */
+export interface SnapshotInfo {
+  /** Unique among the snapshots of its volume. */
+  name: string;
+  /** Name of its volume, or the last one that it had. */
+  volume: string;
+  /** UUID of its volume; null: that is deleted. */
+  volumeUuid: string | null;
+  /** `volume@name`, by which people find it. */
+  reference: string;
+  tenant: string;
+  uuid: string;
+  /** 32 hexadecimal digits. */
+  nguid: string;
+  /** Given at its first grant, then kept; null: never granted. */
+  nsid: number | null;
+  subnqn: string;
+  sizeBytes: bigint;
+  blockBytes: BlockBytes;
+  /** UUID shared by the snapshots made at the same instant; null: made alone. */
+  groupUuid: string | null;
+  createdAt: string;
+  /** By host; always read-only. */
+  grants: GrantInfo[];
+}
+
+export interface SnapshotUsage {
+  /** Blocks that a reader sees as data, 4 KiB each, whoever holds them. */
+  mappedBytes: bigint;
+  /** Pool space of its own layer, in chunks of 64 KiB. */
+  exclusiveBytes: bigint;
+  /** Of the mapped blocks, those of older snapshots. */
+  sharedBytes: bigint;
+  /** Pool space that deleting it now would give back. */
+  freesBytes: bigint;
+}
+
+export interface SnapshotDetail extends SnapshotInfo {
+  usage: SnapshotUsage;
+  /** Controllers that see it now. */
+  connectedHosts: ConnectedHost[];
+}
+
+/**
+ * `snapshot` is `volume@name` in the tenant of the options, or a UUID. A snapshot outlives its
+ * volume: it is found by the volume's last name as long as no volume of that name has a snapshot
+ * of the same name, and always by UUID.
+ */
+export interface Snapshots {
+  /**
+   * Freezes what the volume holds now, without copying or stopping I/O: acknowledged writes are in
+   * it, those under way are wholly in or out.
+   * @throws AshlarError not-found, invalid-argument (name), already-exists, limit-exceeded,
+   * no-space.
+   */
+  create(volume: string, name: string, options?: CallOptions): Promise<SnapshotDetail>;
+  /**
+   * The same for several volumes (1 to 64, each once, of one tenant) at one instant: all or none.
+   * In the order of `volumes`.
+   */
+  createGroup(
+    volumes: readonly string[],
+    name: string,
+    options?: CallOptions,
+  ): Promise<SnapshotDetail[]>;
+  /** All of a volume (a name or UUID), oldest first. @throws AshlarError not-found. */
+  listOf(volume: string, options?: CallOptions): SnapshotInfo[];
+  /**
+   * By tenant, volume and age. `volume`: only those of a volume (a name, also that of a deleted
+   * volume, or UUID). Without a tenant in the options: all.
+   */
+  page(options?: PageOptions & { volume?: string | undefined }): Promise<Page<SnapshotDetail>>;
+  /** @throws AshlarError not-found, conflict (several of that name; it lists their UUIDs). */
+  show(snapshot: string, options?: CallOptions): Promise<SnapshotDetail>;
+  /**
+   * Makes the snapshot's volume hold what it held then; what was written since is gone for good,
+   * unless another snapshot has it. The volume keeps the larger of both sizes. Refused while hosts
+   * are connected: what they have in their caches is older or newer than what they would read.
+   * `force` does it under them.
+   * @throws AshlarError not-found, conflict (the volume is deleted), busy (naming the hosts).
+   */
+  rollback(snapshot: string, options?: ForceOptions): Promise<VolumeDetail>;
+  /**
+   * Deletes a snapshot, in any order with others, volumes and clones; its space comes back in the
+   * background. `force` takes it from connected hosts first.
+   * @throws AshlarError not-found, busy (naming the hosts that have it connected, or its reader).
+   */
+  delete(snapshot: string, options?: ForceOptions): Promise<void>;
+  /** Lets a host read the snapshot, as a namespace of its own. Errors as of {@link Volumes.grant}. */
+  grant(snapshot: string, host: string, options?: CallOptions): Promise<SnapshotDetail>;
+  /** When it resolves, no command of that host is under way. @throws AshlarError not-found. */
+  revoke(snapshot: string, host: string, options?: CallOptions): Promise<SnapshotDetail>;
 }
 
 export interface HostInfo {
@@ -158,6 +302,7 @@ export interface TenantInfo {
   /** For life; `nqn.2026-01.dev.ashlar:` and the tenant's UUID. */
   subnqn: string;
   volumes: number;
+  snapshots: number;
   hosts: number;
   createdAt: string;
 }
@@ -168,7 +313,7 @@ export interface Tenants {
   list(): TenantInfo[];
   /** @throws AshlarError not-found. */
   show(name: string): TenantInfo;
-  /** @throws AshlarError not-found, conflict (it has volumes, or is 'default'). */
+  /** @throws AshlarError not-found, conflict (it has volumes or snapshots, or is 'default'). */
   delete(name: string, options?: CallOptions): Promise<void>;
 }
 

@@ -8,6 +8,7 @@ import {
   hostKey,
   hostKind,
   nsidKey,
+  snapshotKind,
   type TenantRecord,
   tenantKind,
   type VolumeRecord,
@@ -99,6 +100,8 @@ export class VolumeService implements Volumes {
       blockBytes,
       anagrpid: defaultAnaGroup,
       createdMs: Date.now(),
+      reserved: false,
+      source: new Uint8Array(0),
     });
     for (const host of wanted.hosts) this.#addGrant(transaction, id, tenant.id, host, 'read-write');
     return id;
@@ -310,7 +313,7 @@ export class VolumeService implements Volumes {
     access: GrantAccess,
   ): void {
     const createdMs = Date.now();
-    transaction.add(grantKind, { volume, host, access, createdMs });
+    transaction.add(grantKind, { volume, snapshot: 0n, host, access, createdMs });
     if (host === anyHost) return;
     if (this.#catalog.find(hostKind, 'nqn', hostKey(tenant, host)) !== null) return;
     if (this.#catalog.count(hostKind) >= maxHosts) {
@@ -345,6 +348,9 @@ export class VolumeService implements Volumes {
       blockBytes: value.blockBytes,
       anagrpid: value.anagrpid,
       createdAt: new Date(value.createdMs).toISOString(),
+      reserved: value.reserved,
+      sourceUuid: value.source.length === 0 ? null : uuidText(value.source),
+      snapshots: this.#catalog.groupSize(snapshotKind, 'volume', String(id)),
       grants: this.#grantsOf(id)
         .map(grantInfo)
         .sort((a, b) => compare(a.host, b.host)),
@@ -355,7 +361,12 @@ export class VolumeService implements Volumes {
     const usage = await this.#state.exports.usage(volume);
     return {
       ...this.#info(volume),
-      usage: { mappedBytes: usage.mappedBytes, allocatedBytes: usage.allocatedBytes },
+      usage: {
+        mappedBytes: usage.mappedBytes,
+        exclusiveBytes: usage.allocatedBytes,
+        sharedBytes: usage.mappedBytes - usage.ownBytes,
+        reservedBytes: usage.reservedBytes,
+      },
       connectedHosts: this.#state.exports.connectionsOf(volume),
     };
   }

@@ -2,7 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { pack } from 'msgpackr';
 import { Catalog, recordKey, splitKey } from '../../lib/catalog/catalog.js';
-import { allKinds, tenantKind, volumeKey, volumeKind } from '../../lib/catalog/kinds.js';
+import {
+  allKinds,
+  grantKind,
+  snapshotKey,
+  snapshotKind,
+  tenantKind,
+  volumeKey,
+  volumeKind,
+} from '../../lib/catalog/kinds.js';
 import { AshlarError } from '../../lib/errors.js';
 import { FakeStore } from './fake_store.js';
 
@@ -24,6 +32,25 @@ function volume(name: string, last: number) {
     blockBytes: 512 as const,
     anagrpid: 1,
     createdMs: 1_790_000_000_000,
+    reserved: false,
+    source: new Uint8Array(0),
+  };
+}
+
+function snapshot(name: string, last: number, volumeId: bigint) {
+  return {
+    tenant: 1n,
+    volume: volumeId,
+    volumeName: 'gone',
+    name,
+    uuid: uuid(last),
+    nguid: uuid(last),
+    nsid: 0,
+    layer: uuid(last),
+    sizeBytes: 4096n,
+    blockBytes: 4096 as const,
+    group: new Uint8Array(0),
+    createdMs: 1,
   };
 }
 
@@ -165,6 +192,44 @@ describe('catalog', () => {
       store.values.set(key, bytes);
       await assert.rejects(Catalog.load(store, allKinds), hasCode('catalog-corrupt', message));
     }
+  });
+
+  it('records from before snapshots: read with what they said then', async () => {
+    const store = new FakeStore();
+    const { reserved: _, source: __, ...oldVolume } = volume('a', 1);
+    store.values.set(recordKey(volumeKind.kind, 1n), pack({ ...oldVolume, v: 1 }));
+    const oldGrant = { volume: 1n, host: '*', access: 'read-only', createdMs: 1, v: 1 };
+    store.values.set(recordKey(grantKind.kind, 1n), pack(oldGrant));
+    const catalog = await Catalog.load(store, allKinds);
+    assert.deepEqual(catalog.get(volumeKind, 1n)?.value, volume('a', 1));
+    assert.equal(catalog.get(grantKind, 1n)?.value.snapshot, 0n);
+    assert.equal(catalog.group(grantKind, 'volume', '1').length, 1);
+  });
+
+  it('snapshots of one volume without NSIDs: no clash; of one name: already-exists', async () => {
+    const catalog = await Catalog.load(new FakeStore(), allKinds);
+    const add = (name: string, last: number) =>
+      catalog.transact('add', (tx) => tx.add(snapshotKind, snapshot(name, last, 7n)));
+    const id = await add('mon', 1);
+    await add('tue', 2);
+    await assert.rejects(add('mon', 3), hasCode('already-exists'));
+    assert.equal(catalog.find(snapshotKind, 'name', snapshotKey(7n, 'mon'))?.id, id);
+    assert.equal(catalog.groupSize(snapshotKind, 'volume', '7'), 2);
+    assert.equal(catalog.groupSize(snapshotKind, 'namespaces', '1'), 0);
+  });
+
+  it('the id of a deleted volume that a snapshot names: not given again after a reload', async () => {
+    const store = new FakeStore();
+    const catalog = await Catalog.load(store, allKinds);
+    const first = await catalog.transact('add', (tx) => {
+      const id = tx.add(volumeKind, volume('gone', 1));
+      tx.add(snapshotKind, snapshot('mon', 2, id));
+      return id;
+    });
+    await catalog.transact('delete', (tx) => tx.delete(volumeKind, first));
+    const again = await Catalog.load(store, allKinds);
+    const second = await again.transact('add', (tx) => tx.add(volumeKind, volume('new', 3)));
+    assert.equal(second, first + 1n);
   });
 
   it('two records with one unique key: catalog-corrupt', async () => {

@@ -63,7 +63,7 @@ describe('node', () => {
     assert.deepEqual(await namespace.read(1n * mib, data.length), data);
     assert.equal((await host.identifyNamespace(1)).usedBlocks, 16n);
     const shown = await node.volumes.show('demo');
-    assert.equal(shown.usage.allocatedBytes, 65_536n);
+    assert.equal(shown.usage.exclusiveBytes, 65_536n);
     assert.deepEqual(
       shown.connectedHosts.map(({ hostnqn, ioQueues }) => [hostnqn, ioQueues]),
       [[hostNqn('alice'), 2]],

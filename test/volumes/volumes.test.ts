@@ -39,7 +39,7 @@ describe('volumes', () => {
     const name = freshName();
     const volume = await node.volumes.create({ name, sizeBytes: 64n << 40n });
     assert.equal(volume.sizeBytes, 64n << 40n);
-    assert.equal(volume.usage.allocatedBytes, 0n);
+    assert.equal(volume.usage.exclusiveBytes, 0n);
     await node.volumes.delete(name);
   });
 
