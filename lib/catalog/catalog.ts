@@ -65,6 +65,11 @@ class Table<T> {
     return this.#groups.get(group)?.get(key) ?? new Set();
   }
 
+  /** Keys that a group has members under. */
+  groupKeys(group: string): IterableIterator<string> {
+    return (this.#groups.get(group) ?? new Map<string, Set<bigint>>()).keys();
+  }
+
   *entries(): IterableIterator<Stored<T>> {
     for (const [id, { value }] of this.#records) yield { id, value };
   }
@@ -259,6 +264,26 @@ export class Catalog {
   ): Stored<T>[] {
     const members = [...this.#table(kind).members(group, key)];
     return members.map((id) => this.get(kind, id)).filter((record) => record !== null);
+  }
+
+  /** The keys of a group, such as the volumes that have snapshots; in no order. */
+  groupKeys<T, Group extends string>(
+    kind: RecordKind<T, string, Group>,
+    group: Group,
+  ): IterableIterator<string> {
+    return this.#table(kind).groupKeys(group);
+  }
+
+  /** One record of a group, without looking at the others; undefined: it has none. */
+  oneOf<T, Group extends string>(
+    kind: RecordKind<T, string, Group>,
+    group: Group,
+    key: string,
+  ): Stored<T> | undefined {
+    for (const id of this.#table(kind).members(group, key)) {
+      return this.get(kind, id) ?? undefined;
+    }
+    return undefined;
   }
 
   /** How many records a group has. */

@@ -215,13 +215,13 @@ export const snapshotKind: RecordKind<
   namesGone: ({ volume }) => [{ kind: volumeKind.kind, id: volume }],
 };
 
-export const deviceKind: RecordKind<DeviceRecord, 'uuid' | 'path', never> = {
+export const deviceKind: RecordKind<DeviceRecord, 'uuid', never> = {
   kind: 6,
   name: 'device',
   version: 1,
   decode: (fields) => ({ uuid: fields.bytes('uuid', 16), path: fields.text('path') }),
   encode: (value) => ({ ...value }),
-  indexes: { uuid: ({ uuid }) => hex(uuid), path: ({ path }) => path },
+  indexes: { uuid: ({ uuid }) => hex(uuid) },
   groups: {},
 };
 

@@ -1,5 +1,5 @@
 /** `ashlar pool …`: the daemon's pool, or a pool that no daemon holds. */
-import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ApiClient } from '../api/client.js';
 import type { Pool, PoolCheck } from '../api/contract.js';
@@ -8,6 +8,7 @@ import { maxPoolBytes, minPoolBytes } from '../config/config.js';
 import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import type { DeviceSpec } from '../native.js';
+import { refuseForeignData } from '../node/foreign_data.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
 import { pairs } from './table.js';
 import { plural, printJson, printLines } from './terminal.js';
@@ -55,38 +56,6 @@ async function newPoolSize(path: string, size: string | undefined): Promise<bigi
   }
   return bytes;
 }
-
-/** Where the superblocks of a pool lie, and where other formats have theirs. */
-const headBytes = 128 * 1024;
-
-/**
- * Refuses a file or device whose head holds something else than zeroes: a file system, a picture.
- * An Ashlar pool there is refused by the store itself, which says which one it is.
- */
-async function refuseForeignData(path: string): Promise<void> {
-  const head = Buffer.alloc(headBytes);
-  let file: FileHandle;
-  try {
-    file = await open(path, 'r');
-  } catch {
-    return; // The store says why it cannot be opened.
-  }
-  try {
-    await file.read(head, 0, headBytes, 0);
-  } finally {
-    await file.close();
-  }
-  const isPool = [0, headBytes / 2].some((at) => head.subarray(at, at + 8).equals(poolMagic));
-  if (isPool || head.every((byte) => byte === 0)) return;
-  throw new AshlarError(
-    'already-exists',
-    `'${path}' holds data that is not a pool; name another place, or erase its first 128 KiB ` +
-      'if it is of no more use',
-  );
-}
-
-/** The first bytes of a superblock; see native/FORMAT.md. */
-const poolMagic = Buffer.from('ASHRPOOL');
 
 export async function openPool(path: string, options: JsonOption): Promise<void> {
   const offline = await import('../node/pool_file.js');

@@ -1,11 +1,10 @@
 /** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
 import type { Logger } from 'pino';
 import { Catalog } from '../catalog/catalog.js';
-import { allKinds, tenantKind, volumeKind } from '../catalog/kinds.js';
+import { allKinds, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
 import { formatSize } from '../config/units.js';
-import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
+import { AshlarError, toAshlarError } from '../errors.js';
 import {
-  type CheckReport,
   loadNative,
   type NativeAddon,
   type NativeEvent,
@@ -16,15 +15,18 @@ import {
 import { maxCntlid } from '../target/limits.js';
 import { formatEndpoint } from '../target/portals.js';
 import { Target } from '../target/target.js';
-import { Exports } from '../volumes/exports.js';
+import { Exports, type VolumePool } from '../volumes/exports.js';
+import { GrantService } from '../volumes/grants.js';
 import { HostService } from '../volumes/hosts.js';
 import { KeyedLocks } from '../volumes/locks.js';
+import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant } from '../volumes/state.js';
 import { addTenantRecord, TenantService } from '../volumes/tenants.js';
-import type { CallOptions, PortalInfo } from '../volumes/types.js';
+import type { PortalInfo } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
 import { EventLog } from './event_log.js';
+import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
 import { targetListener } from './target_events.js';
 import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus } from './types.js';
@@ -92,6 +94,7 @@ class OpeningNode {
     });
 
     const catalog = await loadCatalog(native, pool);
+    await attachDevices(native, pool, catalog, events);
     const target = makeTarget({ native, runtime, pool, config, catalog, events, status });
     const node = new RunningNode({
       native,
@@ -207,6 +210,8 @@ interface NodeParts {
 class RunningNode implements Node {
   readonly exports: Exports;
   readonly volumes: VolumeService;
+  readonly snapshots: SnapshotService;
+  readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
   readonly pool: NodePool;
@@ -221,10 +226,11 @@ class RunningNode implements Node {
   constructor(parts: NodeParts) {
     this.#parts = parts;
     const { native, pool, catalog, target, events } = parts;
-    const volumePool = {
-      open: (layer: Uint8Array) => native.volumeOpen(pool, layer, false),
-      close: (volume: Parameters<NativeAddon['volumeClose']>[0]) => native.volumeClose(volume),
-      usage: (layer: Uint8Array) => native.layerUsage(pool, layer),
+    const volumePool: VolumePool = {
+      open: (layer, readOnly) => native.volumeOpen(pool, layer, readOnly),
+      close: (volume) => native.volumeClose(volume),
+      usage: (layer) => native.layerUsage(pool, layer),
+      usages: (layers) => native.layerUsages(pool, layers),
     };
     this.exports = new Exports(catalog, volumePool, target);
     const state: ControlState = {
@@ -232,16 +238,22 @@ class RunningNode implements Node {
       exports: this.exports,
       locks: this.#locks,
       assertOpen: () => this.#assertOpen(),
-      emit: (kind, message, subject) => events.add('info', kind, message, subject),
+      emit: (kind, message, subject, severity = 'info') =>
+        events.add(severity, kind, message, subject),
     };
-    this.volumes = new VolumeService(state);
+    this.grants = new GrantService(state);
+    this.volumes = new VolumeService(state, this.grants);
+    this.snapshots = new SnapshotService(state, this.grants);
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
-    this.pool = {
-      status: () => this.#open(() => native.poolStatus(pool)),
-      check: (options) => this.#check(options ?? {}),
-      checkpoint: () => this.#open(() => native.poolCheckpoint(pool)),
-    };
+    this.pool = new PoolService({
+      native,
+      handle: pool,
+      catalog,
+      locks: this.#locks,
+      events,
+      assertOpen: () => this.#assertOpen(),
+    });
   }
 
   async start(): Promise<void> {
@@ -276,8 +288,8 @@ class RunningNode implements Node {
   }
 
   async status(): Promise<NodeStatus> {
-    const { native, runtime, pool, config, catalog, created } = this.#parts;
-    const poolStatus = await this.#open(() => native.poolStatus(pool));
+    const { native, runtime, config, catalog, created } = this.#parts;
+    const poolStatus = await this.pool.status();
     const volumes = catalog.all(volumeKind);
     const failure = poolStatus.failure ?? this.#failure;
     return {
@@ -291,6 +303,7 @@ class RunningNode implements Node {
       portals: [...this.portals],
       tenants: catalog.count(tenantKind),
       volumes: volumes.length,
+      snapshots: catalog.count(snapshotKind),
       provisionedBytes: volumes.reduce((sum, { value }) => sum + value.sizeBytes, 0n),
       connections: this.exports.connections(null),
       reactors: native.runtimeCounters(runtime),
@@ -364,16 +377,6 @@ class RunningNode implements Node {
     throw new AshlarError('closed', 'the node is closing; start it again with "ashlar serve"');
   }
 
-  async #open<T>(body: () => Promise<T>): Promise<T> {
-    this.#assertOpen();
-    return body();
-  }
-
-  async #check(options: CallOptions): Promise<CheckReport> {
-    throwIfAborted(options.signal, 'check the pool');
-    return this.#open(() => this.#parts.native.poolCheck(this.#parts.pool));
-  }
-
   async #lookAtFill(): Promise<void> {
     const { native, pool, events } = this.#parts;
     if (this.#closing !== null) return;
@@ -385,15 +388,20 @@ class RunningNode implements Node {
     }
     const passed = this.#watermarks.look(status);
     if (passed === null) return;
-    const free = formatSize(status.freeChunks * status.chunkBytes);
+    const available = status.freeChunks - status.reservedChunks;
+    const free = formatSize(available * status.chunkBytes);
     if (passed.direction === 'below') {
-      events.add('info', 'pool-usage', `the pool is below ${passed.percent} % again, ${free} free`);
+      events.add(
+        'info',
+        'pool-usage',
+        `the pool is below ${passed.percent} % again, ${free} available`,
+      );
       return;
     }
     events.add(
       passed.percent >= 95 ? 'error' : 'warning',
       'pool-usage',
-      `the pool is over ${passed.percent} % full, ${free} free; when it is full, writes that ` +
+      `the pool is over ${passed.percent} % full, ${free} available; when it is full, writes that ` +
         'need new space fail. Delete volumes, discard unused blocks (fstrim), or move data away',
     );
   }

@@ -5,6 +5,7 @@
 import type {
   CheckReport,
   DeviceSpec,
+  PoolDeviceStatus,
   PoolStatus,
   ReactorCounters,
   RuntimeOptions,
@@ -12,8 +13,10 @@ import type {
 import type {
   CallOptions,
   ConnectedHost,
+  Grants,
   Hosts,
   PortalInfo,
+  Snapshots,
   Tenants,
   Volumes,
 } from '../volumes/types.js';
@@ -72,6 +75,7 @@ export interface NodeStatus {
   portals: PortalInfo[];
   tenants: number;
   volumes: number;
+  snapshots: number;
   /** Sum of the sizes of all volumes. */
   provisionedBytes: bigint;
   connections: ConnectedHost[];
@@ -85,10 +89,31 @@ export interface NodePool {
   check(options?: CallOptions): Promise<CheckReport>;
   /** Makes the next start replay nothing of what is there now. */
   checkpoint(): Promise<void>;
+  /**
+   * Adds a device while I/O goes on; its space counts when it resolves, and every start finds it
+   * again. Volumes span devices, and a device cannot be taken out again.
+   *
+   * @param path absolute: a block device, or a file that is made when it is not there.
+   * @param sizeBytes of a new file; null: the device's own.
+   * @throws AshlarError invalid-argument, already-exists (it holds data, or is there already),
+   * pool-exists, no-space, permission-denied, limit-exceeded (32 devices).
+   */
+  addDevice(
+    path: string,
+    sizeBytes: bigint | null,
+    options?: CallOptions,
+  ): Promise<PoolDeviceStatus>;
+  /**
+   * Brings back a device that was missing, from where it is now.
+   * @throws AshlarError not-found (none of this pool), busy (it is there), pool-failed (it failed).
+   */
+  attachDevice(path: string, options?: CallOptions): Promise<PoolDeviceStatus>;
 }
 
 export interface Node extends AsyncDisposable {
   readonly volumes: Volumes;
+  readonly snapshots: Snapshots;
+  readonly grants: Grants;
   readonly hosts: Hosts;
   readonly tenants: Tenants;
   readonly pool: NodePool;

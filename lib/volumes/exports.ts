@@ -1,6 +1,7 @@
 /**
  * What the catalog says, made real: an open layer for each volume, a subsystem for each tenant, and
- * a namespace for each volume with exactly the hosts that were granted it.
+ * a namespace for each volume and each granted snapshot, with exactly the hosts that were granted
+ * it.
  */
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import {
@@ -9,6 +10,9 @@ import {
   grantKind,
   hostKey,
   hostKind,
+  type SnapshotRecord,
+  snapshotGrantKey,
+  snapshotKind,
   type TenantRecord,
   tenantKind,
   type VolumeRecord,
@@ -18,17 +22,23 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import type { LayerUsage, VolumeHandle } from '../native.js';
 import type { Controller } from '../target/controller.js';
 import type { HostAccess, TargetNamespace } from '../target/namespace.js';
+import { defaultAnaGroup } from '../target/portals.js';
 import type { Subsystem } from '../target/subsystem.js';
 import type { Target } from '../target/target.js';
+import { type LayerOpener, OpenSnapshots } from './open_snapshots.js';
 import type { ConnectedHost } from './types.js';
 import { hexText, uuidText } from './uuid.js';
 
 /** The part of the pool that volumes need. */
-export interface VolumePool {
-  open(layer: Uint8Array): Promise<VolumeHandle>;
-  /** Resolves when no command is under way. */
-  close(volume: VolumeHandle): Promise<void>;
+export interface VolumePool extends LayerOpener {
   usage(layer: Uint8Array): Promise<LayerUsage>;
+  /** Null for a layer that is not there; at most 4,096 at once. */
+  usages(layers: Uint8Array[]): Promise<(LayerUsage | null)[]>;
+}
+
+/** A snapshot's layer, open for reading inside this process until it is disposed of. */
+export interface BorrowedSnapshot extends AsyncDisposable {
+  readonly handle: VolumeHandle;
 }
 
 /** Layers opened at once at the start of a node. */
@@ -42,37 +52,31 @@ export class Exports {
   readonly #subsystems = new Map<bigint, Subsystem>();
   /** By volume record. */
   readonly #handles = new Map<bigint, VolumeHandle>();
+  readonly #snapshots: OpenSnapshots;
+  /** Snapshots that have a namespace, by record. */
+  readonly #shown = new Map<bigint, VolumeHandle>();
+  /** How often each snapshot is borrowed. */
+  readonly #borrowed = new Map<bigint, number>();
 
   constructor(catalog: Catalog, pool: VolumePool, target: Target) {
     this.#catalog = catalog;
     this.#pool = pool;
     this.#target = target;
+    this.#snapshots = new OpenSnapshots(pool);
   }
 
   /** Opens all that the catalog has. @throws AshlarError catalog-corrupt. */
   async openAll(): Promise<void> {
     for (const tenant of this.#catalog.all(tenantKind)) this.addTenant(tenant);
-    const volumes = this.#catalog.all(volumeKind);
-    for (let at = 0; at < volumes.length; at += openAtOnce) {
-      await Promise.all(
-        volumes.slice(at, at + openAtOnce).map((volume) => this.#openKnown(volume)),
-      );
-    }
-  }
-
-  async #openKnown(volume: Stored<VolumeRecord>): Promise<void> {
-    try {
-      await this.openVolume(volume);
-    } catch (thrown) {
-      const error = toAshlarError(thrown);
-      if (error.code !== 'not-found') throw error;
-      throw new AshlarError(
-        'catalog-corrupt',
-        `volume '${volume.value.name}' (${uuidText(volume.value.uuid)}) is in the catalog, but ` +
-          'the pool does not have its layer; run "ashlar pool check"',
-        { cause: thrown },
-      );
-    }
+    await inBatches(this.#catalog.all(volumeKind), (volume) =>
+      known(`volume '${volume.value.name}'`, volume.value.uuid, this.openVolume(volume)),
+    );
+    const granted = [...this.#catalog.groupKeys(grantKind, 'snapshot')]
+      .map((id) => this.#catalog.get(snapshotKind, BigInt(id)))
+      .filter((snapshot) => snapshot !== null);
+    await inBatches(granted, (snapshot) =>
+      known(`snapshot '${snapshot.value.name}'`, snapshot.value.uuid, this.showSnapshot(snapshot)),
+    );
   }
 
   addTenant(tenant: Stored<TenantRecord>): void {
@@ -102,7 +106,7 @@ export class Exports {
   /** Opens the layer and shows the volume to its hosts. */
   async openVolume(volume: Stored<VolumeRecord>): Promise<void> {
     if (!this.#handles.has(volume.id)) {
-      this.#handles.set(volume.id, await this.#pool.open(volume.value.layer));
+      this.#handles.set(volume.id, await this.#pool.open(volume.value.layer, false));
     }
     await this.updateVolume(volume);
   }
@@ -123,14 +127,95 @@ export class Exports {
     await this.#pool.close(handle);
   }
 
+  /** Runs `body` while no host can have the volume; then hosts see what the catalog says by then. */
+  async withheld<R>(volume: Stored<VolumeRecord>, body: () => Promise<R>): Promise<R> {
+    try {
+      await this.subsystem(volume.value.tenant).removeNamespace(volume.value.nsid);
+      return await body();
+    } finally {
+      const now = this.#catalog.get(volumeKind, volume.id);
+      if (now !== null) await this.updateVolume(now);
+    }
+  }
+
+  /** The open layer of a volume, for I/O without a host; null: it is not open. */
+  handleOf(volume: bigint): VolumeHandle | null {
+    return this.#handles.get(volume) ?? null;
+  }
+
   async closeAll(): Promise<void> {
     const handles = [...this.#handles.values()];
     this.#handles.clear();
+    this.#shown.clear();
     await Promise.all(handles.map((handle) => this.#pool.close(handle)));
+    await this.#snapshots.closeAll();
   }
+
+  // ---- Snapshots --------------------------------------------------------------------------------
+
+  /** Shows a snapshot to the hosts that it is granted to; granted to none, it is closed. */
+  async showSnapshot(snapshot: Stored<SnapshotRecord>): Promise<void> {
+    if (this.#catalog.groupSize(grantKind, 'snapshot', String(snapshot.id)) === 0) {
+      return this.hideSnapshot(snapshot);
+    }
+    let handle = this.#shown.get(snapshot.id);
+    if (handle === undefined) {
+      handle = await this.#snapshots.acquire(snapshot);
+      this.#shown.set(snapshot.id, handle);
+    }
+    const subsystem = this.subsystem(snapshot.value.tenant);
+    await subsystem.setNamespace(this.#snapshotNamespace(snapshot, handle));
+  }
+
+  /** Takes a snapshot from its hosts; no command is under way afterwards. */
+  async hideSnapshot(snapshot: Stored<SnapshotRecord>): Promise<void> {
+    if (!this.#shown.has(snapshot.id)) return;
+    await this.subsystem(snapshot.value.tenant).removeNamespace(snapshot.value.nsid);
+    this.#shown.delete(snapshot.id);
+    await this.#snapshots.release(snapshot.id);
+  }
+
+  /** Opens a snapshot for reading here, whether or not it is granted to hosts. */
+  async borrowSnapshot(snapshot: Stored<SnapshotRecord>): Promise<BorrowedSnapshot> {
+    const { id } = snapshot;
+    this.#borrowed.set(id, this.borrowers(id) + 1);
+    let returned = false;
+    const giveBack = (): void => {
+      returned = true;
+      const left = this.borrowers(id) - 1;
+      if (left > 0) this.#borrowed.set(id, left);
+      else this.#borrowed.delete(id);
+    };
+    try {
+      const handle = await this.#snapshots.acquire(snapshot);
+      return {
+        handle,
+        [Symbol.asyncDispose]: async () => {
+          if (returned) return;
+          giveBack();
+          await this.#snapshots.release(id);
+        },
+      };
+    } catch (thrown) {
+      giveBack();
+      throw thrown;
+    }
+  }
+
+  /** How many hold a snapshot by {@link borrowSnapshot}; it cannot be deleted meanwhile. */
+  borrowers(snapshot: bigint): number {
+    return this.#borrowed.get(snapshot) ?? 0;
+  }
+
+  // ---- Pieces -----------------------------------------------------------------------------------
 
   usage(volume: Stored<VolumeRecord>): Promise<LayerUsage> {
     return this.#pool.usage(volume.value.layer);
+  }
+
+  /** Of several at once; null where the layer has gone meanwhile. */
+  usages(items: readonly Stored<VolumeRecord | SnapshotRecord>[]): Promise<(LayerUsage | null)[]> {
+    return this.#pool.usages(items.map(({ value }) => value.layer));
   }
 
   #namespace(volume: Stored<VolumeRecord>, handle: VolumeHandle): TargetNamespace {
@@ -143,14 +228,33 @@ export class Exports {
       blockBytes,
       anagrpid,
       volume: handle,
-      access: (hostnqn) => this.#access(volume.id, hostnqn),
-      usedBytes: async () => (await this.usage(volume)).allocatedBytes,
+      access: (hostnqn) => this.#access((host) => grantKey(volume.id, host), hostnqn),
+      // The top layer changes with every snapshot, without a new namespace.
+      usedBytes: async () => {
+        const now = this.#catalog.get(volumeKind, volume.id) ?? volume;
+        return (await this.usage(now)).mappedBytes;
+      },
+    };
+  }
+
+  #snapshotNamespace(snapshot: Stored<SnapshotRecord>, handle: VolumeHandle): TargetNamespace {
+    const { nsid, uuid, nguid, sizeBytes, blockBytes, layer } = snapshot.value;
+    return {
+      nsid,
+      uuid,
+      nguid,
+      sizeBytes,
+      blockBytes,
+      anagrpid: defaultAnaGroup,
+      volume: handle,
+      access: (hostnqn) => this.#access((host) => snapshotGrantKey(snapshot.id, host), hostnqn),
+      usedBytes: async () => (await this.#pool.usage(layer)).mappedBytes,
     };
   }
 
   /** A grant to the host itself counts before one to any host. */
-  #access(volume: bigint, hostnqn: string): HostAccess | null {
-    const find = (host: string) => this.#catalog.find(grantKind, 'host', grantKey(volume, host));
+  #access(keyOf: (host: string) => string, hostnqn: string): HostAccess | null {
+    const find = (host: string) => this.#catalog.find(grantKind, 'host', keyOf(host));
     return (find(hostnqn) ?? find(anyHost))?.value.access ?? null;
   }
 
@@ -162,11 +266,11 @@ export class Exports {
       .map(connectedHost);
   }
 
-  /** Associations that see the volume. */
-  connectionsOf(volume: Stored<VolumeRecord>): ConnectedHost[] {
-    const subsystem = this.subsystem(volume.value.tenant);
-    return [...subsystem.controllers.values()]
-      .filter((controller) => controller.visible.has(volume.value.nsid))
+  /** Associations that see the volume or snapshot. */
+  connectionsOf({ value }: Stored<VolumeRecord | SnapshotRecord>): ConnectedHost[] {
+    if (value.nsid === 0) return [];
+    return [...this.subsystem(value.tenant).controllers.values()]
+      .filter((controller) => controller.visible.has(value.nsid))
       .map(connectedHost);
   }
 
@@ -174,6 +278,29 @@ export class Exports {
   dismissHost(tenant: bigint, hostnqn: string): void {
     const subsystem = this.subsystem(tenant);
     if (!subsystem.isVisibleTo(hostnqn)) this.#target.dismiss(subsystem, hostnqn);
+  }
+}
+
+/** Some at once, so that a node of many starts soon. */
+async function inBatches<T>(items: readonly T[], open: (item: T) => Promise<void>): Promise<void> {
+  for (let at = 0; at < items.length; at += openAtOnce) {
+    await Promise.all(items.slice(at, at + openAtOnce).map(open));
+  }
+}
+
+/** What the catalog knows the pool must have. @throws AshlarError catalog-corrupt. */
+async function known(what: string, uuid: Uint8Array, opened: Promise<void>): Promise<void> {
+  try {
+    await opened;
+  } catch (thrown) {
+    const error = toAshlarError(thrown);
+    if (error.code !== 'not-found') throw error;
+    throw new AshlarError(
+      'catalog-corrupt',
+      `${what} (${uuidText(uuid)}) is in the catalog, but the pool does not have its layer; ` +
+        'run "ashlar pool check"',
+      { cause: thrown },
+    );
   }
 }
 

@@ -1,15 +1,18 @@
 /** Hosts that may connect to a tenant's subsystem. */
 import type { Stored } from '../catalog/catalog.js';
 import {
+  type GrantRecord,
   grantKind,
   type HostRecord,
   hostKey,
   hostKind,
+  snapshotKind,
   type TenantRecord,
   tenantKind,
   volumeKind,
 } from '../catalog/kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
+import { snapshotReference } from './references.js';
 import { checkHost, maxHosts } from './rules.js';
 import { type ControlState, stillThere, tenantOf } from './state.js';
 import type { CallOptions, HostInfo, Hosts } from './types.js';
@@ -85,6 +88,7 @@ export class HostService implements Hosts {
       const known = catalog.find(hostKind, 'nqn', hostKey(tenant.id, nqn));
       if (known === null && options.repeatable === true) return;
       const host = known ?? this.#find(nqn, tenant);
+      const snapshots = this.#grantsOf(nqn, tenant.id).map(({ value }) => value.snapshot);
       await catalog.transact(
         what,
         (transaction) => {
@@ -96,6 +100,7 @@ export class HostService implements Hosts {
         options.signal,
       );
       await exports.subsystem(tenant.id).refresh();
+      for (const id of snapshots) await this.#closeUngranted(id);
       exports.dismissHost(tenant.id, nqn);
       this.#state.emit('host-removed', `host ${nqn} removed from '${tenant.value.name}'`, nqn);
     });
@@ -112,16 +117,35 @@ export class HostService implements Hosts {
 
   #grantsOf(nqn: string, tenant: bigint) {
     const { catalog } = this.#state;
-    return catalog
-      .group(grantKind, 'host', nqn)
-      .filter(({ value }) => catalog.get(volumeKind, value.volume)?.value.tenant === tenant);
+    return catalog.group(grantKind, 'host', nqn).filter(({ value }) => {
+      const of = value.snapshot === 0n ? volumeKind : snapshotKind;
+      const record = catalog.get<{ tenant: bigint }>(of, value.snapshot || value.volume);
+      return record?.value.tenant === tenant;
+    });
+  }
+
+  /** A snapshot that nobody may read any more is not kept open. */
+  async #closeUngranted(id: bigint): Promise<void> {
+    const { catalog, exports, locks } = this.#state;
+    if (id === 0n) return;
+    await locks.hold(`snapshot ${id}`, `close snapshot ${id}`, undefined, async () => {
+      const snapshot = catalog.get(snapshotKind, id);
+      if (snapshot !== null) await exports.showSnapshot(snapshot);
+    });
+  }
+
+  #grantedName({ volume, snapshot }: GrantRecord): string {
+    const { catalog } = this.#state;
+    if (snapshot === 0n) return catalog.get(volumeKind, volume)?.value.name ?? '';
+    const stored = catalog.get(snapshotKind, snapshot);
+    return stored === null ? '' : snapshotReference(catalog, stored);
   }
 
   #info({ value }: Stored<HostRecord>): HostInfo {
     const { catalog, exports } = this.#state;
     const tenant = stillThere(catalog.get(tenantKind, value.tenant), `tenant of ${value.nqn}`);
     const volumes = this.#grantsOf(value.nqn, value.tenant)
-      .map((grant) => catalog.get(volumeKind, grant.value.volume)?.value.name ?? '')
+      .map((grant) => this.#grantedName(grant.value))
       .sort();
     return {
       nqn: value.nqn,

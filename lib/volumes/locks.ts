@@ -35,6 +35,18 @@ export class KeyedLocks {
     }
   }
 
+  /** The same for several keys, each once, taken in the order given. */
+  holdAll<R>(
+    keys: readonly string[],
+    what: string,
+    signal: AbortSignal | undefined,
+    body: () => Promise<R>,
+  ): Promise<R> {
+    const [first, ...others] = keys;
+    if (first === undefined) return body();
+    return this.hold(first, what, signal, () => this.holdAll(others, what, signal, body));
+  }
+
   /** Resolves when nothing is held or waited for. */
   async idle(): Promise<void> {
     while (this.#tails.size > 0) await Promise.all(this.#tails.values());

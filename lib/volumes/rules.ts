@@ -16,10 +16,16 @@ export const maxTenants = 1024;
 /** Hosts that a node knows; a volume can be granted to all of them. */
 export const maxHosts = 4096;
 
+/** Snapshots of a node: their records are in memory, about 1 KiB each. */
+export const maxSnapshots = 262_144;
+
+/** Volumes of one group snapshot: one journal entry takes them all. */
+export const maxGroupVolumes = 64;
+
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** @throws AshlarError invalid-argument. */
-export function checkName(what: 'volume' | 'tenant', name: string): void {
+export function checkName(what: 'volume' | 'tenant' | 'snapshot', name: string): void {
   if (!nameForm.test(name)) {
     throw new AshlarError(
       'invalid-argument',
@@ -30,7 +36,7 @@ export function checkName(what: 'volume' | 'tenant', name: string): void {
   if (isUuidText(name)) {
     throw new AshlarError(
       'invalid-argument',
-      `${what} name '${name}' has the form of a UUID, by which volumes are also found; ` +
+      `${what} name '${name}' has the form of a UUID, by which ${what}s are also found; ` +
         'choose another name',
     );
   }

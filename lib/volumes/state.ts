@@ -22,8 +22,8 @@ export interface ControlState {
   locks: KeyedLocks;
   /** Throws 'closed' once the node is closing. */
   assertOpen(): void;
-  /** Tells the node's event log. */
-  emit(kind: string, message: string, subject: string | null): void;
+  /** Tells the node's event log. 'info' when no severity is given. */
+  emit(kind: string, message: string, subject: string | null, severity?: 'info' | 'warning'): void;
 }
 
 /** @throws AshlarError not-found. */

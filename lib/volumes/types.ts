@@ -123,8 +123,17 @@ export interface Volumes {
    * limit-exceeded (over 64 TiB, too many volumes), already-exists, no-space, pool-failed.
    */
   create(request: CreateVolume, options?: CallOptions): Promise<VolumeDetail>;
+  /**
+   * A volume with the data of `source`, a snapshot (`volume@name` or UUID) or a volume as it is at
+   * this instant: made at once, without copying, and independent of it from then on.
+   * @throws AshlarError not-found, invalid-argument (also: smaller than the source),
+   * limit-exceeded, already-exists, no-space.
+   */
+  clone(source: string, request: CloneVolume, options?: CallOptions): Promise<VolumeDetail>;
   /** By tenant and name. Without a tenant in the options: all. */
   list(options?: CallOptions): VolumeInfo[];
+  /** The same order, page by page, with usage. */
+  page(options?: PageOptions): Promise<Page<VolumeDetail>>;
   /** @throws AshlarError not-found. */
   show(volume: string, options?: CallOptions): Promise<VolumeDetail>;
   /**
@@ -139,6 +148,8 @@ export interface Volumes {
     sizeBytes: bigint,
     options?: CallOptions & { shrink?: boolean | undefined },
   ): Promise<VolumeDetail>;
+  /** Promises the volume room for all its blocks, or takes that back. @throws AshlarError no-space. */
+  reserve(volume: string, reserved: boolean, options?: CallOptions): Promise<VolumeDetail>;
   /** @throws AshlarError not-found, already-exists. */
   rename(volume: string, name: string, options?: CallOptions): Promise<VolumeDetail>;
   /**
@@ -161,6 +172,29 @@ export interface Volumes {
    * @throws AshlarError not-found.
    */
   revoke(volume: string, host: string, options?: CallOptions): Promise<VolumeDetail>;
+}
+
+/** A grant, and what it is of. */
+export interface GrantEntry extends GrantInfo {
+  tenant: string;
+  /** Name of the volume, or of the snapshot's volume. */
+  volume: string;
+  /** Name of the snapshot; null: the grant is of the volume itself. */
+  snapshot: string | null;
+}
+
+/** `reference` is a volume's name or UUID, or a snapshot's `volume@name` or UUID. */
+export interface Grants {
+  /** As {@link Volumes.grant} or {@link Snapshots.grant}; a snapshot is granted read-only. */
+  add(
+    reference: string,
+    host: string,
+    options?: CallOptions & { access?: GrantAccess | undefined },
+  ): Promise<GrantEntry>;
+  /** As {@link Volumes.revoke} or {@link Snapshots.revoke}. */
+  remove(reference: string, host: string, options?: CallOptions): Promise<void>;
+  /** By tenant, volume, snapshot and host. Without a tenant in the options: all. */
+  list(options?: CallOptions): GrantEntry[];
 }
 
 // ---- Snapshots ----------------------------------------------------------------------------------
@@ -263,7 +297,7 @@ export interface HostInfo {
   nqn: string;
   tenant: string;
   createdAt: string;
-  /** Volumes granted to this NQN (those granted to '*' are not counted), by name. */
+  /** Volumes and snapshots granted to this NQN (those granted to '*' are not counted), by name. */
   volumes: string[];
   connections: ConnectedHost[];
 }

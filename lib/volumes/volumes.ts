@@ -1,15 +1,7 @@
-/** Volumes: create, list, show, grow, rename, delete, and who may use them. */
+/** Volumes: create, clone, list, show, resize, reserve, rename, delete, and who may use them. */
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
-  anyHost,
-  type GrantRecord,
-  grantKey,
-  grantKind,
-  hostKey,
-  hostKind,
-  nsidKey,
   snapshotKind,
-  type TenantRecord,
   tenantKind,
   type VolumeRecord,
   volumeKey,
@@ -17,169 +9,232 @@ import {
 } from '../catalog/kinds.js';
 import { formatSize } from '../config/units.js';
 import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
-import { maxNamespaces } from '../target/limits.js';
-import { takeNsid } from '../target/nsid.js';
-import { defaultAnaGroup } from '../target/portals.js';
-import { checkBlockBytes, checkHost, checkName, checkSize, maxHosts } from './rules.js';
+import { buildClone, sourceText, wantedClone } from './clones.js';
+import { hostsText, refuseConnected } from './connected.js';
+import { deleteGrants, type GrantService } from './grants.js';
+import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
+import { compare, takePage } from './pages.js';
+import { findSource } from './references.js';
+import { acceptRepeat, addVolume, checkCreate, type WantedVolume } from './requests.js';
+import { checkName, checkSize } from './rules.js';
 import { type ControlState, findVolume, lookUpVolume, stillThere, tenantOf } from './state.js';
 import type {
   CallOptions,
+  CloneVolume,
   CreateVolume,
+  ForceOptions,
   GrantAccess,
-  GrantInfo,
+  Page,
+  PageOptions,
   VolumeDetail,
   VolumeInfo,
   Volumes,
 } from './types.js';
-import { hexText, isUuidText, randomUuidBytes, uuidBytes, uuidText } from './uuid.js';
+import { randomUuidBytes, uuidText } from './uuid.js';
 
 type StoredVolume = Stored<VolumeRecord>;
 type GrantOptions = CallOptions & { access?: GrantAccess | undefined };
+type ResizeOptions = CallOptions & { shrink?: boolean | undefined };
+
+/** Snapshots whose record is rewritten in one transaction, so that it stays small. */
+const snapshotsAtOnce = 256;
 
 export class VolumeService implements Volumes {
   readonly #state: ControlState;
   readonly #catalog: Catalog;
+  readonly #grants: GrantService;
 
-  constructor(state: ControlState) {
+  constructor(state: ControlState, grants: GrantService) {
     this.#state = state;
     this.#catalog = state.catalog;
+    this.#grants = grants;
   }
 
   async create(request: CreateVolume, options: CallOptions = {}): Promise<VolumeDetail> {
     this.#state.assertOpen();
-    const wanted = checkRequest(request);
+    const wanted = checkCreate(request);
+    const build = (transaction: Transaction, tenant: string): bigint => {
+      const layer = randomUuidBytes();
+      const { sizeBytes, blockBytes, reserved } = wanted;
+      transaction.layer({
+        kind: 'create-layer',
+        layer,
+        parent: null,
+        sizeBytes,
+        blockBytes,
+        volumeFrom: null,
+        reserved,
+      });
+      return addVolume(this.#catalog, transaction, tenant, wanted, layer);
+    };
+    const told = `volume '${wanted.name}' of ${formatSize(wanted.sizeBytes)} created`;
     const tenant = tenantOf(this.#catalog, options).value.name;
+    return this.#make(tenant, wanted, build, told, options);
+  }
+
+  async clone(
+    reference: string,
+    request: CloneVolume,
+    options: CallOptions = {},
+  ): Promise<VolumeDetail> {
+    this.#state.assertOpen();
+    const { locks } = this.#state;
+    const source = findSource(this.#catalog, reference, options);
+    const from = sourceText(this.#catalog, source);
+    const wanted = wantedClone(this.#catalog, request, source);
+    const build = (transaction: Transaction, tenant: string): bigint =>
+      buildClone(this.#catalog, transaction, tenant, source, request, wanted.uuid);
+    const told = `volume '${wanted.name}' cloned from ${from}`;
+    const tenant = stillThere(this.#catalog.get(tenantKind, source.stored.value.tenant), 'tenant');
+    // Names before volumes and volumes before snapshots, wherever several locks are held.
+    return this.#make(tenant.value.name, wanted, build, told, options, (commit) =>
+      locks.hold(`${source.kind} ${source.stored.id}`, `clone ${from}`, options.signal, commit),
+    );
+  }
+
+  /** Makes a volume under the lock of its name; `around` may hold what it is made from. */
+  async #make(
+    tenant: string,
+    wanted: WantedVolume,
+    build: (transaction: Transaction, tenant: string) => bigint,
+    told: string,
+    options: CallOptions,
+    around: (commit: () => Promise<bigint>) => Promise<bigint> = (commit) => commit(),
+  ): Promise<VolumeDetail> {
     const what = `create volume '${wanted.name}'`;
     const key = `volume-name ${tenant}/${wanted.name}`;
     return this.#state.locks.hold(key, what, options.signal, async () => {
       const before = lookUpVolume(this.#catalog, wanted.name, { tenant });
-      if (before !== null) return this.#detail(this.#acceptRepeat(before, wanted, options));
-      const id = await this.#catalog.transact(
-        what,
-        (transaction) => this.#buildCreate(transaction, tenant, wanted),
-        options.signal,
+      if (before !== null) {
+        return volumeDetail(this.#state, acceptRepeat(before, wanted, options));
+      }
+      const id = await around(() =>
+        this.#catalog.transact(what, (transaction) => build(transaction, tenant), options.signal),
       );
-      return this.#openCreated(id, wanted);
+      return this.#openMade(id, wanted, told);
     });
   }
 
   /** Under the volume's own lock, as it can be deleted from the moment that it is durable. */
-  #openCreated(id: bigint, wanted: WantedVolume): Promise<VolumeDetail> {
+  #openMade(id: bigint, wanted: WantedVolume, told: string): Promise<VolumeDetail> {
     const what = `open volume '${wanted.name}'`;
     return this.#state.locks.hold(`volume ${id}`, what, undefined, async () => {
       const volume = stillThere(this.#catalog.get(volumeKind, id), `volume '${wanted.name}'`);
       await this.#state.exports.openVolume(volume);
-      const size = formatSize(wanted.sizeBytes);
-      this.#emit('volume-created', `volume '${wanted.name}' of ${size} created`, volume);
-      return this.#detail(volume);
+      this.#emit(wanted.source.length === 0 ? 'volume-created' : 'volume-cloned', told, volume);
+      return volumeDetail(this.#state, volume);
     });
-  }
-
-  #buildCreate(transaction: Transaction, tenantName: string, wanted: WantedVolume): bigint {
-    const tenant = tenantOf(this.#catalog, { tenant: tenantName });
-    const nsid = this.#takeNsid(transaction, tenant);
-    const { name, uuid, sizeBytes, blockBytes } = wanted;
-    const layer = randomUuidBytes();
-    transaction.layer({
-      kind: 'create-layer',
-      layer,
-      parent: null,
-      sizeBytes,
-      blockBytes,
-      volumeFrom: null,
-      reserved: false,
-    });
-    const id = transaction.add(volumeKind, {
-      tenant: tenant.id,
-      name,
-      uuid,
-      nguid: uuid,
-      nsid,
-      layer,
-      sizeBytes,
-      blockBytes,
-      anagrpid: defaultAnaGroup,
-      createdMs: Date.now(),
-      reserved: false,
-      source: new Uint8Array(0),
-    });
-    for (const host of wanted.hosts) this.#addGrant(transaction, id, tenant.id, host, 'read-write');
-    return id;
-  }
-
-  /** The tenant's next NSID, recorded so that it is not given again. */
-  #takeNsid(transaction: Transaction, tenant: Stored<TenantRecord>): number {
-    const count = this.#catalog.groupSize(volumeKind, 'tenant', String(tenant.id));
-    if (count >= maxNamespaces) {
-      throw new AshlarError(
-        'limit-exceeded',
-        `tenant '${tenant.value.name}' has ${count} volumes, the limit; ` +
-          'delete one or use another tenant',
-      );
-    }
-    const taken = takeNsid(tenant.value.nextNsid, {
-      has: (nsid) => this.#catalog.find(volumeKind, 'nsid', nsidKey(tenant.id, nsid)) !== null,
-    });
-    if (taken === null) throw new RangeError('fewer volumes than NSIDs, and yet none is free');
-    transaction.put(tenantKind, tenant.id, { ...tenant.value, nextNsid: taken.next });
-    return taken.nsid;
-  }
-
-  /** A volume of that name exists: is it the one that the repeated call asks for? */
-  #acceptRepeat(before: StoredVolume, wanted: WantedVolume, options: CallOptions): StoredVolume {
-    const { name, uuid, sizeBytes, blockBytes } = before.value;
-    const same = sizeBytes === wanted.sizeBytes && blockBytes === wanted.blockBytes;
-    const sameUuid = !wanted.uuidGiven || hexText(uuid) === hexText(wanted.uuid);
-    if (options.repeatable === true && same && sameUuid) return before;
-    throw new AshlarError(
-      'already-exists',
-      `volume '${name}' exists already (${uuidText(uuid)}, ${formatSize(sizeBytes)}, ` +
-        `${blockBytes}-byte blocks); choose another name`,
-    );
   }
 
   list(options: CallOptions = {}): VolumeInfo[] {
     this.#state.assertOpen();
-    const only = options.tenant === undefined ? null : tenantOf(this.#catalog, options).id;
-    return this.#infos(only);
+    return this.#ordered(options).map(({ item }) => volumeInfo(this.#catalog, item));
   }
 
-  #infos(tenant: bigint | null): VolumeInfo[] {
+  async page(options: PageOptions = {}): Promise<Page<VolumeDetail>> {
+    this.#state.assertOpen();
+    const { items, next } = takePage(this.#ordered(options), options);
+    return { items: await volumeDetails(this.#state, items), next };
+  }
+
+  /** By tenant and name. */
+  #ordered(options: CallOptions): { key: string; item: StoredVolume }[] {
+    const only = options.tenant === undefined ? null : tenantOf(this.#catalog, options).id;
     const volumes =
-      tenant === null
+      only === null
         ? this.#catalog.all(volumeKind)
-        : this.#catalog.group(volumeKind, 'tenant', String(tenant));
+        : this.#catalog.group(volumeKind, 'tenant', String(only));
+    const tenants = new Map(this.#catalog.all(tenantKind).map(({ id, value }) => [id, value.name]));
     return volumes
-      .map((volume) => this.#info(volume))
-      .sort((a, b) => compare(a.tenant, b.tenant) || compare(a.name, b.name));
+      .map((item) => ({ key: `${tenants.get(item.value.tenant) ?? ''}/${item.value.name}`, item }))
+      .sort((a, b) => compare(a.key, b.key));
   }
 
   async show(volume: string, options: CallOptions = {}): Promise<VolumeDetail> {
     this.#state.assertOpen();
     throwIfAborted(options.signal, `show volume '${volume}'`);
-    return this.#detail(findVolume(this.#catalog, volume, options));
+    return volumeDetail(this.#state, findVolume(this.#catalog, volume, options));
   }
 
   async resize(
     volume: string,
     sizeBytes: bigint,
-    options: CallOptions = {},
+    options: ResizeOptions = {},
   ): Promise<VolumeDetail> {
     return this.#change('resize', volume, options, async (found, what) => {
-      checkGrowth(found.value, sizeBytes);
+      checkSize(found.value.name, sizeBytes, found.value.blockBytes);
       if (sizeBytes === found.value.sizeBytes) return;
-      await this.#catalog.transact(
-        what,
-        (transaction) => {
-          const now = stillThere(this.#catalog.get(volumeKind, found.id), `volume '${volume}'`);
-          transaction.layer({ kind: 'resize-layer', layer: now.value.layer, sizeBytes });
-          transaction.put(volumeKind, now.id, { ...now.value, sizeBytes });
-        },
-        options.signal,
-      );
+      if (sizeBytes < found.value.sizeBytes) {
+        await this.#shrink(found, sizeBytes, what, options);
+        return;
+      }
+      await this.#commitSize(found, sizeBytes, what, options);
       await this.#update(found.id);
       const size = formatSize(sizeBytes);
       this.#emit('volume-resized', `volume '${found.value.name}' grown to ${size}`, found);
+    });
+  }
+
+  /** At rest, as a command under way could be beyond the new end. */
+  async #shrink(
+    volume: StoredVolume,
+    sizeBytes: bigint,
+    what: string,
+    options: ResizeOptions,
+  ): Promise<void> {
+    const { name } = volume.value;
+    const sizes = `${formatSize(volume.value.sizeBytes)} to ${formatSize(sizeBytes)}`;
+    if (options.shrink !== true) {
+      throw new AshlarError(
+        'invalid-argument',
+        `volume '${name}' would shrink from ${sizes}, which needs to be asked for: shrink what is ` +
+          'on it first, then give --shrink',
+      );
+    }
+    const connected = this.#state.exports.connectionsOf(volume);
+    refuseConnected(`volume '${name}'`, connected, 'then shrink it');
+    await this.#whileClosed(volume, () => this.#commitSize(volume, sizeBytes, what, options));
+    this.#emit('volume-resized', `volume '${name}' shrunk from ${sizes}`, volume);
+  }
+
+  #commitSize(
+    volume: StoredVolume,
+    sizeBytes: bigint,
+    what: string,
+    options: CallOptions,
+  ): Promise<void> {
+    return this.#catalog.transact(
+      what,
+      (transaction) => {
+        const now = this.#now(volume);
+        transaction.layer({ kind: 'resize-layer', layer: now.value.layer, sizeBytes });
+        transaction.put(volumeKind, now.id, { ...now.value, sizeBytes });
+      },
+      options.signal,
+    );
+  }
+
+  async reserve(
+    volume: string,
+    reserved: boolean,
+    options: CallOptions = {},
+  ): Promise<VolumeDetail> {
+    return this.#change('reserve', volume, options, async (found, what) => {
+      if (found.value.reserved === reserved) return;
+      await this.#catalog.transact(
+        what,
+        (transaction) => {
+          const now = this.#now(found);
+          transaction.layer({ kind: 'reserve-layer', layer: now.value.layer, reserved });
+          transaction.put(volumeKind, now.id, { ...now.value, reserved });
+        },
+        options.signal,
+      );
+      const size = formatSize(found.value.sizeBytes);
+      const message = reserved
+        ? `volume '${found.value.name}' has room for all its ${size} reserved`
+        : `volume '${found.value.name}' has no room reserved any more`;
+      this.#emit('volume-reserved', message, found);
     });
   }
 
@@ -194,7 +249,7 @@ export class VolumeService implements Volumes {
       await this.#catalog.transact(
         what,
         (transaction) => {
-          const now = stillThere(this.#catalog.get(volumeKind, found.id), `volume '${volume}'`);
+          const now = this.#now(found);
           transaction.put(volumeKind, now.id, { ...now.value, name });
         },
         options.signal,
@@ -204,13 +259,14 @@ export class VolumeService implements Volumes {
     });
   }
 
-  async delete(volume: string, options: CallOptions = {}): Promise<void> {
+  async delete(volume: string, options: ForceOptions = {}): Promise<void> {
     this.#state.assertOpen();
     const found = lookUpVolume(this.#catalog, volume, options);
     if (found === null && options.repeatable === true) return;
     const { id, value } = found ?? findVolume(this.#catalog, volume, options);
     const what = `delete volume '${value.name}'`;
     await this.#state.locks.hold(`volume ${id}`, what, options.signal, async () => {
+      throwIfAborted(options.signal, what);
       const now = this.#catalog.get(volumeKind, id);
       if (now === null && options.repeatable === true) return;
       await this.#deleteNow(stillThere(now, `volume '${volume}'`), what, options);
@@ -218,70 +274,78 @@ export class VolumeService implements Volumes {
   }
 
   /** Hosts first, so that no acknowledged write can follow; then catalog and layer in one step. */
-  async #deleteNow(volume: StoredVolume, what: string, options: CallOptions): Promise<void> {
-    throwIfAborted(options.signal, what);
-    await this.#state.exports.closeVolume(volume);
-    try {
-      await this.#catalog.transact(what, (transaction) => {
-        transaction.layer({ kind: 'delete-layer', layer: volume.value.layer });
-        transaction.delete(volumeKind, volume.id);
-        for (const grant of this.#grantsOf(volume.id)) transaction.delete(grantKind, grant.id);
-      });
-    } catch (thrown) {
-      // It is still there, so its hosts get it back.
-      await this.#state.exports.openVolume(volume).catch((failure: unknown) => {
-        const { message } = toAshlarError(failure);
-        this.#emit(
-          'volume-closed',
-          `volume '${volume.value.name}' stays closed: ${message}`,
-          volume,
-        );
-      });
-      throw thrown;
+  async #deleteNow(volume: StoredVolume, what: string, options: ForceOptions): Promise<void> {
+    const text = `volume '${volume.value.name}'`;
+    // The names of its snapshots first; the last look at its hosts and closing it are one moment.
+    await this.#nameSnapshots(volume, what);
+    const connected = this.#state.exports.connectionsOf(volume);
+    if (options.force !== true) {
+      refuseConnected(text, connected, 'or take it away from there with --force');
+    } else if (connected.length > 0) {
+      const message = `${text} is taken from ${hostsText(connected)} to be deleted (forced)`;
+      this.#emit('volume-detached', message, volume, 'warning');
     }
-    this.#emit('volume-deleted', `volume '${volume.value.name}' deleted`, volume);
+    await this.#whileClosed(volume, () =>
+      this.#catalog.transact(what, (transaction) => {
+        transaction.layer({ kind: 'delete-layer', layer: this.#now(volume).value.layer });
+        transaction.delete(volumeKind, volume.id);
+        deleteGrants(this.#catalog, transaction, 'volume', volume);
+      }),
+    );
+    this.#emit('volume-deleted', `${text} deleted`, volume);
+  }
+
+  /**
+   * Its snapshots are found by the name in their records once it is gone, so a name from before a
+   * renaming is replaced there. Until the volume is gone its own name counts, so this may take
+   * several transactions, and be cut off between them.
+   */
+  async #nameSnapshots(volume: StoredVolume, what: string): Promise<void> {
+    const { name } = this.#now(volume).value;
+    const stale = this.#catalog
+      .group(snapshotKind, 'volume', String(volume.id))
+      .filter(({ value }) => value.volumeName !== name);
+    for (let at = 0; at < stale.length; at += snapshotsAtOnce) {
+      await this.#catalog.transact(what, (transaction) => {
+        for (const { id } of stale.slice(at, at + snapshotsAtOnce)) {
+          const now = this.#catalog.get(snapshotKind, id);
+          if (now === null) continue;
+          transaction.put(snapshotKind, id, { ...now.value, volumeName: name });
+        }
+      });
+    }
+  }
+
+  /** Takes the volume from its hosts and closes it for `body`; if it is still there, it reopens. */
+  async #whileClosed(volume: StoredVolume, body: () => Promise<void>): Promise<void> {
+    const { exports } = this.#state;
+    try {
+      await exports.closeVolume(volume);
+      await body();
+    } finally {
+      const now = this.#catalog.get(volumeKind, volume.id);
+      if (now !== null) {
+        await exports.openVolume(now).catch((failure: unknown) => {
+          const { message } = toAshlarError(failure);
+          const text = `volume '${now.value.name}' stays closed: ${message}`;
+          this.#emit('volume-closed', text, now, 'warning');
+        });
+      }
+    }
   }
 
   async grant(volume: string, host: string, options: GrantOptions = {}): Promise<VolumeDetail> {
-    checkHost(host, 'any-allowed');
-    const access = options.access ?? 'read-write';
-    return this.#change('grant', volume, options, async (found, what) => {
-      const before = this.#catalog.find(grantKind, 'host', grantKey(found.id, host));
-      if (before !== null) {
-        if (options.repeatable === true && before.value.access === access) return;
-        throw new AshlarError(
-          'already-exists',
-          `volume '${found.value.name}' is granted to ${hostText(host)} already ` +
-            `(${before.value.access}); revoke that grant first to change it`,
-        );
-      }
-      await this.#catalog.transact(
-        what,
-        (transaction) => this.#addGrant(transaction, found.id, found.value.tenant, host, access),
-        options.signal,
-      );
-      await this.#update(found.id);
-      const message = `volume '${found.value.name}' granted to ${hostText(host)} (${access})`;
-      this.#emit('volume-granted', message, found);
-    });
+    this.#state.assertOpen();
+    const stored = findVolume(this.#catalog, volume, options);
+    await this.#grants.grantTo({ kind: 'volume', stored }, host, options);
+    return volumeDetail(this.#state, this.#now(stored));
   }
 
   async revoke(volume: string, host: string, options: CallOptions = {}): Promise<VolumeDetail> {
-    return this.#change('revoke', volume, options, async (found, what) => {
-      const before = this.#catalog.find(grantKind, 'host', grantKey(found.id, host));
-      if (before === null) {
-        if (options.repeatable === true) return;
-        throw new AshlarError(
-          'not-found',
-          `volume '${found.value.name}' is not granted to ${hostText(host)}`,
-        );
-      }
-      const build = (transaction: Transaction) => transaction.delete(grantKind, before.id);
-      await this.#catalog.transact(what, build, options.signal);
-      await this.#update(found.id);
-      const message = `volume '${found.value.name}' revoked from ${hostText(host)}`;
-      this.#emit('volume-revoked', message, found);
-    });
+    this.#state.assertOpen();
+    const stored = findVolume(this.#catalog, volume, options);
+    await this.#grants.revokeFrom({ kind: 'volume', stored }, host, options);
+    return volumeDetail(this.#state, this.#now(stored));
   }
 
   // ---- Pieces -----------------------------------------------------------------------------------
@@ -294,35 +358,17 @@ export class VolumeService implements Volumes {
     body: (volume: StoredVolume, what: string) => Promise<void>,
   ): Promise<VolumeDetail> {
     this.#state.assertOpen();
-    const { id, value } = findVolume(this.#catalog, reference, options);
-    const what = `${verb} volume '${value.name}'`;
-    return this.#state.locks.hold(`volume ${id}`, what, options.signal, async () => {
+    const found = findVolume(this.#catalog, reference, options);
+    const what = `${verb} volume '${found.value.name}'`;
+    return this.#state.locks.hold(`volume ${found.id}`, what, options.signal, async () => {
       throwIfAborted(options.signal, what);
-      const current = (): StoredVolume =>
-        stillThere(this.#catalog.get(volumeKind, id), `volume '${reference}'`);
-      await body(current(), what);
-      return this.#detail(current());
+      await body(this.#now(found), what);
+      return volumeDetail(this.#state, this.#now(found));
     });
   }
 
-  #addGrant(
-    transaction: Transaction,
-    volume: bigint,
-    tenant: bigint,
-    host: string,
-    access: GrantAccess,
-  ): void {
-    const createdMs = Date.now();
-    transaction.add(grantKind, { volume, snapshot: 0n, host, access, createdMs });
-    if (host === anyHost) return;
-    if (this.#catalog.find(hostKind, 'nqn', hostKey(tenant, host)) !== null) return;
-    if (this.#catalog.count(hostKind) >= maxHosts) {
-      throw new AshlarError(
-        'limit-exceeded',
-        `the node knows ${maxHosts} hosts, its limit; remove one with "ashlar host remove"`,
-      );
-    }
-    transaction.add(hostKind, { tenant, nqn: host, createdMs });
+  #now(volume: StoredVolume): StoredVolume {
+    return stillThere(this.#catalog.get(volumeKind, volume.id), `volume '${volume.value.name}'`);
   }
 
   async #update(id: bigint): Promise<void> {
@@ -330,102 +376,7 @@ export class VolumeService implements Volumes {
     if (volume !== null) await this.#state.exports.updateVolume(volume);
   }
 
-  #grantsOf(volume: bigint): Stored<GrantRecord>[] {
-    return this.#catalog.group(grantKind, 'volume', String(volume));
+  #emit(kind: string, message: string, volume: StoredVolume, severity?: 'warning'): void {
+    this.#state.emit(kind, message, uuidText(volume.value.uuid), severity);
   }
-
-  #info({ id, value }: StoredVolume): VolumeInfo {
-    const tenant = this.#catalog.get(tenantKind, value.tenant);
-    if (tenant === null) throw new RangeError(`volume '${value.name}' has no tenant`);
-    return {
-      name: value.name,
-      tenant: tenant.value.name,
-      uuid: uuidText(value.uuid),
-      nguid: hexText(value.nguid),
-      nsid: value.nsid,
-      subnqn: tenant.value.subnqn,
-      sizeBytes: value.sizeBytes,
-      blockBytes: value.blockBytes,
-      anagrpid: value.anagrpid,
-      createdAt: new Date(value.createdMs).toISOString(),
-      reserved: value.reserved,
-      sourceUuid: value.source.length === 0 ? null : uuidText(value.source),
-      snapshots: this.#catalog.groupSize(snapshotKind, 'volume', String(id)),
-      grants: this.#grantsOf(id)
-        .map(grantInfo)
-        .sort((a, b) => compare(a.host, b.host)),
-    };
-  }
-
-  async #detail(volume: StoredVolume): Promise<VolumeDetail> {
-    const usage = await this.#state.exports.usage(volume);
-    return {
-      ...this.#info(volume),
-      usage: {
-        mappedBytes: usage.mappedBytes,
-        exclusiveBytes: usage.allocatedBytes,
-        sharedBytes: usage.mappedBytes - usage.ownBytes,
-        reservedBytes: usage.reservedBytes,
-      },
-      connectedHosts: this.#state.exports.connectionsOf(volume),
-    };
-  }
-
-  #emit(kind: string, message: string, volume: StoredVolume): void {
-    this.#state.emit(kind, message, uuidText(volume.value.uuid));
-  }
-}
-
-interface WantedVolume {
-  name: string;
-  uuid: Uint8Array;
-  uuidGiven: boolean;
-  sizeBytes: bigint;
-  blockBytes: 512 | 4096;
-  hosts: readonly string[];
-}
-
-function checkRequest(request: CreateVolume): WantedVolume {
-  const { name, sizeBytes, uuid } = request;
-  const blockBytes: number = request.blockBytes ?? 4096;
-  checkName('volume', name);
-  checkBlockBytes(blockBytes);
-  checkSize(name, sizeBytes, blockBytes);
-  if (uuid !== undefined && !isUuidText(uuid)) {
-    throw new AshlarError('invalid-argument', `'${uuid}' is not a UUID`);
-  }
-  const hosts = [...new Set(request.hosts ?? [])];
-  for (const host of hosts) checkHost(host, 'any-allowed');
-  return {
-    name,
-    uuid: uuid === undefined ? randomUuidBytes() : uuidBytes(uuid),
-    uuidGiven: uuid !== undefined,
-    sizeBytes,
-    blockBytes,
-    hosts,
-  };
-}
-
-function checkGrowth(volume: VolumeRecord, sizeBytes: bigint): void {
-  checkSize(volume.name, sizeBytes, volume.blockBytes);
-  if (sizeBytes >= volume.sizeBytes) return;
-  throw new AshlarError(
-    'invalid-argument',
-    `volume '${volume.name}' has ${formatSize(volume.sizeBytes)} and cannot shrink to ` +
-      `${formatSize(sizeBytes)}; volumes only grow`,
-  );
-}
-
-function grantInfo({ value }: Stored<GrantRecord>): GrantInfo {
-  const { host, access, createdMs } = value;
-  return { host, access, createdAt: new Date(createdMs).toISOString() };
-}
-
-function hostText(host: string): string {
-  return host === anyHost ? 'any host' : `host ${host}`;
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }
