@@ -27,6 +27,19 @@ const volumeName = Type.String({
   expected: 'a name',
 });
 const volumeRef = Type.String({ minLength: 1, description: "A volume's name or UUID." });
+const snapshotRef = Type.String({
+  minLength: 1,
+  description: "A snapshot as 'volume@name', or its UUID.",
+});
+const sourceRef = Type.String({
+  minLength: 1,
+  description: "A volume's name or UUID, or a snapshot's 'volume@name' or UUID.",
+});
+const reserved = Type.Boolean({
+  description:
+    'Whether room for all its blocks is promised to it, so that its writes never find ' +
+    'the pool full.',
+});
 const hostRef = Type.String({
   minLength: 1,
   maxLength: 255,
@@ -50,6 +63,23 @@ export const reactorSchema = Type.Object(
   { ...exact, description: 'One I/O thread.' },
 );
 
+export const deviceSchema = Type.Object(
+  {
+    uuid: uuid('Identity of the device, for life.'),
+    index: count('Its place in the pool; 0 is the first, which holds all metadata.'),
+    path: orNull(text('Where it is; null: missing, or in memory.')),
+    state: Type.Enum(['online', 'missing', 'failed'], {
+      description:
+        '"missing": not attached; "failed": a flush of it failed, it takes no more part.',
+    }),
+    sizeBytes: bytes('Size of the device.'),
+    freeBytes: bytes('Free space on it, whole chunks.'),
+    readErrors: count('Reads of it that failed since the pool was opened.'),
+    writeErrors: count('Writes to it that failed since the pool was opened.'),
+  },
+  { ...exact, description: 'A file, block device or memory under a pool.' },
+);
+
 export const poolSchema = Type.Object(
   {
     name: text('Name of the pool file without its ending, or the device; "memory" in memory.'),
@@ -61,18 +91,25 @@ export const poolSchema = Type.Object(
       },
       { ...exact, description: 'What the pool lies on.' },
     ),
-    state: Type.Enum(['healthy', 'failed'], {
-      description: '"failed": nothing is acknowledged any more; `problem` says why.',
+    state: Type.Enum(['healthy', 'degraded', 'failed'], {
+      description:
+        '"degraded": a device is missing or failed, the rest works; "failed": nothing is ' +
+        'acknowledged any more. `problem` says why.',
     }),
-    problem: orNull(text('Why it failed.')),
+    problem: orNull(text('Why it is degraded or failed.')),
+    devices: Type.Array(deviceSchema, { description: 'Its devices, by index.' }),
     sizeBytes: bytes('Size of the pool.'),
     freeBytes: bytes('Free space, whole chunks.'),
+    reservedBytes: bytes('Part of the free space that is promised to reserved volumes.'),
+    availableBytes: bytes('The rest of it: what other volumes can use.'),
     dataBytes: bytes('Chunks that hold data of volumes.'),
     metadataBytes: bytes('Chunks that hold maps, journal and catalog.'),
-    reclaimingBytes: bytes('Chunks of deleted volumes, not yet free.'),
+    reclaimingBytes: bytes('Chunks of deleted layers, given back in the background.'),
+    reclaimingLayers: count('Deleted layers not yet gone, those below several clones included.'),
     provisionedBytes: orNull(bytes('Sum of the sizes of all volumes; null when not served.')),
     chunkBytes: bytes('Unit of allocation.'),
     layers: count('Layers in the pool.'),
+    mapMemoryBytes: bytes('Memory that maps of layers take now.'),
     catalogRecords: count('Records of the catalog.'),
     journalBytes: bytes('Size of the journal.'),
     journalUsedBytes: bytes('Part of the journal that a restart would replay.'),
@@ -109,6 +146,7 @@ export const tenantSchema = Type.Object(
     uuid: uuid('Identity, for life.'),
     subnqn: text('NQN of its subsystem.'),
     volumes: count('How many volumes it has.'),
+    snapshots: count('How many snapshots it has.'),
     hosts: count('How many hosts it has.'),
     createdAt: time('When it was created.'),
   },
@@ -117,13 +155,14 @@ export const tenantSchema = Type.Object(
 
 export const grantSchema = Type.Object(
   {
-    volume: text('Name of the volume.'),
+    volume: text("Name of the volume, or of the snapshot's."),
+    snapshot: orNull(text('Name of the snapshot; null: the grant is of the volume itself.')),
     tenant: text('Tenant of the volume.'),
     host: text("A host NQN, or '*' for any host."),
     access,
     createdAt: time('When it was given.'),
   },
-  { ...exact, description: 'The right of a host to use a volume.' },
+  { ...exact, description: 'The right of a host to use a volume, or to read a snapshot.' },
 );
 
 export const volumeSchema = Type.Object(
@@ -136,8 +175,14 @@ export const volumeSchema = Type.Object(
     subnqn: text('NQN of the subsystem that carries it.'),
     sizeBytes: bytes('Size that hosts see.'),
     blockBytes: Type.Enum([512, 4096], { description: 'Logical block size.' }),
-    mappedBytes: bytes('Blocks written and not deallocated.'),
-    allocatedBytes: bytes('Pool space it holds, whole chunks.'),
+    mappedBytes: bytes('Blocks that read as data, whoever holds them.'),
+    allocatedBytes: bytes('Pool space of its own, whole chunks; the same as exclusiveBytes.'),
+    exclusiveBytes: bytes('Pool space that is its own alone, whole chunks.'),
+    sharedBytes: bytes('Mapped blocks shared with snapshots or with what it was cloned from.'),
+    reserved,
+    reservedBytes: bytes('Pool space promised to it and not yet used.'),
+    sourceUuid: orNull(uuid('The snapshot or volume it was cloned from; null: none.')),
+    snapshots: count('How many snapshots it has.'),
     anagrpid: count('ANA group.'),
     createdAt: time('When it was created.'),
     grants: Type.Array(grantSchema, { description: 'Who may use it.' }),
@@ -160,8 +205,28 @@ export const createVolumeSchema = Type.Object(
     ),
     uuid: Type.Optional(uuid('Identity; random when not given.')),
     hosts: Type.Optional(Type.Array(hostRef, { maxItems: 1024, description: 'Granted at once.' })),
+    reserved: Type.Optional(reserved),
   },
   { ...exact, description: 'A volume to create.' },
+);
+
+export const cloneVolumeSchema = Type.Object(
+  {
+    source: sourceRef,
+    name: volumeName,
+    sizeBytes: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: "At least the source's size, which it is when not given.",
+        expected: 'a size in whole bytes',
+      }),
+    ),
+    uuid: Type.Optional(uuid('Identity; random when not given.')),
+    hosts: Type.Optional(Type.Array(hostRef, { maxItems: 1024, description: 'Granted at once.' })),
+    reserved: Type.Optional(reserved),
+  },
+  { ...exact, description: 'A volume to make with the data of a snapshot or of another volume.' },
 );
 
 export const changeVolumeSchema = Type.Object(
@@ -171,17 +236,93 @@ export const changeVolumeSchema = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
-        description: 'The new size; volumes only grow.',
+        description: 'The new size; a smaller one needs `shrink`.',
         expected: 'a size in whole bytes',
       }),
     ),
+    shrink: Type.Optional(
+      Type.Boolean({
+        description:
+          'Lets the volume become smaller, when no host is connected and nothing is mapped beyond ' +
+          'the new size.',
+      }),
+    ),
+    reserved: Type.Optional(reserved),
   },
   { ...exact, minProperties: 1, description: 'What to change; the rest stays.' },
 );
 
 export const createGrantSchema = Type.Object(
-  { volume: volumeRef, host: hostRef, access: Type.Optional(access) },
-  { ...exact, description: 'A grant to give; read-write when not said otherwise.' },
+  { volume: sourceRef, host: hostRef, access: Type.Optional(access) },
+  {
+    ...exact,
+    description:
+      'A grant to give; read-write of a volume when not said otherwise, and always ' +
+      'read-only of a snapshot.',
+  },
+);
+
+export const snapshotSchema = Type.Object(
+  {
+    name: text('Name, unique among the snapshots of its volume.'),
+    volume: text('Name of its volume, or the last one that it had.'),
+    volumeUuid: orNull(uuid('Identity of its volume; null: deleted.')),
+    reference: text("'volume@name', by which it is found."),
+    tenant: text('Who owns it.'),
+    uuid: uuid('Identity, for life; hosts see it as the namespace UUID.'),
+    nguid: text('Namespace globally unique identifier, 32 hexadecimal digits.'),
+    nsid: orNull(count('Namespace ID in its subsystem, from its first grant on; null: none.')),
+    subnqn: text('NQN of the subsystem that carries it when it is granted.'),
+    sizeBytes: bytes('Size of the volume at that instant.'),
+    blockBytes: Type.Enum([512, 4096], { description: 'Logical block size.' }),
+    mappedBytes: bytes('Blocks that read as data, whoever holds them.'),
+    exclusiveBytes: bytes('Pool space of its own layer, whole chunks.'),
+    sharedBytes: bytes('Mapped blocks of older snapshots.'),
+    freesBytes: bytes('Pool space that deleting it now would give back.'),
+    groupUuid: orNull(uuid('Shared by the snapshots of one instant; null: made alone.')),
+    createdAt: time('The instant.'),
+    grants: Type.Array(grantSchema, { description: 'Who may read it.' }),
+    connections: count('Controllers through which hosts see it now.'),
+  },
+  { ...exact, description: 'What a volume was at one instant; never changes.' },
+);
+
+export const createSnapshotsSchema = Type.Object(
+  {
+    volumes: Type.Array(volumeRef, {
+      minItems: 1,
+      maxItems: 64,
+      description: 'One volume, or several of one tenant at one instant: all or none.',
+    }),
+    name: volumeName,
+  },
+  { ...exact, description: 'Snapshots to create, all of one name.' },
+);
+
+const devicePath = Type.String({
+  minLength: 1,
+  maxLength: 4096,
+  description: 'Absolute path on the machine of the daemon.',
+});
+
+export const addDeviceSchema = Type.Object(
+  {
+    path: devicePath,
+    sizeBytes: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'Size of a file that is not there yet; a device has its own.',
+        expected: 'a size in whole bytes',
+      }),
+    ),
+  },
+  { ...exact, description: 'A device to add to a pool.' },
+);
+
+export const attachDeviceSchema = Type.Object(
+  { path: devicePath },
+  { ...exact, description: 'Where a device of the pool that is missing is now.' },
 );
 
 export const hostSchema = Type.Object(
@@ -250,6 +391,7 @@ export const statusSchema = Type.Object(
     reactors: Type.Array(reactorSchema),
     tenants: count('How many tenants there are.'),
     volumes: count('How many volumes there are.'),
+    snapshots: count('How many snapshots there are.'),
     controllers: count('How many controllers hosts have now.'),
   },
   { ...exact, description: 'The whole node at one glance.' },
@@ -279,6 +421,13 @@ const repeatable = {
     }),
   ),
 };
+const force = {
+  force: Type.Optional(
+    Type.Enum(['true', 'false'], {
+      description: "'true': although hosts are connected; they are told of in an event.",
+    }),
+  ),
+};
 const paging = {
   limit: Type.Optional(
     Type.String({
@@ -292,6 +441,7 @@ const paging = {
 const ofTenant = {
   tenant: Type.Optional(Type.String({ minLength: 1, description: 'Only of this tenant.' })),
 };
+const snapshotParams = Type.Object({ snapshot: snapshotRef }, exact);
 const volumeParams = Type.Object({ volume: volumeRef }, exact);
 const poolParams = Type.Object(
   { pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }) },
@@ -300,6 +450,7 @@ const poolParams = Type.Object(
 const repeat = Type.Object({ ...repeatable }, exact);
 const target = Type.Object({ ...inTenant }, exact);
 const change = Type.Object({ ...inTenant, ...repeatable }, exact);
+const forced = Type.Object({ ...inTenant, ...repeatable, ...force }, exact);
 
 export interface OperationContract {
   readonly summary: string;
@@ -337,6 +488,27 @@ export const contract = {
     query: none,
     body: none,
     response: poolCheckSchema,
+  },
+  listDevices: {
+    summary: 'Devices of a pool and their health',
+    params: poolParams,
+    query: Type.Object({ ...paging }, exact),
+    body: none,
+    response: pageOf(deviceSchema),
+  },
+  addDevice: {
+    summary: 'Add a device to a pool while I/O goes on',
+    params: poolParams,
+    query: repeat,
+    body: addDeviceSchema,
+    response: deviceSchema,
+  },
+  attachDevice: {
+    summary: 'Bring a missing device of a pool back',
+    params: poolParams,
+    query: repeat,
+    body: attachDeviceSchema,
+    response: deviceSchema,
   },
   listTenants: {
     summary: 'Tenants',
@@ -381,18 +553,72 @@ export const contract = {
     response: volumeSchema,
   },
   changeVolume: {
-    summary: 'Rename or grow a volume; hosts see the new size at once',
+    summary: 'Rename, resize or reserve a volume; hosts see the new size at once',
     params: volumeParams,
     query: target,
     body: changeVolumeSchema,
     response: volumeSchema,
   },
   deleteVolume: {
-    summary: 'Delete a volume and its data',
+    summary: 'Delete a volume and its data; its snapshots stay. Refused while hosts have it',
     params: volumeParams,
-    query: change,
+    query: forced,
     body: none,
     response: none,
+  },
+  cloneVolume: {
+    summary: 'Make a volume with the data of a snapshot, or of another volume at this instant',
+    params: none,
+    query: change,
+    body: cloneVolumeSchema,
+    response: volumeSchema,
+  },
+  listSnapshots: {
+    summary: 'Snapshots with their usage, by tenant, volume and age',
+    params: none,
+    query: Type.Object(
+      {
+        ...ofTenant,
+        volume: Type.Optional(
+          Type.String({
+            minLength: 1,
+            description: 'Only of this volume, by name (also of a deleted one) or UUID.',
+          }),
+        ),
+        ...paging,
+      },
+      exact,
+    ),
+    body: none,
+    response: pageOf(snapshotSchema),
+  },
+  createSnapshots: {
+    summary: 'Take a snapshot of one volume, or of several at one instant, without stopping I/O',
+    params: none,
+    query: change,
+    body: createSnapshotsSchema,
+    response: Type.Object({ items: Type.Array(snapshotSchema) }, exact),
+  },
+  getSnapshot: {
+    summary: 'One snapshot',
+    params: snapshotParams,
+    query: target,
+    body: none,
+    response: snapshotSchema,
+  },
+  deleteSnapshot: {
+    summary: 'Delete a snapshot; refused while hosts have it',
+    params: snapshotParams,
+    query: forced,
+    body: none,
+    response: none,
+  },
+  rollbackSnapshot: {
+    summary: 'Make a volume hold what a snapshot of it holds; refused while hosts have it',
+    params: snapshotParams,
+    query: Type.Object({ ...inTenant, ...force }, exact),
+    body: none,
+    response: volumeSchema,
   },
   listHosts: {
     summary: 'Hosts',
@@ -423,15 +649,16 @@ export const contract = {
     response: pageOf(grantSchema),
   },
   createGrant: {
-    summary: 'Let a host use a volume',
+    summary: 'Let a host use a volume, or read a snapshot',
     params: none,
     query: change,
     body: createGrantSchema,
     response: grantSchema,
   },
   deleteGrant: {
-    summary: 'Take a volume away from a host; no command of it is under way when answered',
-    params: Type.Object({ volume: volumeRef, host: hostRef }, exact),
+    summary:
+      'Take a volume or snapshot away from a host; no command of it is under way when answered',
+    params: Type.Object({ volume: sourceRef, host: hostRef }, exact),
     query: change,
     body: none,
     response: none,
@@ -468,7 +695,9 @@ export type Status = Static<typeof statusSchema>;
 export type Pool = Static<typeof poolSchema>;
 export type PoolCheck = Static<typeof poolCheckSchema>;
 export type Tenant = Static<typeof tenantSchema>;
+export type Device = Static<typeof deviceSchema>;
 export type Volume = Static<typeof volumeSchema>;
+export type Snapshot = Static<typeof snapshotSchema>;
 export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
 export type Portal = Static<typeof portalSchema>;

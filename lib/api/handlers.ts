@@ -2,30 +2,22 @@
  * What every operation does: the control plane's own objects in, the API's objects out. No rule is
  * decided here; those are the node's.
  */
-import { basename, extname } from 'node:path';
 import { AshlarError } from '../errors.js';
-import type { CheckReport, DeviceSpec, PoolStatus, ReactorCounters } from '../native.js';
 import type { Node } from '../node/types.js';
-import type {
-  CallOptions,
-  ConnectedHost,
-  HostInfo,
-  PortalInfo,
-  TenantInfo,
-  VolumeDetail,
-} from '../volumes/types.js';
-import { toInteger } from './codec.js';
-import type {
-  Controller,
-  Grant,
-  Host,
-  Pool,
-  PoolCheck,
-  Portal,
-  Reactor,
-  Tenant,
-  Volume,
-} from './contract.js';
+import { compare, takePage } from '../volumes/pages.js';
+import type { CallOptions, ForceOptions, PageOptions } from '../volumes/types.js';
+import type { Pool } from './contract.js';
+import {
+  controllerObject,
+  grantObject,
+  hostObject,
+  portalObject,
+  reactorObject,
+  snapshotObject,
+  tenantObject,
+  volumeObject,
+} from './objects.js';
+import { deviceObject, poolCheckObject, poolObject } from './pools.js';
 import type { Handlers } from './server.js';
 
 /** Handlers that work on a node. */
@@ -33,7 +25,9 @@ export function nodeHandlers(node: Node): Handlers {
   return {
     ...nodeOperations(node),
     ...tenantOperations(node),
+    ...deviceOperations(node),
     ...volumeOperations(node),
+    ...snapshotOperations(node),
     ...hostOperations(node),
     ...grantOperations(node),
   };
@@ -44,18 +38,6 @@ type Some<K extends keyof Handlers> = Pick<Handlers, K>;
 function nodeOperations(
   node: Node,
 ): Some<'getStatus' | 'listPools' | 'getPool' | 'checkPool' | 'listPortals' | 'listControllers'> {
-  const pool = async (): Promise<Pool> => {
-    const status = await node.status();
-    return poolObject(status.pool, status.device, status.provisionedBytes);
-  };
-  const namedPool = async (name: string): Promise<Pool> => {
-    const only = await pool();
-    if (name === only.name || name.toLowerCase() === only.uuid) return only;
-    throw new AshlarError(
-      'not-found',
-      `pool '${name}' does not exist on this node; it has '${only.name}' (${only.uuid})`,
-    );
-  };
   return {
     getStatus: async () => {
       const status = await node.status();
@@ -70,13 +52,14 @@ function nodeOperations(
         reactors: status.reactors.map(reactorObject),
         tenants: status.tenants,
         volumes: status.volumes,
+        snapshots: status.snapshots,
         controllers: status.connections.length,
       };
     },
-    listPools: async ({ query }) => page([await pool()], query, (item) => item.uuid),
-    getPool: async ({ params }) => namedPool(params.pool),
+    listPools: async ({ query }) => page([await onlyPool(node)], query, (item) => item.uuid),
+    getPool: async ({ params }) => namedPool(node, params.pool),
     checkPool: async ({ params }, signal) => {
-      await namedPool(params.pool);
+      await namedPool(node, params.pool);
       return poolCheckObject(await node.pool.check({ signal }));
     },
     listPortals: async ({ query }) =>
@@ -88,6 +71,41 @@ function nodeOperations(
         query,
         (item) => `${item.subnqn} ${item.cntlid}`,
       );
+    },
+  };
+}
+
+async function onlyPool(node: Node): Promise<Pool> {
+  const status = await node.status();
+  return poolObject(status.pool, status.device, status.provisionedBytes);
+}
+
+async function namedPool(node: Node, name: string): Promise<Pool> {
+  const only = await onlyPool(node);
+  if (name === only.name || name.toLowerCase() === only.uuid) return only;
+  throw new AshlarError(
+    'not-found',
+    `pool '${name}' does not exist on this node; it has '${only.name}' (${only.uuid})`,
+  );
+}
+
+function deviceOperations(node: Node): Some<'listDevices' | 'addDevice' | 'attachDevice'> {
+  return {
+    listDevices: async ({ params, query }) => {
+      const { devices } = await namedPool(node, params.pool);
+      return page(devices, query, (item) => String(item.index).padStart(4, '0'));
+    },
+    addDevice: async ({ params, query, body }, signal) => {
+      const { chunkBytes } = await namedPool(node, params.pool);
+      const sizeBytes = body.sizeBytes === undefined ? null : BigInt(body.sizeBytes);
+      const options = callOptions(query, signal);
+      const added = await node.pool.addDevice(body.path, sizeBytes, options);
+      return deviceObject(added, BigInt(chunkBytes));
+    },
+    attachDevice: async ({ params, query, body }, signal) => {
+      const { chunkBytes } = await namedPool(node, params.pool);
+      const attached = await node.pool.attachDevice(body.path, callOptions(query, signal));
+      return deviceObject(attached, BigInt(chunkBytes));
     },
   };
 }
@@ -107,23 +125,13 @@ function tenantOperations(node: Node): Some<'listTenants' | 'createTenant' | 'de
 
 function volumeOperations(
   node: Node,
-): Some<'listVolumes' | 'createVolume' | 'getVolume' | 'changeVolume' | 'deleteVolume'> {
+): Some<
+  'listVolumes' | 'createVolume' | 'cloneVolume' | 'getVolume' | 'changeVolume' | 'deleteVolume'
+> {
   return {
     listVolumes: async ({ query }, signal) => {
-      const all = node.volumes.list(callOptions(query, signal));
-      const { items, next } = page(all, query, (item) => `${item.tenant}/${item.name}`);
-      // Usage is asked for the page only. A volume deleted meanwhile is left out.
-      const shown = await Promise.all(
-        items.map(async (item) => {
-          try {
-            return volumeObject(await node.volumes.show(item.uuid, { tenant: item.tenant }));
-          } catch (error) {
-            if (error instanceof AshlarError && error.code === 'not-found') return null;
-            throw error;
-          }
-        }),
-      );
-      return { items: shown.filter((item) => item !== null), next };
+      const { items, next } = await node.volumes.page(pageOptions(query, signal));
+      return { items: items.map(volumeObject), next };
     },
     createVolume: async ({ body, query }, signal) =>
       volumeObject(
@@ -132,14 +140,25 @@ function volumeOperations(
           callOptions(query, signal),
         ),
       ),
+    cloneVolume: async ({ body, query }, signal) => {
+      const { source, sizeBytes, ...request } = body;
+      const size = sizeBytes === undefined ? {} : { sizeBytes: BigInt(sizeBytes) };
+      const options = callOptions(query, signal);
+      return volumeObject(await node.volumes.clone(source, { ...request, ...size }, options));
+    },
     getVolume: async ({ params, query }, signal) =>
       volumeObject(await node.volumes.show(params.volume, callOptions(query, signal))),
     changeVolume: async ({ params, query, body }, signal) => {
       const options = callOptions(query, signal);
-      // The UUID stays when the name changes, so both changes hit one volume.
+      // The UUID stays when the name changes, so all changes hit one volume.
       let volume = await node.volumes.show(params.volume, options);
       if (body.sizeBytes !== undefined) {
-        volume = await node.volumes.resize(volume.uuid, BigInt(body.sizeBytes), options);
+        const { shrink } = body;
+        const sizeBytes = BigInt(body.sizeBytes);
+        volume = await node.volumes.resize(volume.uuid, sizeBytes, { ...options, shrink });
+      }
+      if (body.reserved !== undefined) {
+        volume = await node.volumes.reserve(volume.uuid, body.reserved, options);
       }
       if (body.name !== undefined) {
         volume = await node.volumes.rename(volume.uuid, body.name, options);
@@ -147,9 +166,41 @@ function volumeOperations(
       return volumeObject(volume);
     },
     deleteVolume: async ({ params, query }, signal) => {
-      await node.volumes.delete(params.volume, callOptions(query, signal));
+      await node.volumes.delete(params.volume, forceOptions(query, signal));
       return {};
     },
+  };
+}
+
+function snapshotOperations(
+  node: Node,
+): Some<
+  'listSnapshots' | 'createSnapshots' | 'getSnapshot' | 'deleteSnapshot' | 'rollbackSnapshot'
+> {
+  return {
+    listSnapshots: async ({ query }, signal) => {
+      const { volume } = query;
+      const { items, next } = await node.snapshots.page({ ...pageOptions(query, signal), volume });
+      return { items: items.map(snapshotObject), next };
+    },
+    createSnapshots: async ({ body, query }, signal) => {
+      const { volumes, name } = body;
+      const options = callOptions(query, signal);
+      const [first] = volumes;
+      const made =
+        volumes.length === 1 && first !== undefined
+          ? [await node.snapshots.create(first, name, options)]
+          : await node.snapshots.createGroup(volumes, name, options);
+      return { items: made.map(snapshotObject) };
+    },
+    getSnapshot: async ({ params, query }, signal) =>
+      snapshotObject(await node.snapshots.show(params.snapshot, callOptions(query, signal))),
+    deleteSnapshot: async ({ params, query }, signal) => {
+      await node.snapshots.delete(params.snapshot, forceOptions(query, signal));
+      return {};
+    },
+    rollbackSnapshot: async ({ params, query }, signal) =>
+      volumeObject(await node.snapshots.rollback(params.snapshot, forceOptions(query, signal))),
   };
 }
 
@@ -172,28 +223,18 @@ function hostOperations(node: Node): Some<'listHosts' | 'createHost' | 'deleteHo
 
 function grantOperations(node: Node): Some<'listGrants' | 'createGrant' | 'deleteGrant'> {
   return {
-    listGrants: async ({ query }, signal) => {
-      const volumes = node.volumes.list(callOptions(query, signal));
-      return page(
-        volumes.flatMap(grantObjects),
+    listGrants: async ({ query }, signal) =>
+      page(
+        node.grants.list(callOptions(query, signal)).map(grantObject),
         query,
-        (item) => `${item.tenant}/${item.volume}/${item.host}`,
-      );
-    },
+        (item) => `${item.tenant}/${item.volume}@${item.snapshot ?? ''}/${item.host}`,
+      ),
     createGrant: async ({ body, query }, signal) => {
-      const volume = await node.volumes.grant(body.volume, body.host, {
-        ...callOptions(query, signal),
-        access: body.access,
-      });
-      const grant = grantObjects(volume).find((item) => item.host === body.host);
-      if (grant !== undefined) return grant;
-      throw new AshlarError(
-        'conflict',
-        `the grant of volume '${volume.name}' to '${body.host}' was revoked at the same moment`,
-      );
+      const options = { ...callOptions(query, signal), access: body.access };
+      return grantObject(await node.grants.add(body.volume, body.host, options));
     },
     deleteGrant: async ({ params, query }, signal) => {
-      await node.volumes.revoke(params.volume, params.host, callOptions(query, signal));
+      await node.grants.remove(params.volume, params.host, callOptions(query, signal));
       return {};
     },
   };
@@ -206,169 +247,30 @@ function callOptions(
   return { signal, tenant: query.tenant, repeatable: query.repeatable === 'true' };
 }
 
-/**
- * One page of a list. The cursor is the key of the last item given, so a page starts right behind
- * it whatever was added or removed in between.
- */
+function forceOptions(
+  query: { tenant?: string; repeatable?: 'true' | 'false'; force?: 'true' | 'false' },
+  signal: AbortSignal,
+): ForceOptions {
+  return { ...callOptions(query, signal), force: query.force === 'true' };
+}
+
+function pageOptions(
+  query: { tenant?: string; limit?: string; cursor?: string },
+  signal: AbortSignal,
+): PageOptions {
+  const limit = query.limit === undefined ? undefined : Number(query.limit);
+  return { ...callOptions(query, signal), limit, after: query.cursor };
+}
+
+/** One page of a list that is short enough to be made whole and sorted for each page. */
 function page<T>(
   all: readonly T[],
   query: { limit?: string; cursor?: string },
   keyOf: (item: T) => string,
 ): { items: T[]; next: string | null } {
-  const limit = Number(query.limit ?? 1000);
   const sorted = all
     .map((item) => ({ key: keyOf(item), item }))
-    .sort((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0));
-  const after = query.cursor === undefined ? null : cursorKey(query.cursor);
-  const rest = after === null ? sorted : sorted.filter(({ key }) => key > after);
-  const shown = rest.slice(0, limit);
-  const last = shown.at(-1);
-  const next =
-    rest.length > limit && last !== undefined ? Buffer.from(last.key).toString('base64url') : null;
-  return { items: shown.map(({ item }) => item), next };
-}
-
-function cursorKey(cursor: string): string {
-  const key = Buffer.from(cursor, 'base64url').toString('utf8');
-  if (key !== '' && Buffer.from(key).toString('base64url') === cursor) return key;
-  throw new AshlarError(
-    'invalid-argument',
-    "query: 'cursor' is not one that a page gave as `next`; start again without it",
-  );
-}
-
-/** A pool as the API shows it; also for a pool file without a daemon. */
-export function poolObject(
-  status: PoolStatus,
-  device: DeviceSpec,
-  provisionedBytes: bigint | null,
-): Pool {
-  const chunks = (number: bigint): number => toInteger(number * status.chunkBytes);
-  return {
-    name: poolName(device),
-    uuid: uuidText(status.uuid),
-    device: { kind: device.kind, path: device.kind === 'file' ? device.path : null },
-    state: status.failed ? 'failed' : 'healthy',
-    problem: status.failure,
-    sizeBytes: toInteger(status.sizeBytes),
-    freeBytes: chunks(status.freeChunks),
-    dataBytes: chunks(status.dataChunks),
-    metadataBytes: chunks(status.metadataChunks),
-    reclaimingBytes: chunks(status.reclaimingChunks),
-    provisionedBytes: provisionedBytes === null ? null : toInteger(provisionedBytes),
-    chunkBytes: toInteger(status.chunkBytes),
-    layers: toInteger(status.layerCount),
-    catalogRecords: toInteger(status.catalogRecords),
-    journalBytes: toInteger(status.journalBytes),
-    journalUsedBytes: toInteger(status.journalUsedBytes),
-    journalSequence: toInteger(status.journalSequence),
-    checkpointSequence: toInteger(status.checkpointSequence),
-    commits: toInteger(status.commits),
-    checkpoints: toInteger(status.checkpoints),
-    replayedRecords: toInteger(status.replayedRecords),
-    formatVersion: status.formatVersion,
-    atomicWriteBytes: status.atomicWriteBytes,
-  };
-}
-
-function poolName(device: DeviceSpec): string {
-  return device.kind === 'memory' ? 'memory' : basename(device.path, extname(device.path));
-}
-
-function uuidText(bytes: Uint8Array): string {
-  const hex = Buffer.from(bytes).toString('hex');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
-/** The outcome of a check as the API shows it. */
-export function poolCheckObject(report: CheckReport): PoolCheck {
-  return {
-    clean: report.problems.length === 0 && report.suppressed === 0n,
-    problems: report.problems.map(({ where, what }) => ({ where, what })),
-    suppressed: toInteger(report.suppressed),
-    pagesRead: toInteger(report.pagesRead),
-    layers: toInteger(report.layers),
-    chunksOwned: toInteger(report.chunksOwned),
-    chunksLeaked: toInteger(report.chunksLeaked),
-    catalogRecords: toInteger(report.catalogRecords),
-  };
-}
-
-function volumeObject(volume: VolumeDetail): Volume {
-  return {
-    name: volume.name,
-    tenant: volume.tenant,
-    uuid: volume.uuid,
-    nguid: volume.nguid,
-    nsid: volume.nsid,
-    subnqn: volume.subnqn,
-    sizeBytes: toInteger(volume.sizeBytes),
-    blockBytes: volume.blockBytes,
-    mappedBytes: toInteger(volume.usage.mappedBytes),
-    allocatedBytes: toInteger(volume.usage.exclusiveBytes),
-    anagrpid: volume.anagrpid,
-    createdAt: volume.createdAt,
-    grants: grantObjects(volume),
-    connections: volume.connectedHosts.length,
-  };
-}
-
-function grantObjects(volume: Pick<VolumeDetail, 'name' | 'tenant' | 'grants'>): Grant[] {
-  return volume.grants.map(({ host, access, createdAt }) => ({
-    volume: volume.name,
-    tenant: volume.tenant,
-    host,
-    access,
-    createdAt,
-  }));
-}
-
-function hostObject(host: HostInfo): Host {
-  return {
-    nqn: host.nqn,
-    tenant: host.tenant,
-    createdAt: host.createdAt,
-    volumes: host.volumes,
-    connections: host.connections.length,
-  };
-}
-
-function tenantObject(tenant: TenantInfo): Tenant {
-  const { name, uuid, subnqn, volumes, hosts, createdAt } = tenant;
-  return { name, uuid, subnqn, volumes, hosts, createdAt };
-}
-
-function portalObject(portal: PortalInfo): Portal {
-  const { portalId, address, port, discoveryOnly } = portal;
-  const ana = portal.ana.map(({ anagrpid, state }) => ({ anagrpid, state }));
-  return { portalId, transport: 'tcp', address, port, discoveryOnly, ana };
-}
-
-function controllerObject(connected: ConnectedHost): Controller {
-  return {
-    cntlid: connected.cntlid,
-    kind: connected.kind,
-    subnqn: connected.subnqn,
-    hostnqn: connected.hostnqn,
-    hostid: connected.hostid,
-    peer: connected.peer,
-    portalId: connected.portalId,
-    ioQueues: connected.ioQueues,
-    keepAliveMs: connected.keepAliveMs,
-    connectedAt: connected.connectedAt,
-  };
-}
-
-function reactorObject(counters: ReactorCounters): Reactor {
-  return {
-    turns: toInteger(counters.turns),
-    sleeps: toInteger(counters.sleeps),
-    busyNs: toInteger(counters.busyNs),
-    connections: counters.connections,
-    commands: toInteger(counters.commands),
-    readBytes: toInteger(counters.readBytes),
-    writtenBytes: toInteger(counters.writtenBytes),
-    buffersInUse: counters.buffersInUse,
-    ioPathAllocations: toInteger(counters.ioPathAllocations),
-  };
+    .sort((left, right) => compare(left.key, right.key));
+  const limit = query.limit === undefined ? undefined : Number(query.limit);
+  return takePage(sorted, { limit, after: query.cursor });
 }

@@ -39,12 +39,16 @@ export async function removeHost(nqn: string, options: TenantOptions): Promise<v
 }
 
 const grantColumns: readonly Column<Grant>[] = [
-  { title: 'volume', value: (grant) => grant.volume, flexible: true },
+  { title: 'volume', value: grantedName, flexible: true },
   { title: 'tenant', value: (grant) => grant.tenant, flexible: true },
   { title: 'host', value: (grant) => (grant.host === '*' ? '* (any)' : grant.host) },
   { title: 'access', value: (grant) => grant.access },
   { title: 'since', value: (grant) => localTime(grant.createdAt) },
 ];
+
+function grantedName({ volume, snapshot }: Grant): string {
+  return snapshot === null ? volume : `${volume}@${snapshot}`;
+}
 
 export async function listGrants(options: TenantOptions): Promise<void> {
   const grants = await withDaemon(options, (client) =>
@@ -62,13 +66,15 @@ export async function addGrant(
   host: string,
   options: TenantOptions & { readOnly?: boolean },
 ): Promise<void> {
-  const access = options.readOnly === true ? 'read-only' : 'read-write';
+  // Of a snapshot there is only one access; the daemon knows which of the two is named.
+  const access = options.readOnly === true ? { access: 'read-only' as const } : {};
   const grant = await withDaemon(options, (client) =>
-    client.call('createGrant', { query: tenantQuery(options), body: { volume, host, access } }),
+    client.call('createGrant', { query: tenantQuery(options), body: { volume, host, ...access } }),
   );
   if (options.json === true) return printJson(grant);
   const who = grant.host === '*' ? 'Any host' : `Host '${grant.host}'`;
-  printLines([`${who} may use volume '${grant.volume}' (${grant.access}).`]);
+  const what = grant.snapshot === null ? 'use volume' : 'read snapshot';
+  printLines([`${who} may ${what} '${grantedName(grant)}' (${grant.access}).`]);
 }
 
 export async function removeGrant(
@@ -80,5 +86,6 @@ export async function removeGrant(
     client.call('deleteGrant', { params: { volume, host }, query: tenantQuery(options) }),
   );
   if (options.json === true) return printJson({ revoked: { volume, host } });
-  printLines([`Volume '${volume}' is taken away from '${host}'.`]);
+  const what = volume.includes('@') ? 'Snapshot' : 'Volume';
+  printLines([`${what} '${volume}' is taken away from '${host}'.`]);
 }

@@ -3,13 +3,14 @@ import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ApiClient } from '../api/client.js';
 import type { Pool, PoolCheck } from '../api/contract.js';
-import { poolCheckObject, poolObject } from '../api/handlers.js';
+import { poolCheckObject, poolObject } from '../api/pools.js';
 import { maxPoolBytes, minPoolBytes } from '../config/config.js';
 import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import type { DeviceSpec } from '../native.js';
 import { refuseForeignData } from '../node/foreign_data.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
+import { deviceLines } from './device.js';
 import { pairs } from './table.js';
 import { plural, printJson, printLines } from './terminal.js';
 
@@ -177,11 +178,21 @@ function poolLines(pool: Pool): string[] {
     ['State', pool.problem === null ? pool.state : `${pool.state}: ${pool.problem}`],
     ['UUID', pool.uuid],
     ['Size', formatSize(BigInt(pool.sizeBytes))],
+    ['Used', share(pool.sizeBytes - pool.freeBytes)],
     ['Free', share(pool.freeBytes)],
     ['Data', share(pool.dataBytes)],
     ['Metadata', share(pool.metadataBytes)],
   ];
-  if (pool.reclaimingBytes > 0) entries.push(['Reclaiming', share(pool.reclaimingBytes)]);
+  if (pool.reservedBytes > 0) {
+    entries.push(
+      ['Reserved', `${share(pool.reservedBytes)} of the free, for reserved volumes`],
+      ['Available', `${share(pool.availableBytes)} to all others`],
+    );
+  }
+  if (pool.reclaimingBytes > 0) {
+    const layers = plural(pool.reclaimingLayers, 'deleted layer');
+    entries.push(['Reclaiming', `${share(pool.reclaimingBytes)} of ${layers}`]);
+  }
   if (pool.provisionedBytes !== null) entries.push(['Provisioned', share(pool.provisionedBytes)]);
   entries.push(
     ['Layers', String(pool.layers)],
@@ -189,7 +200,8 @@ function poolLines(pool: Pool): string[] {
     ['Last open', `${plural(pool.replayedRecords, 'record')} replayed`],
     ['Format', `version ${pool.formatVersion}`],
   );
-  return pairs(entries);
+  const single = pool.devices.length <= 1 && pool.state !== 'degraded';
+  return [...pairs(entries), ...(single ? [] : ['', ...deviceLines(pool.devices, null)])];
 }
 
 function checkLines(check: PoolCheck, name: string): string[] {

@@ -7,6 +7,7 @@ import { logLevels } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { reportError } from './terminal.js';
 
 /** Exit code of an action; commander's own actions return nothing. */
@@ -54,6 +55,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addServe(program, outcome);
   addStatus(program);
   addVolume(program);
+  addSnapshots(program);
   addAccess(program);
   addPool(program);
   addHelp(program);
@@ -150,15 +152,17 @@ function addVolume(program: Command): void {
         .option('--size <size>', "required: its size, e.g. 10GiB ('ashlar help sizes')")
         .option('--block-size <bytes>', 'logical block size, 4096 or 512 (default: 4096)')
         .option('--host <nqn...>', 'hosts that may use it: NQNs, or "*" for any')
+        .option('--reserved', 'promise it room for all its blocks: it never finds the pool full')
         .option('--if-missing', 'succeed when the same volume exists already')
         .action(async (name, options) => (await import('./volume.js')).createVolume(name, options)),
   });
+  addClone(volume);
   addCommand(volume, {
     usage: 'list',
     description: 'List volumes.',
     tenant: true,
     examples: [
-      ['ashlar volume list', 'names, sizes, space used, who may use them'],
+      ['ashlar volume list', 'WRITTEN is what reads as data, OWN the pool space it alone has'],
       ["ashlar volume list --json | jq -r '.[].name'", 'for programs'],
     ],
     build: (command) =>
@@ -176,13 +180,36 @@ function addVolume(program: Command): void {
   });
   addCommand(volume, {
     usage: 'resize <volume>',
-    description: 'Grow a volume; hosts see the new size at once.',
+    description: 'Grow a volume; hosts see the new size at once. Or shrink one that is at rest.',
     tenant: true,
-    examples: [['ashlar volume resize web --size 20GiB', 'then grow the file system on it']],
+    examples: [
+      ['ashlar volume resize web --size 20GiB', 'then grow the file system on it'],
+      ['ashlar volume resize web --size 5GiB --shrink', 'after the file system, and fstrim'],
+    ],
     build: (command) =>
       command
-        .option('--size <size>', 'required: the new size; volumes never shrink')
+        .option('--size <size>', 'required: the new size')
+        .option(
+          '--shrink',
+          'let it become smaller: no host is connected, and neither it nor its snapshots hold ' +
+            'anything beyond the new size',
+        )
         .action(async (name, options) => (await import('./volume.js')).resizeVolume(name, options)),
+  });
+  addCommand(volume, {
+    usage: 'reserve <volume>',
+    description: 'Promise a volume room for all its blocks, so that it never finds the pool full.',
+    tenant: true,
+    examples: [
+      ['ashlar volume reserve db', 'refused when the pool does not have that much free'],
+      ['ashlar volume reserve db --off', 'give the room back'],
+    ],
+    build: (command) =>
+      command
+        .option('--off', 'take the promise back')
+        .action(async (name, options) =>
+          (await import('./volume.js')).reserveVolume(name, options),
+        ),
   });
   addCommand(volume, {
     usage: 'rename <volume> <name>',
@@ -196,7 +223,7 @@ function addVolume(program: Command): void {
   });
   addCommand(volume, {
     usage: 'delete <volume>',
-    description: 'Delete a volume and its data, for good.',
+    description: 'Delete a volume and its data, for good. Its snapshots stay.',
     tenant: true,
     examples: [
       ['ashlar volume delete web', 'asks first'],
@@ -206,19 +233,25 @@ function addVolume(program: Command): void {
       command
         .option('-y, --yes', 'do not ask')
         .option('--if-exists', 'succeed when it is gone already')
+        .option('--force', 'take it from hosts that have it connected')
         .action(async (name, options) => (await import('./volume.js')).deleteVolume(name, options)),
   });
 }
 
 function addAccess(program: Command): void {
-  const grant = addGroup(program, 'grant', 'Which host may use which volume.');
+  const grant = addGroup(
+    program,
+    'grant',
+    'Which host may use which volume, or read which snapshot.',
+  );
   addCommand(grant, {
     usage: 'add <volume> <host>',
-    description: 'Let a host (its NQN, or "*" for any) use a volume.',
+    description: 'Let a host (its NQN, or "*" for any) use a volume, or read a snapshot.',
     tenant: true,
     examples: [
       ['ashlar grant add web "$(cat /etc/nvme/hostnqn)"', 'this host; it appears there at once'],
       ['ashlar grant add web "*"', 'any host'],
+      ['ashlar grant add web@monday "*"', 'a snapshot, always read-only'],
     ],
     build: (command) =>
       command
@@ -237,7 +270,7 @@ function addAccess(program: Command): void {
   });
   addCommand(grant, {
     usage: 'remove <volume> <host>',
-    description: 'Take a volume away from a host.',
+    description: 'Take a volume or snapshot away from a host.',
     tenant: true,
     examples: [['ashlar grant remove web "*"', 'commands under way end first']],
     build: (command) =>
@@ -318,6 +351,7 @@ function addPool(program: Command): void {
     build: (command) =>
       command.action(async (path, options) => (await import('./pool.js')).checkPool(path, options)),
   });
+  addDevices(pool);
 }
 
 function addHelp(program: Command): void {

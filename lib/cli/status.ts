@@ -29,12 +29,19 @@ function statusLines(status: Status, socket: string): string[] {
     entries.push([
       'Pool',
       `${pool.device.path ?? 'memory'}: ${size(used)} of ${size(pool.sizeBytes)} used` +
-        (pool.provisionedBytes === null ? '' : `, ${size(pool.provisionedBytes)} provisioned`),
+        (pool.provisionedBytes === null ? '' : `, ${size(pool.provisionedBytes)} provisioned`) +
+        (pool.reservedBytes === 0 ? '' : `, ${size(pool.reservedBytes)} reserved`),
     ]);
+    if (pool.reclaimingBytes > 0) {
+      const layers = plural(pool.reclaimingLayers, 'deleted layer');
+      entries.push(['', `reclaiming ${size(pool.reclaimingBytes)} of ${layers}`]);
+    }
+    if (pool.state === 'degraded') entries.push(['', `degraded: ${pool.problem ?? ''}`]);
   }
+  const snapshots = status.snapshots === 0 ? '' : ` and ${plural(status.snapshots, 'snapshot')}`;
   entries.push([
     'Serving',
-    `${plural(status.volumes, 'volume')} of ${plural(status.tenants, 'tenant')} ` +
+    `${plural(status.volumes, 'volume')}${snapshots} of ${plural(status.tenants, 'tenant')} ` +
       `to ${plural(status.controllers, 'controller')}`,
   ]);
   for (const portal of status.portals) {

@@ -10,6 +10,7 @@ export interface CreateOptions extends TenantOptions {
   size?: string;
   blockSize?: string;
   host?: string[];
+  reserved?: boolean;
   ifMissing?: boolean;
 }
 
@@ -27,13 +28,15 @@ export async function createVolume(name: string, options: CreateOptions): Promis
         sizeBytes,
         ...(blockBytes === null ? {} : { blockBytes }),
         ...(options.host === undefined ? {} : { hosts: options.host }),
+        ...(options.reserved === true ? { reserved: true } : {}),
       },
     });
     if (options.json === true) return printJson(volume);
     const hosts = volume.grants.map(({ host }) => (host === '*' ? 'any host' : host));
     printLines([
       `Created volume '${volume.name}': ${formatSize(BigInt(volume.sizeBytes))}, ` +
-        `${volume.blockBytes}-byte blocks, namespace ${volume.nsid}.`,
+        `${volume.blockBytes}-byte blocks, namespace ${volume.nsid}` +
+        `${volume.reserved ? ', its room reserved' : ''}.`,
       hosts.length === 0
         ? `No host may use it yet: ashlar grant add ${volume.name} HOSTNQN`
         : `Granted to ${hosts.join(', ')}.`,
@@ -49,7 +52,7 @@ function blockSize(text: string): 512 | 4096 {
 }
 
 /** A size as the API takes it; one beyond its integers is far beyond every limit. */
-function apiSize(text: string | undefined): number {
+export function apiSize(text: string | undefined): number {
   if (text === undefined) {
     throw new AshlarError('usage', 'the size is missing; give for example --size 10GiB');
   }
@@ -68,10 +71,16 @@ const columns: readonly Column<Volume>[] = [
     align: 'right',
   },
   {
-    title: 'used',
-    value: (volume) => formatSizeShort(BigInt(volume.allocatedBytes)),
+    title: 'written',
+    value: (volume) => formatSizeShort(BigInt(volume.mappedBytes)),
     align: 'right',
   },
+  {
+    title: 'own',
+    value: (volume) => formatSizeShort(BigInt(volume.exclusiveBytes)),
+    align: 'right',
+  },
+  { title: 'snaps', value: (volume) => String(volume.snapshots), align: 'right' },
   { title: 'block', value: (volume) => String(volume.blockBytes), align: 'right' },
   { title: 'nsid', value: (volume) => String(volume.nsid), align: 'right' },
   { title: 'conns', value: (volume) => String(volume.connections), align: 'right' },
@@ -114,23 +123,30 @@ export async function showVolume(name: string, options: TenantOptions): Promise<
   );
   if (options.json === true) return printJson(volume);
   const size = (bytes: number): string => formatSizeShort(BigInt(bytes));
-  printLines(
-    pairs([
-      ['Name', volume.name],
-      ['Tenant', volume.tenant],
-      ['Size', `${formatSize(BigInt(volume.sizeBytes))} (${volume.sizeBytes} bytes)`],
-      ['Block size', `${volume.blockBytes} bytes`],
-      ['Written', size(volume.mappedBytes)],
-      ['Pool space', size(volume.allocatedBytes)],
-      ['UUID', volume.uuid],
-      ['NGUID', volume.nguid],
-      ['Namespace', `${volume.nsid} of ${volume.subnqn}`],
-      ['ANA group', String(volume.anagrpid)],
-      ['Created', localTime(volume.createdAt)],
-      ['Connections', String(volume.connections)],
-      ['Hosts', volume.grants.length === 0 ? 'none may use it' : ''],
-    ]),
+  const entries: [string, string][] = [
+    ['Name', volume.name],
+    ['Tenant', volume.tenant],
+    ['Size', `${formatSize(BigInt(volume.sizeBytes))} (${volume.sizeBytes} bytes)`],
+    ['Block size', `${volume.blockBytes} bytes`],
+    ['Written', size(volume.mappedBytes)],
+    ['Pool space', `${size(volume.exclusiveBytes)} of its own`],
+  ];
+  if (volume.sharedBytes > 0) {
+    entries.push(['Shared', `${size(volume.sharedBytes)} of the written with snapshots or clones`]);
+  }
+  if (volume.reserved) entries.push(['Reserved', `${size(volume.reservedBytes)} more`]);
+  if (volume.sourceUuid !== null) entries.push(['Cloned from', volume.sourceUuid]);
+  entries.push(
+    ['Snapshots', String(volume.snapshots)],
+    ['UUID', volume.uuid],
+    ['NGUID', volume.nguid],
+    ['Namespace', `${volume.nsid} of ${volume.subnqn}`],
+    ['ANA group', String(volume.anagrpid)],
+    ['Created', localTime(volume.createdAt)],
+    ['Connections', String(volume.connections)],
+    ['Hosts', volume.grants.length === 0 ? 'none may use it' : ''],
   );
+  printLines(pairs(entries));
   printLines(
     volume.grants.map(
       ({ host, access, createdAt }) =>
@@ -141,20 +157,40 @@ export async function showVolume(name: string, options: TenantOptions): Promise<
 
 export async function resizeVolume(
   name: string,
-  options: TenantOptions & { size?: string },
+  options: TenantOptions & { size?: string; shrink?: boolean },
 ): Promise<void> {
   const sizeBytes = apiSize(options.size);
   const volume = await withDaemon(options, (client) =>
     client.call('changeVolume', {
       params: { volume: name },
       query: tenantQuery(options),
-      body: { sizeBytes },
+      body: { sizeBytes, ...(options.shrink === true ? { shrink: true } : {}) },
     }),
   );
   if (options.json === true) return printJson(volume);
   printLines([
     `Volume '${volume.name}' is now ${formatSize(BigInt(volume.sizeBytes))}; ` +
       'connected hosts see the new size.',
+  ]);
+}
+
+export async function reserveVolume(
+  name: string,
+  options: TenantOptions & { off?: boolean },
+): Promise<void> {
+  const volume = await withDaemon(options, (client) =>
+    client.call('changeVolume', {
+      params: { volume: name },
+      query: tenantQuery(options),
+      body: { reserved: options.off !== true },
+    }),
+  );
+  if (options.json === true) return printJson(volume);
+  const more = formatSizeShort(BigInt(volume.reservedBytes));
+  printLines([
+    volume.reserved
+      ? `Volume '${volume.name}' has all its room: ${more} of the pool are kept for it.`
+      : `Volume '${volume.name}' has no room reserved.`,
   ]);
 }
 
@@ -176,8 +212,9 @@ export async function renameVolume(
 
 export async function deleteVolume(
   name: string,
-  options: TenantOptions & { yes?: boolean; ifExists?: boolean },
+  options: TenantOptions & { yes?: boolean; ifExists?: boolean; force?: boolean },
 ): Promise<void> {
+  const force = options.force === true ? { force: 'true' as const } : {};
   const repeatable = options.ifExists === true ? { repeatable: 'true' as const } : {};
   await withDaemon(options, async (client) => {
     if (options.yes !== true) {
@@ -192,7 +229,7 @@ export async function deleteVolume(
     }
     await client.call('deleteVolume', {
       params: { volume: name },
-      query: { ...tenantQuery(options), ...repeatable },
+      query: { ...tenantQuery(options), ...repeatable, ...force },
     });
   });
   if (options.json === true) return printJson({ deleted: name });
