@@ -34,12 +34,22 @@ export function splitKey(key: bigint): { kind: number; id: bigint } {
   return { kind: Number(key >> idBits), id: key & maxId };
 }
 
+/** Ids under one key; alone, as most are, an id needs no set of its own. */
+type Members = bigint | Set<bigint>;
+
+/** A unique key that another record has. */
+interface Clash {
+  index: string;
+  key: string;
+  id: bigint;
+}
+
 /** All records of one kind, with their unique indexes. */
 class Table<T> {
   readonly kind: RecordKind<T>;
   readonly #records = new Map<bigint, DecodedRecord<T>>();
   readonly #indexes = new Map<string, Map<string, bigint>>();
-  readonly #groups = new Map<string, Map<string, Set<bigint>>>();
+  readonly #groups = new Map<string, Map<string, Members>>();
   nextId = 1n;
 
   constructor(kind: RecordKind<T>) {
@@ -61,41 +71,85 @@ class Table<T> {
   }
 
   /** Ids of the records that share a key. */
-  members(group: string, key: string): ReadonlySet<bigint> {
-    return this.#groups.get(group)?.get(key) ?? new Set();
+  members(group: string, key: string): readonly bigint[] {
+    const members = this.#groups.get(group)?.get(key);
+    if (members === undefined) return [];
+    return typeof members === 'bigint' ? [members] : [...members];
+  }
+
+  oneOf(group: string, key: string): bigint | undefined {
+    const members = this.#groups.get(group)?.get(key);
+    return typeof members === 'object' ? members.values().next().value : members;
+  }
+
+  memberCount(group: string, key: string): number {
+    const members = this.#groups.get(group)?.get(key);
+    if (members === undefined) return 0;
+    return typeof members === 'bigint' ? 1 : members.size;
   }
 
   /** Keys that a group has members under. */
   groupKeys(group: string): IterableIterator<string> {
-    return (this.#groups.get(group) ?? new Map<string, Set<bigint>>()).keys();
+    return (this.#groups.get(group) ?? new Map<string, Members>()).keys();
   }
 
   *entries(): IterableIterator<Stored<T>> {
     for (const [id, { value }] of this.#records) yield { id, value };
   }
 
-  put(id: bigint, record: DecodedRecord<T>): void {
-    this.delete(id);
-    this.#records.set(id, record);
+  /**
+   * Adds a record that is not there yet.
+   * @returns the clash that kept it out; null: none.
+   */
+  load(id: bigint, record: DecodedRecord<T>): Clash | null {
     for (const [index, keyOf] of Object.entries(this.kind.indexes)) {
-      this.#indexes.get(index)?.set(keyOf(record.value), id);
+      const key = keyOf(record.value);
+      if (key === null) continue;
+      const ids = this.#indexes.get(index);
+      const other = ids?.get(key);
+      if (other !== undefined) return { index, key, id: other };
+      ids?.set(key, id);
     }
+    this.#enter(id, record);
+    return null;
+  }
+
+  #enter(id: bigint, record: DecodedRecord<T>): void {
+    this.#records.set(id, record);
     for (const [group, keyOf] of Object.entries(this.kind.groups)) {
-      this.#join(group, keyOf(record.value), id);
+      const key = keyOf(record.value);
+      if (key !== null) this.#join(group, key, id);
     }
     if (id >= this.nextId) this.nextId = id + 1n;
   }
 
+  put(id: bigint, record: DecodedRecord<T>): void {
+    this.delete(id);
+    for (const [index, keyOf] of Object.entries(this.kind.indexes)) {
+      const key = keyOf(record.value);
+      if (key !== null) this.#indexes.get(index)?.set(key, id);
+    }
+    this.#enter(id, record);
+  }
+
   #join(group: string, key: string, id: bigint): void {
-    const members = this.#groups.get(group)?.get(key);
-    if (members === undefined) this.#groups.get(group)?.set(key, new Set([id]));
+    const groups = this.#groups.get(group);
+    const members = groups?.get(key);
+    if (members === undefined) groups?.set(key, id);
+    else if (typeof members === 'bigint') groups?.set(key, new Set([members, id]));
     else members.add(id);
   }
 
   #leave(group: string, key: string, id: bigint): void {
-    const members = this.#groups.get(group)?.get(key);
-    members?.delete(id);
-    if (members?.size === 0) this.#groups.get(group)?.delete(key);
+    const groups = this.#groups.get(group);
+    const members = groups?.get(key);
+    if (typeof members === 'object') {
+      members.delete(id);
+      if (members.size > 0) return;
+    } else if (members !== id) {
+      return;
+    }
+    groups?.delete(key);
   }
 
   delete(id: bigint): void {
@@ -103,19 +157,21 @@ class Table<T> {
     if (record === undefined) return;
     this.#records.delete(id);
     for (const [index, keyOf] of Object.entries(this.kind.indexes)) {
-      this.#indexes.get(index)?.delete(keyOf(record.value));
+      const key = keyOf(record.value);
+      if (key !== null) this.#indexes.get(index)?.delete(key);
     }
     for (const [group, keyOf] of Object.entries(this.kind.groups)) {
-      this.#leave(group, keyOf(record.value), id);
+      const key = keyOf(record.value);
+      if (key !== null) this.#leave(group, key, id);
     }
   }
 
   /** The id of another record that already has one of this value's unique keys. */
-  clash(id: bigint, value: T): { index: string; key: string; id: bigint } | null {
+  clash(id: bigint, value: T): Clash | null {
     for (const [index, keyOf] of Object.entries(this.kind.indexes)) {
       const key = keyOf(value);
-      const other = this.find(index, key);
-      if (other !== undefined && other !== id) return { index, key, id: other };
+      const other = key === null ? undefined : this.find(index, key);
+      if (key !== null && other !== undefined && other !== id) return { index, key, id: other };
     }
     return null;
   }
@@ -225,7 +281,7 @@ export class Catalog {
       );
     }
     const decoded = decodeRecord(table.kind, id, record.value);
-    const clash = table.clash(id, decoded.value);
+    const clash = table.load(id, decoded);
     if (clash !== null) {
       throw new AshlarError(
         'catalog-corrupt',
@@ -233,7 +289,6 @@ export class Catalog {
           'run "ashlar pool check"',
       );
     }
-    table.put(id, decoded);
   }
 
   get<T>(kind: RecordKind<T>, id: bigint): Stored<T> | null {
@@ -262,7 +317,7 @@ export class Catalog {
     group: Group,
     key: string,
   ): Stored<T>[] {
-    const members = [...this.#table(kind).members(group, key)];
+    const members = this.#table(kind).members(group, key);
     return members.map((id) => this.get(kind, id)).filter((record) => record !== null);
   }
 
@@ -280,10 +335,8 @@ export class Catalog {
     group: Group,
     key: string,
   ): Stored<T> | undefined {
-    for (const id of this.#table(kind).members(group, key)) {
-      return this.get(kind, id) ?? undefined;
-    }
-    return undefined;
+    const id = this.#table(kind).oneOf(group, key);
+    return id === undefined ? undefined : (this.get(kind, id) ?? undefined);
   }
 
   /** How many records a group has. */
@@ -292,7 +345,7 @@ export class Catalog {
     group: Group,
     key: string,
   ): number {
-    return this.#table(kind).members(group, key).size;
+    return this.#table(kind).memberCount(group, key);
   }
 
   count<T>(kind: RecordKind<T>): number {

@@ -13,6 +13,9 @@ export const maxRecordBytes = 48 * 1024;
 const packr = new Packr({ useRecords: false, encodeUndefinedAsNil: true });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'bigint' });
 
+/** Shared by all records that have nothing unknown, which is nearly all. */
+const noFields: Readonly<Record<string, unknown>> = Object.freeze({});
+
 /** The fields of one record; reading one of the wrong type is 'catalog-corrupt'. */
 export class RecordFields {
   readonly #what: string;
@@ -79,7 +82,12 @@ export class RecordFields {
   }
 
   /** Fields that nobody has read. */
-  unknown(): Record<string, unknown> {
+  unknown(): Readonly<Record<string, unknown>> {
+    if (this.#fields.size <= this.#known.size) {
+      let left = this.#fields.size;
+      for (const name of this.#known) if (this.#fields.has(name)) left -= 1;
+      if (left === 0) return noFields;
+    }
     const rest = [...this.#fields].filter(([name]) => !this.#known.has(name));
     return Object.fromEntries(rest);
   }
@@ -106,9 +114,15 @@ export interface RecordKind<T, Index extends string = string, Group extends stri
   readonly version: number;
   decode(fields: RecordFields, version: number): T;
   encode(value: T): Record<string, unknown>;
-  /** Unique over all records of the kind; a second record with the same key is refused. */
+  /**
+   * Unique over all records of the kind; a second record with the same key is refused. A record
+   * without a key is not found by that index.
+   */
   readonly indexes: Readonly<Record<Index, KeyOf<T>>>;
-  /** Keys that many records share, such as the tenant of a volume: for lists and counts. */
+  /**
+   * Keys that many records share, such as the tenant of a volume: for lists and counts. A record
+   * without a key belongs to no group.
+   */
   readonly groups: Readonly<Record<Group, KeyOf<T>>>;
   /**
    * Records of other kinds that are named by their ids, and may be gone: those ids are not given
@@ -118,7 +132,7 @@ export interface RecordKind<T, Index extends string = string, Group extends stri
 }
 
 /** A method's type, so that a kind of some record is also a kind of an unknown one. */
-type KeyOf<T> = { keyOf(value: T): string }['keyOf'];
+type KeyOf<T> = { keyOf(value: T): string | null }['keyOf'];
 
 /** Likewise a method's type. */
 type NamesOf<T> = { namesOf(value: T): readonly { kind: number; id: bigint }[] }['namesOf'];
@@ -126,7 +140,7 @@ type NamesOf<T> = { namesOf(value: T): readonly { kind: number; id: bigint }[] }
 /** A decoded record, and the fields to be written back untouched. */
 export interface DecodedRecord<T> {
   value: T;
-  unknown: Record<string, unknown>;
+  unknown: Readonly<Record<string, unknown>>;
 }
 
 export function decodeRecord<T>(
@@ -161,7 +175,7 @@ export function decodeRecord<T>(
 export function encodeRecord<T>(
   kind: RecordKind<T>,
   value: T,
-  unknown: Record<string, unknown>,
+  unknown: Readonly<Record<string, unknown>>,
 ): Uint8Array {
   const bytes = packr.pack({ ...unknown, ...kind.encode(value), v: kind.version });
   if (bytes.length > maxRecordBytes) {

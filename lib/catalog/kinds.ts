@@ -169,16 +169,16 @@ export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'snapshot' | 
       snapshot === 0n ? grantKey(volume, host) : snapshotGrantKey(snapshot, host),
   },
   groups: {
-    volume: ({ volume }) => String(volume),
-    snapshot: ({ snapshot }) => String(snapshot),
+    volume: ({ volume }) => (volume === 0n ? null : String(volume)),
+    snapshot: ({ snapshot }) => (snapshot === 0n ? null : String(snapshot)),
     host: ({ host }) => host,
   },
 };
 
 export const snapshotKind: RecordKind<
   SnapshotRecord,
-  'name' | 'uuid' | 'layer' | 'nsid',
-  'tenant' | 'volume' | 'reference' | 'namespaces'
+  'name' | 'uuid' | 'nsid',
+  'tenant' | 'volume' | 'namespaces'
 > = {
   kind: 5,
   name: 'snapshot',
@@ -201,16 +201,13 @@ export const snapshotKind: RecordKind<
   indexes: {
     name: ({ volume, name }) => snapshotKey(volume, name),
     uuid: ({ uuid }) => hex(uuid),
-    layer: ({ layer }) => hex(layer),
-    // Those that have none must not clash over it.
-    nsid: ({ tenant, nsid, uuid }) => (nsid === 0 ? hex(uuid) : nsidKey(tenant, nsid)),
+    nsid: ({ tenant, nsid }) => (nsid === 0 ? null : nsidKey(tenant, nsid)),
   },
   groups: {
     tenant: ({ tenant }) => String(tenant),
     volume: ({ volume }) => String(volume),
-    reference: ({ tenant, volumeName, name }) => referenceKey(tenant, volumeName, name),
     /** Those with an NSID, by tenant. */
-    namespaces: ({ tenant, nsid }) => (nsid === 0 ? '' : String(tenant)),
+    namespaces: ({ tenant, nsid }) => (nsid === 0 ? null : String(tenant)),
   },
   namesGone: ({ volume }) => [{ kind: volumeKind.kind, id: volume }],
 };
@@ -237,10 +234,6 @@ export const grantKey = (volume: bigint, host: string): string => `${volume}/${h
 export const snapshotGrantKey = (snapshot: bigint, host: string): string => `@${snapshot}/${host}`;
 /** Key of a snapshot's name in its index: unique among the snapshots of one volume. */
 export const snapshotKey = (volume: bigint, name: string): string => `${volume}@${name}`;
-/** Key of `volume@name` in a tenant; several can have it when volumes of that name are gone. */
-export const referenceKey = (tenant: bigint, volumeName: string, name: string): string =>
-  `${tenant}/${volumeName}@${name}`;
-
 /** Every kind, for {@link Catalog.load}. */
 export const allKinds = [
   tenantKind,

@@ -1,7 +1,6 @@
 /** How snapshots are found: `volume@name`, or a UUID; and what can be cloned or granted. */
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import {
-  referenceKey,
   type SnapshotRecord,
   snapshotKey,
   snapshotKind,
@@ -56,24 +55,33 @@ export function lookUpSnapshot(
     const found = catalog.find(snapshotKind, 'name', snapshotKey(volume.id, name));
     if (found !== null) return found;
   }
-  const tenant = tenantOf(catalog, options);
-  return onlyOrphan(catalog, referenceKey(tenant.id, volumeReference, name), reference);
+  return onlyOrphan(catalog, tenantOf(catalog, options).id, volumeReference, name);
 }
 
-/** Snapshots of deleted volumes by their last reference. */
+/**
+ * The snapshot of that name that a deleted volume left. Rarely asked for, so there is no index of
+ * it: one look at each volume that has snapshots.
+ */
 function onlyOrphan(
   catalog: Catalog,
-  key: string,
-  reference: string,
+  tenant: bigint,
+  volumeName: string,
+  name: string,
 ): Stored<SnapshotRecord> | null {
-  const orphans = catalog
-    .group(snapshotKind, 'reference', key)
-    .filter(({ value }) => catalog.get(volumeKind, value.volume) === null);
+  const orphans: Stored<SnapshotRecord>[] = [];
+  for (const key of catalog.groupKeys(snapshotKind, 'volume')) {
+    const one = catalog.oneOf(snapshotKind, 'volume', key);
+    if (one?.value.volumeName !== volumeName || one.value.tenant !== tenant) continue;
+    const { volume } = one.value;
+    if (catalog.get(volumeKind, volume) !== null) continue;
+    const found = catalog.find(snapshotKind, 'name', snapshotKey(volume, name));
+    if (found !== null) orphans.push(found);
+  }
   if (orphans.length <= 1) return orphans[0] ?? null;
   const uuids = orphans.map(({ value }) => uuidText(value.uuid));
   throw new AshlarError(
     'conflict',
-    `'${reference}' names ${orphans.length} snapshots of deleted volumes; give the UUID of one: ` +
+    `'${volumeName}@${name}' names ${orphans.length} snapshots of deleted volumes; give the UUID of one: ` +
       uuids.join(', '),
   );
 }
