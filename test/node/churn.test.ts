@@ -68,7 +68,7 @@ describe('churn', () => {
     const connecting = Array.from({ length: 3 }, () => connect(node, 'x', { ioQueues: 1 }));
     await Promise.all([
       node.volumes.revoke('a', hostNqn('x')),
-      node.volumes.delete('b'),
+      node.volumes.delete('b', { force: true }),
       node.volumes.create({ name: 'd', sizeBytes: mib, hosts: ['*'] }),
     ]);
     for (const host of await Promise.all(connecting)) {

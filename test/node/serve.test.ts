@@ -106,8 +106,9 @@ describe('node', () => {
     await larger.write(32n * mib - 4096n, new Uint8Array(4096).fill(8));
     assert.equal((await larger.read(0n, 4096))[0], 7);
 
+    await assert.rejects(node.volumes.delete('two'), { code: 'busy', message: /test:alice;/ });
     const deleted = nextEvent(host);
-    await node.volumes.delete('two');
+    await node.volumes.delete('two', { force: true });
     await deleted;
     assert.deepEqual(await host.activeNamespaces(), [1]);
     assert.equal((await host.io({ opcode: 0, nsid: 2 })).status, invalidNamespace);

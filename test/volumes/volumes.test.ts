@@ -84,7 +84,7 @@ describe('volumes', () => {
     assert.deepEqual((await node.pool.check()).problems, []);
   });
 
-  it('resize: grows, never shrinks, and the same size is fine', async () => {
+  it('resize: grows, shrinks only when asked to, and the same size is fine', async () => {
     const name = freshName();
     await node.volumes.create({ name, sizeBytes: gib });
     const grown = await node.volumes.resize(name, 2n * gib);
@@ -92,11 +92,27 @@ describe('volumes', () => {
     await node.volumes.resize(name, 2n * gib);
     await assert.rejects(node.volumes.resize(name, gib), {
       code: 'invalid-argument',
-      message: /2GiB and cannot shrink to 1GiB/,
+      message: /shrink from 2GiB to 1GiB, .*--shrink/,
     });
     await assert.rejects(node.volumes.resize(name, 65n << 40n), { code: 'limit-exceeded' });
     await assert.rejects(node.volumes.resize('none', gib), { code: 'not-found' });
     assert.equal((await node.volumes.show(name)).sizeBytes, 2n * gib);
+    assert.equal((await node.volumes.resize(name, gib, { shrink: true })).sizeBytes, gib);
+  });
+
+  it('reserved: refused when the pool has not that much, and then a plain one is made', async () => {
+    const name = freshName();
+    const request = { name, sizeBytes: 2n * gib };
+    await assert.rejects(node.volumes.create({ ...request, reserved: true }), { code: 'no-space' });
+    await node.volumes.create(request);
+    await assert.rejects(node.volumes.reserve(name, true), { code: 'no-space' });
+    await node.volumes.resize(name, 16n * mib, { shrink: true });
+    const reserved = await node.volumes.reserve(name, true);
+    assert.equal(reserved.usage.reservedBytes, 16n * mib);
+    const status = await node.pool.status();
+    assert.equal(status.reservedChunks * status.chunkBytes, 16n * mib);
+    await node.volumes.delete(name);
+    assert.equal((await node.pool.status()).reservedChunks, 0n);
   });
 
   it('show: by name and by UUID; unknown ones are not-found', async () => {
