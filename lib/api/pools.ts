@@ -26,6 +26,7 @@ export function poolObject(
     metadataBytes: chunks(status.metadataChunks),
     reclaimingBytes: chunks(status.reclaimingChunks),
     reclaimingLayers: toInteger(status.reclaimingLayers),
+    hiddenLayers: toInteger(status.hiddenLayers),
     provisionedBytes: provisionedBytes === null ? null : toInteger(provisionedBytes),
     chunkBytes: toInteger(status.chunkBytes),
     layers: toInteger(status.layerCount),

@@ -194,8 +194,10 @@ function poolLines(pool: Pool): string[] {
     entries.push(['Reclaiming', `${share(pool.reclaimingBytes)} of ${layers}`]);
   }
   if (pool.provisionedBytes !== null) entries.push(['Provisioned', share(pool.provisionedBytes)]);
+  const hidden =
+    pool.hiddenLayers === 0 ? '' : `, ${pool.hiddenLayers} of deleted ones under clones`;
   entries.push(
-    ['Layers', String(pool.layers)],
+    ['Layers', `${pool.layers}${hidden}`],
     ['Journal', `${size(pool.journalUsedBytes)} of ${size(pool.journalBytes)} to replay`],
     ['Last open', `${plural(pool.replayedRecords, 'record')} replayed`],
     ['Format', `version ${pool.formatVersion}`],

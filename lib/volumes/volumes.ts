@@ -197,21 +197,26 @@ export class VolumeService implements Volumes {
     this.#emit('volume-resized', `volume '${name}' shrunk from ${sizes}`, volume);
   }
 
-  #commitSize(
+  async #commitSize(
     volume: StoredVolume,
     sizeBytes: bigint,
     what: string,
     options: CallOptions,
   ): Promise<void> {
-    return this.#catalog.transact(
-      what,
-      (transaction) => {
-        const now = this.#now(volume);
-        transaction.layer({ kind: 'resize-layer', layer: now.value.layer, sizeBytes });
-        transaction.put(volumeKind, now.id, { ...now.value, sizeBytes });
-      },
-      options.signal,
-    );
+    const build = (transaction: Transaction): void => {
+      const now = this.#now(volume);
+      transaction.layer({ kind: 'resize-layer', layer: now.value.layer, sizeBytes });
+      transaction.put(volumeKind, now.id, { ...now.value, sizeBytes });
+    };
+    try {
+      await this.#catalog.transact(what, build, options.signal);
+    } catch (thrown) {
+      // The pool knows layers by UUID alone.
+      const { code, message } = toAshlarError(thrown);
+      const layer = `layer ${uuidText(this.#now(volume).value.layer)}`;
+      const text = message.replace(layer, `volume '${volume.value.name}'`);
+      throw new AshlarError(code, text, { cause: thrown });
+    }
   }
 
   async reserve(
