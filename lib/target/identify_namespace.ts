@@ -3,7 +3,7 @@ import { FieldWriter } from './bytes.js';
 
 export interface IdentifyNamespaceInput {
   sizeBytes: bigint;
-  /** Bytes of the pool that the volume holds. */
+  /** Bytes that read as data. */
   usedBytes: bigint;
   blockBytes: 512 | 4096;
   anagrpid: number;

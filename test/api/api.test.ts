@@ -55,6 +55,87 @@ test('api: a volume created, listed, shown, grown, renamed and deleted', async (
   });
 });
 
+test('api: snapshots taken, paged, cloned, granted, rolled back to and deleted', async () => {
+  const { client } = api;
+  for (const name of ['s1', 's2']) {
+    await client.call('createVolume', { body: { name, sizeBytes: gib } });
+  }
+  const body = { volumes: ['s1', 's2'], name: 'noon' };
+  const made = await client.call('createSnapshots', { body });
+  assert.deepEqual(departures('createSnapshots', made), []);
+  assert.deepEqual(
+    made.items.map(({ reference }) => reference),
+    ['s1@noon', 's2@noon'],
+  );
+  assert.equal(made.items[0]?.groupUuid, made.items[1]?.groupUuid);
+  await assert.rejects(client.call('createSnapshots', { body }), { code: 'already-exists' });
+  const query = { repeatable: 'true' } as const;
+  assert.deepEqual(await client.call('createSnapshots', { body, query }), made);
+
+  const first = await client.call('listSnapshots', { query: { limit: '1' } });
+  assert.deepEqual(departures('listSnapshots', first), []);
+  assert.equal(first.items.length, 1);
+  assert.deepEqual(await client.list('listSnapshots', { limit: '1' }), made.items);
+  assert.equal((await client.list('listSnapshots', { volume: 's2' })).length, 1);
+
+  const params = { snapshot: 's1@noon' };
+  assert.deepEqual(await client.call('getSnapshot', { params }), made.items[0]);
+  const clone = await client.call('cloneVolume', {
+    body: { source: 's1@noon', name: 's3', sizeBytes: 2 * gib },
+  });
+  assert.deepEqual(departures('cloneVolume', clone), []);
+  assert.equal(clone.sourceUuid, made.items[0]?.uuid);
+
+  const grant = await client.call('createGrant', { body: { volume: 's1@noon', host: hostnqn } });
+  assert.deepEqual(departures('createGrant', grant), []);
+  assert.deepEqual([grant.volume, grant.snapshot, grant.access], ['s1', 'noon', 'read-only']);
+  assert.deepEqual(await client.list('listGrants'), [grant]);
+  await client.call('deleteGrant', { params: { volume: 's1@noon', host: hostnqn } });
+  await client.call('deleteHost', { params: { host: hostnqn } });
+
+  const back = await client.call('rollbackSnapshot', { params });
+  assert.deepEqual(departures('rollbackSnapshot', back), []);
+  assert.equal(back.snapshots, 1);
+  for (const volume of ['s1', 's2', 's3'])
+    await client.call('deleteVolume', { params: { volume } });
+  assert.equal((await client.call('getSnapshot', { params })).volumeUuid, null);
+  for (const snapshot of ['s1@noon', 's2@noon']) {
+    await client.call('deleteSnapshot', { params: { snapshot }, query: { force: 'true' } });
+  }
+  await client.call('deleteSnapshot', { params, query });
+  await assert.rejects(client.call('deleteSnapshot', { params }), { code: 'not-found' });
+});
+
+test('api: wrong snapshot calls: the field and what it must be', async () => {
+  const { client } = api;
+  const create = (volumes: string[], name: string) =>
+    client.call('createSnapshots', { body: { volumes, name } });
+  await assert.rejects(create([], 'x'), { code: 'invalid-argument', message: /'volumes'/ });
+  await assert.rejects(create(['none'], 'x'), { code: 'not-found' });
+  await assert.rejects(client.call('listSnapshots', { query: { cursor: '!' } }), {
+    code: 'invalid-argument',
+    message: /start again/,
+  });
+  const params = { snapshot: 'none' };
+  await assert.rejects(client.call('getSnapshot', { params }), { code: 'invalid-argument' });
+});
+
+test('api: devices of a pool', async () => {
+  const { client } = api;
+  const [pool] = await client.list('listPools');
+  assert.ok(pool !== undefined);
+  const params = { pool: pool.uuid };
+  const listed = await client.call('listDevices', { params });
+  assert.deepEqual(departures('listDevices', listed), []);
+  assert.deepEqual(listed.items, pool.devices);
+  assert.deepEqual(
+    listed.items.map(({ index, state, path }) => [index, state, path]),
+    [[0, 'online', null]],
+  );
+  const relative = client.call('addDevice', { params, body: { path: 'more' } });
+  await assert.rejects(relative, { code: 'invalid-argument', message: /not absolute/ });
+});
+
 test('api: grants given, listed and taken; hosts appear with the first one', async () => {
   const { client } = api;
   await client.call('createVolume', { body: { name: 'shared', sizeBytes: gib } });

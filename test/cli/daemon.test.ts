@@ -68,9 +68,9 @@ test('volume: created, listed, shown, grown, renamed, deleted: as a person sees 
     'No host may use it yet: ashlar grant add db HOSTNQN',
   ]);
   assert.deepEqual(await shows('volume list'), [
-    'NAME     SIZE  USED  BLOCK  NSID  CONNS  HOSTS',
-    'db     10 GiB   0 B    512     2      0  none',
-    'web   1.5 TiB   0 B   4096     1      0  nqn.2014-08.org.nvmexpress:uuid:UUID',
+    'NAME     SIZE  WRITTEN  OWN  SNAPS  BLOCK  NSID  CONNS  HOSTS',
+    'db     10 GiB      0 B  0 B      0    512     2      0  none',
+    'web   1.5 TiB      0 B  0 B      0   4096     1      0  nqn.2014-08.org.nvmexpress:uuid:UUID',
   ]);
   assert.deepEqual(await shows('volume show web'), [
     'Name         web',
@@ -78,7 +78,8 @@ test('volume: created, listed, shown, grown, renamed, deleted: as a person sees 
     'Size         1.5TiB (1649267441664 bytes)',
     'Block size   4096 bytes',
     'Written      0 B',
-    'Pool space   0 B',
+    'Pool space   0 B of its own',
+    'Snapshots    0',
     'UUID         UUID',
     'NGUID        NGUID',
     'Namespace    1 of nqn.2026-01.dev.ashlar:UUID',
@@ -123,6 +124,132 @@ test('volume: a repeat with --if-missing and --if-exists: success', async () => 
   await shows('volume create twice --size 1GiB --if-missing');
   await shows('volume delete twice --yes');
   await shows('volume delete twice --yes --if-exists');
+});
+
+test('snapshot: taken, listed, shown, rolled back to, cloned, deleted: as a person sees it', async () => {
+  assert.deepEqual(await shows('snapshot list'), [
+    'No snapshots. Take one: ashlar snapshot create VOLUME@NAME',
+  ]);
+  await shows('volume create data --size 1GiB');
+  await shows('volume create log --size 2GiB');
+  assert.deepEqual(await shows('snapshot create data@mon'), [
+    "Created snapshot 'data@mon': 0 B of data.",
+  ]);
+  assert.deepEqual(await shows('snapshot create data@noon log@noon'), [
+    "Created 2 snapshots of one instant: 'data@noon', 'log@noon'.",
+  ]);
+  assert.deepEqual(await cells('snapshot list'), [
+    'SNAPSHOT SIZE WRITTEN FREES CONNS TAKEN VOLUME',
+    'data@mon 1 GiB 0 B 0 B 0 TIME there',
+    'data@noon 1 GiB 0 B 0 B 0 TIME there',
+    'log@noon 2 GiB 0 B 0 B 0 TIME there',
+  ]);
+  const page = await shows('snapshot list --limit 2');
+  assert.equal(page.length, 4);
+  const after = /^There are more: give --after (\S+)$/.exec(page[3] ?? '')?.[1] ?? '';
+  assert.deepEqual((await cells(`snapshot list --limit 2 --after ${after}`)).slice(1), [
+    'log@noon 2 GiB 0 B 0 B 0 TIME there',
+  ]);
+  assert.deepEqual(await shows('grant add data@mon *'), [
+    "Any host may read snapshot 'data@mon' (read-only).",
+  ]);
+  assert.deepEqual(await shows('snapshot show data@mon'), [
+    'Snapshot     data@mon',
+    'Tenant       default',
+    'Volume       data',
+    'Taken        TIME',
+    'Size         1GiB (1073741824 bytes)',
+    'Block size   4096 bytes',
+    'Written      0 B',
+    'Pool space   0 B of its own',
+    'Shared       0 B of the written with older snapshots',
+    'Frees        0 B when deleted now',
+    'UUID         UUID',
+    'NGUID        NGUID',
+    'Namespace    5 of nqn.2026-01.dev.ashlar:UUID',
+    'Connections  0',
+    'Hosts',
+    '  * (any host), read-only, since TIME',
+  ]);
+  assert.deepEqual(await cells('grant list'), [
+    'VOLUME TENANT HOST ACCESS SINCE',
+    'data@mon default * (any) read-only TIME',
+  ]);
+  assert.deepEqual(await shows('grant remove data@mon *'), [
+    "Snapshot 'data@mon' is taken away from '*'.",
+  ]);
+  assert.deepEqual(await shows('snapshot rollback data@mon --yes'), [
+    "Volume 'data' is back at 'data@mon'.",
+  ]);
+  assert.deepEqual(await shows('volume clone data@mon copy --size 3GiB'), [
+    "Cloned 'data@mon' as volume 'copy': 3GiB, namespace 6.",
+    'No host may use it yet: ashlar grant add copy HOSTNQN',
+  ]);
+  assert.match(
+    (await shows('status'))[4] ?? '',
+    /^Serving {3}3 volumes and 3 snapshots of 1 tenant/,
+  );
+  await shows('volume delete data --yes');
+  assert.deepEqual((await cells('snapshot list data')).slice(1), [
+    'data@mon 1 GiB 0 B 0 B 0 TIME deleted',
+    'data@noon 1 GiB 0 B 0 B 0 TIME deleted',
+  ]);
+  for (const reference of ['data@mon', 'data@noon', 'log@noon']) {
+    assert.deepEqual(await shows(`snapshot delete ${reference} --yes`), [
+      `Deleted snapshot '${reference}'.`,
+    ]);
+  }
+  await shows('snapshot delete data@mon --yes --if-exists');
+  for (const name of ['log', 'copy']) await shows(`volume delete ${name} --yes`);
+});
+
+test('snapshot: bad input: one line that says what; nothing is made', async () => {
+  await shows('volume create data --size 2GiB');
+  await shows('snapshot create data@mon');
+  assert.match(await fails('snapshot create data'), /^2 'data' is not VOLUME@NAME/);
+  assert.match(await fails('snapshot create data@a x@b'), /^2 .* not 'a' and 'b'/);
+  assert.match(await fails('snapshot create none@mon'), /^3 volume 'none'/);
+  assert.match(await fails('snapshot create data@mon'), /^4 snapshot 'data@mon' exists already/);
+  assert.match(await fails('snapshot create data@a/b'), /^2 snapshot name 'a\/b'/);
+  assert.match(await fails('snapshot create data@x none@x'), /^3 volume 'none'/);
+  assert.match(await fails('snapshot show data@tue'), /^3 snapshot 'data@tue'/);
+  assert.match(await fails('snapshot list none'), /^3 volume 'none' does not exist/);
+  assert.match(await fails('snapshot list --limit 0'), /^2 .*1 to 1000/);
+  assert.match(await fails('snapshot list --after x'), /^2 /);
+  assert.match(await fails('snapshot delete data@mon'), /^2 .*frees 0 B.*--yes/);
+  assert.match(await fails('snapshot rollback data@mon'), /^2 .*lose what was written.*--yes/);
+  assert.match(await fails('volume clone data@mon data'), /^4 volume 'data' exists already/);
+  assert.match(
+    await fails('volume clone data@mon small --size 1GiB'),
+    /^2 clone 'small' of 1GiB is smaller than snapshot 'data@mon' of 2GiB/,
+  );
+  assert.match(await fails('volume clone data@tue x'), /^3 /);
+  assert.match(await fails('volume resize data --size 1GiB'), /^2 .*--shrink/);
+  assert.match(await fails('volume reserve data'), /^6 .*bytes are missing|^6 .* are missing/);
+  await shows('volume resize data --size 1GiB --shrink').then(
+    () => assert.fail('its snapshot is larger'),
+    () => undefined,
+  );
+  await shows('snapshot delete data@mon --yes');
+  await shows('volume delete data --yes');
+});
+
+test('pool device: added, listed, and in the status', async () => {
+  const more = daemon.workspace.file('more.ashlar');
+  assert.match(
+    await fails(`pool device add ${more}`),
+    /^2 '.*more.ashlar' does not exist; .*--size/,
+  );
+  assert.deepEqual(await shows(`pool device add ${more} --size 64MiB`), [
+    'Added device DIR/more.ashlar: 64MiB, in use from now on.',
+  ]);
+  assert.match(await fails(`pool device add ${more}`), /^4 .* is a device of the pool already/);
+  const devices = await cells('pool device list');
+  assert.equal(devices[0], 'INDEX PATH STATE SIZE FREE ERRORS UUID');
+  assert.match(devices[1] ?? '', /^0 DIR\/pool\.ashlar online 256 MiB /);
+  assert.match(devices[2] ?? '', /^1 DIR\/more\.ashlar online 64 MiB .* 0 read, 0 write UUID$/);
+  assert.ok((await cells('pool status')).includes(devices[2] ?? ''));
+  assert.match(await fails(`pool device attach ${more}`), /^4 /);
 });
 
 test('grant and host: given, listed, taken', async () => {

@@ -108,9 +108,11 @@ describe('volumes', () => {
     await assert.rejects(node.volumes.reserve(name, true), { code: 'no-space' });
     await node.volumes.resize(name, 16n * mib, { shrink: true });
     const reserved = await node.volumes.reserve(name, true);
-    assert.equal(reserved.usage.reservedBytes, 16n * mib);
+    const { reservedBytes } = reserved.usage;
+    // Room for the map of its blocks comes on top.
+    assert.ok(reservedBytes >= 16n * mib && reservedBytes < 17n * mib, String(reservedBytes));
     const status = await node.pool.status();
-    assert.equal(status.reservedChunks * status.chunkBytes, 16n * mib);
+    assert.equal(status.reservedChunks * status.chunkBytes, reservedBytes);
     await node.volumes.delete(name);
     assert.equal((await node.pool.status()).reservedChunks, 0n);
   });
