@@ -77,11 +77,12 @@ const mayImport: Record<string, readonly string[]> = {
   catalog: ['errors', 'native'],
   target: ['errors', 'native'],
   volumes: ['errors', 'native', 'config', 'catalog', 'target'],
-  node: ['errors', 'native', 'config', 'catalog', 'target', 'volumes'],
+  schedules: ['errors', 'catalog', 'volumes'],
+  node: ['errors', 'native', 'config', 'catalog', 'target', 'volumes', 'schedules'],
   host: ['errors', 'native', 'target'],
-  api: ['errors', 'native', 'config', 'volumes', 'node'],
+  api: ['errors', 'native', 'config', 'volumes', 'schedules', 'node'],
   cli: ['errors', 'native', 'config', 'volumes', 'node', 'api', 'host'],
-  index: ['errors', 'native', 'config', 'volumes', 'node', 'host', 'api', 'catalog', 'target'],
+  index: ['errors', 'native', 'config', 'volumes', 'schedules', 'node', 'host', 'api'],
 };
 
 describe('lib/', () => {
