@@ -15,6 +15,15 @@ export type {
   PortalConfig,
 } from './node/types.js';
 export { version } from './node/version.js';
+export type { Retention } from './schedules/retention.js';
+export type {
+  ChangeSchedule,
+  CreateSchedule,
+  ScheduleInfo,
+  ScheduleRun,
+  ScheduleState,
+  Schedules,
+} from './schedules/types.js';
 export type {
   BlockBytes,
   CallOptions,

@@ -40,6 +40,11 @@ export class RecordFields {
     return this.#refuse(name, 'an integer');
   }
 
+  /** Likewise; records older than the field say `otherwise`. */
+  integerOr(name: string, otherwise: number): number {
+    return this.has(name) ? this.integer(name) : otherwise;
+  }
+
   /** Any unsigned 64-bit integer. */
   u64(name: string): bigint {
     const value = this.#take(name);
@@ -48,6 +53,16 @@ export class RecordFields {
     }
     if (typeof value === 'bigint' && value >= 0n) return value;
     return this.#refuse(name, 'an unsigned integer');
+  }
+
+  /** A list of them. */
+  u64s(name: string): bigint[] {
+    const value = this.#take(name);
+    if (!Array.isArray(value)) return this.#refuse(name, 'a list of unsigned integers');
+    return value.map((item: unknown, index) => {
+      const each = `${name}[${index}]`;
+      return new RecordFields(this.#what, new Map([[each, item]])).u64(each);
+    });
   }
 
   bytes(name: string, length: number): Uint8Array {

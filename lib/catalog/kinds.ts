@@ -10,6 +10,7 @@
  * |    4 | grant   | a host (or any) may use a volume, or read a snapshot                    |
  * |    5 | snapshot| a name, its identities for life, and its frozen layer                  |
  * |    6 | device  | where a further device of the pool was last                            |
+ * |    7 | schedule| when snapshots of which volumes are made, and how many are kept          |
  */
 import type { RecordKind } from './codec.js';
 
@@ -65,6 +66,10 @@ export interface SnapshotRecord {
   /** UUID of the group of snapshots made at the same instant, 16 bytes; empty: made alone. */
   group: Uint8Array;
   createdMs: number;
+  /** UUID of the schedule that made it, 16 bytes; empty: made by hand. */
+  schedule: Uint8Array;
+  /** The instant that the schedule had planned for it; 0: made by hand. */
+  plannedMs: number;
 }
 
 /** A device of the pool beyond its first. */
@@ -72,6 +77,30 @@ export interface DeviceRecord {
   uuid: Uint8Array;
   /** Where it was attached last. */
   path: string;
+}
+
+export interface ScheduleRecord {
+  tenant: bigint;
+  name: string;
+  uuid: Uint8Array;
+  /** Five fields, or a nickname such as '@daily'. */
+  cron: string;
+  /** IANA name of the zone that `cron` and the spans of `keep` are of. */
+  timezone: string;
+  /** Record ids; those of deleted volumes are taken out in the transaction that deletes them. */
+  volumes: readonly bigint[];
+  /** What the names of its snapshots begin with. */
+  prefix: string;
+  /** How many snapshots each rule keeps. */
+  keep: { last: number; hourly: number; daily: number; weekly: number; monthly: number };
+  enabled: boolean;
+  /** Planned instants up to this one are not due: it was created, enabled or changed then. */
+  armedMs: number;
+  /** The planned instant of the last run that succeeded or was given up; 0: none yet. */
+  lastRunMs: number;
+  /** Why that run was given up; empty: it succeeded. */
+  lastFailure: string;
+  createdMs: number;
 }
 
 /** `host` of a grant to every host. */
@@ -178,7 +207,7 @@ export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'snapshot' | 
 export const snapshotKind: RecordKind<
   SnapshotRecord,
   'name' | 'uuid' | 'nsid',
-  'tenant' | 'volume' | 'namespaces'
+  'tenant' | 'volume' | 'namespaces' | 'schedule'
 > = {
   kind: 5,
   name: 'snapshot',
@@ -196,6 +225,8 @@ export const snapshotKind: RecordKind<
     blockBytes: fields.choice('blockBytes', [512, 4096]),
     group: fields.bytesOrNone('group', 16),
     createdMs: fields.integer('createdMs'),
+    schedule: fields.bytesOrNone('schedule', 16),
+    plannedMs: fields.integerOr('plannedMs', 0),
   }),
   encode: (value) => ({ ...value }),
   indexes: {
@@ -208,6 +239,8 @@ export const snapshotKind: RecordKind<
     volume: ({ volume }) => String(volume),
     /** Those with an NSID, by tenant. */
     namespaces: ({ tenant, nsid }) => (nsid === 0 ? null : String(tenant)),
+    /** Those made by a schedule, by its UUID. */
+    schedule: ({ schedule }) => (schedule.length === 0 ? null : hex(schedule)),
   },
   namesGone: ({ volume }) => [{ kind: volumeKind.kind, id: volume }],
 };
@@ -222,6 +255,47 @@ export const deviceKind: RecordKind<DeviceRecord, 'uuid', never> = {
   groups: {},
 };
 
+export const scheduleKind: RecordKind<ScheduleRecord, 'name' | 'uuid' | 'prefix', 'tenant'> = {
+  kind: 7,
+  name: 'schedule',
+  version: 1,
+  decode: (fields) => ({
+    tenant: fields.u64('tenant'),
+    name: fields.text('name'),
+    uuid: fields.bytes('uuid', 16),
+    cron: fields.text('cron'),
+    timezone: fields.text('timezone'),
+    volumes: fields.u64s('volumes'),
+    prefix: fields.text('prefix'),
+    keep: {
+      last: fields.integer('keepLast'),
+      hourly: fields.integer('keepHourly'),
+      daily: fields.integer('keepDaily'),
+      weekly: fields.integer('keepWeekly'),
+      monthly: fields.integer('keepMonthly'),
+    },
+    enabled: fields.flag('enabled'),
+    armedMs: fields.integer('armedMs'),
+    lastRunMs: fields.integer('lastRunMs'),
+    lastFailure: fields.text('lastFailure'),
+    createdMs: fields.integer('createdMs'),
+  }),
+  encode: ({ keep, ...rest }) => ({
+    ...rest,
+    keepLast: keep.last,
+    keepHourly: keep.hourly,
+    keepDaily: keep.daily,
+    keepWeekly: keep.weekly,
+    keepMonthly: keep.monthly,
+  }),
+  indexes: {
+    name: ({ tenant, name }) => scheduleKey(tenant, name),
+    uuid: ({ uuid }) => hex(uuid),
+    prefix: ({ tenant, prefix }) => scheduleKey(tenant, prefix),
+  },
+  groups: { tenant: ({ tenant }) => String(tenant) },
+};
+
 /** Key of a host in its index: unique within a tenant. */
 export const hostKey = (tenant: bigint, nqn: string): string => `${tenant}/${nqn}`;
 /** Key of a volume's name in its index: unique within a tenant. */
@@ -234,6 +308,9 @@ export const grantKey = (volume: bigint, host: string): string => `${volume}/${h
 export const snapshotGrantKey = (snapshot: bigint, host: string): string => `@${snapshot}/${host}`;
 /** Key of a snapshot's name in its index: unique among the snapshots of one volume. */
 export const snapshotKey = (volume: bigint, name: string): string => `${volume}@${name}`;
+/** Key of a schedule's name, and of its prefix, in their indexes: unique within a tenant. */
+export const scheduleKey = (tenant: bigint, name: string): string => `${tenant}/${name}`;
+
 /** Every kind, for {@link Catalog.load}. */
 export const allKinds = [
   tenantKind,
@@ -242,4 +319,5 @@ export const allKinds = [
   grantKind,
   snapshotKind,
   deviceKind,
+  scheduleKind,
 ] as const;

@@ -12,6 +12,9 @@ import {
   type PoolStatus,
   type RuntimeHandle,
 } from '../native.js';
+import { type Clock, systemClock } from '../schedules/clock.js';
+import { ScheduleService } from '../schedules/schedules.js';
+import { ScheduledSnapshots } from '../schedules/snapshots.js';
 import { maxCntlid } from '../target/limits.js';
 import { formatEndpoint } from '../target/portals.js';
 import { Target } from '../target/target.js';
@@ -39,13 +42,18 @@ const watermarkIntervalMs = 10_000;
 /**
  * Opens everything and serves. When it rejects, nothing is left open and nothing is listening.
  *
+ * @param clock what schedules go by.
  * @throws AshlarError config-invalid; of the runtime: io-uring-*, kernel-too-old,
  * memlock-too-small; of the pool: not-found and pool-*; of the portals: address-in-use,
  * address-unavailable, permission-denied.
  */
-export async function openNode(config: NodeConfig, logger: Logger): Promise<Node> {
+export async function openNode(
+  config: NodeConfig,
+  logger: Logger,
+  clock: Clock = systemClock,
+): Promise<Node> {
   checkConfig(config);
-  const opening = new OpeningNode(config, logger);
+  const opening = new OpeningNode(config, logger, clock);
   try {
     return await opening.open();
   } catch (thrown) {
@@ -69,11 +77,13 @@ function checkConfig(config: NodeConfig): void {
 class OpeningNode {
   readonly #config: NodeConfig;
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly #undo: { what: string; step: () => Promise<void> }[] = [];
 
-  constructor(config: NodeConfig, logger: Logger) {
+  constructor(config: NodeConfig, logger: Logger, clock: Clock) {
     this.#config = config;
     this.#logger = logger;
+    this.#clock = clock;
   }
 
   async open(): Promise<Node> {
@@ -106,6 +116,7 @@ class OpeningNode {
       events,
       router,
       created,
+      clock: this.#clock,
     });
     this.#onUndo('close the volumes', () => node.exports.closeAll());
     this.#onUndo('end the associations', () => target.close());
@@ -205,6 +216,7 @@ interface NodeParts {
   events: EventLog;
   router: EventRouter;
   created: boolean;
+  clock: Clock;
 }
 
 class RunningNode implements Node {
@@ -214,6 +226,7 @@ class RunningNode implements Node {
   readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
+  readonly schedules: ScheduleService;
   readonly pool: NodePool;
   readonly #parts: NodeParts;
   readonly #locks = new KeyedLocks();
@@ -225,7 +238,7 @@ class RunningNode implements Node {
 
   constructor(parts: NodeParts) {
     this.#parts = parts;
-    const { native, pool, catalog, target, events } = parts;
+    const { native, pool, catalog, target, events, clock } = parts;
     const volumePool: VolumePool = {
       open: (layer, readOnly) => native.volumeOpen(pool, layer, readOnly),
       close: (volume) => native.volumeClose(volume),
@@ -246,6 +259,14 @@ class RunningNode implements Node {
     this.snapshots = new SnapshotService(state, this.grants);
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
+    this.schedules = new ScheduleService({
+      catalog,
+      snapshots: new ScheduledSnapshots(catalog, this.snapshots),
+      locks: this.#locks,
+      clock,
+      assertOpen: () => this.#assertOpen(),
+      emit: (severity, kind, message, subject) => events.add(severity, kind, message, subject),
+    });
     this.pool = new PoolService({
       native,
       handle: pool,
@@ -269,6 +290,7 @@ class RunningNode implements Node {
     await this.#lookAtFill();
     this.#watermarkTimer = setInterval(() => void this.#lookAtFill(), watermarkIntervalMs);
     this.#watermarkTimer.unref();
+    this.schedules.start();
   }
 
   /** Made only while the pool has never had a volume, so that a deleted demo stays deleted. */
@@ -333,6 +355,7 @@ class RunningNode implements Node {
     if (this.#watermarkTimer !== null) clearInterval(this.#watermarkTimer);
     events.add('info', 'node-closing', 'closing: no new connections, associations end');
     const steps: [string, () => Promise<void>][] = [
+      ['end the runs of schedules', () => this.schedules.close()],
       ['end the associations', () => target.close()],
       ['finish calls under way', () => this.#locks.idle()],
       ['finish transactions', () => catalog.settled()],

@@ -10,6 +10,7 @@ import type {
   ReactorCounters,
   RuntimeOptions,
 } from '../native.js';
+import type { Schedules } from '../schedules/types.js';
 import type {
   CallOptions,
   ConnectedHost,
@@ -116,6 +117,7 @@ export interface Node extends AsyncDisposable {
   readonly grants: Grants;
   readonly hosts: Hosts;
   readonly tenants: Tenants;
+  readonly schedules: Schedules;
   readonly pool: NodePool;
   readonly portals: readonly PortalInfo[];
   status(): Promise<NodeStatus>;

@@ -25,7 +25,7 @@ export const maxGroupVolumes = 64;
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 /** @throws AshlarError invalid-argument. */
-export function checkName(what: 'volume' | 'tenant' | 'snapshot', name: string): void {
+export function checkName(what: 'volume' | 'tenant' | 'snapshot' | 'schedule', name: string): void {
   if (!nameForm.test(name)) {
     throw new AshlarError(
       'invalid-argument',

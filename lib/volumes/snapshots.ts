@@ -32,6 +32,11 @@ import { hexText, randomUuidBytes, uuidText } from './uuid.js';
 type StoredSnapshot = Stored<SnapshotRecord>;
 type StoredVolume = Stored<VolumeRecord>;
 
+/** What a snapshot's record says of how it came about. */
+type Origin = Pick<SnapshotRecord, 'group' | 'schedule' | 'plannedMs'>;
+
+const none = new Uint8Array(0);
+
 export class SnapshotService implements Snapshots {
   readonly #state: ControlState;
   readonly #catalog: Catalog;
@@ -47,7 +52,7 @@ export class SnapshotService implements Snapshots {
     this.#state.assertOpen();
     checkName('snapshot', name);
     const found = findVolume(this.#catalog, volume, options);
-    const [made] = await this.#make([found], name, new Uint8Array(0), options);
+    const [made] = await this.#make([found], name, byHand(none), options);
     if (made === undefined) throw new RangeError('a snapshot of one volume is one snapshot');
     return made;
   }
@@ -81,16 +86,34 @@ export class SnapshotService implements Snapshots {
       }
       seen.add(id);
     }
-    return this.#make(found, name, randomUuidBytes(), options);
+    return this.#make(found, name, byHand(randomUuidBytes()), options);
+  }
+
+  /**
+   * The same for a schedule: they carry its UUID, and the instant that it had planned for them.
+   *
+   * @param volumes record ids.
+   */
+  async createPlanned(
+    volumes: readonly bigint[],
+    name: string,
+    planned: Pick<SnapshotRecord, 'schedule' | 'plannedMs'>,
+    options: CallOptions = {},
+  ): Promise<SnapshotDetail[]> {
+    this.#state.assertOpen();
+    const found = volumes.map((id) => stillThere(this.#catalog.get(volumeKind, id), 'a volume'));
+    const group = found.length > 1 ? randomUuidBytes() : none;
+    return this.#make(found, name, { ...planned, group }, options);
   }
 
   /** All or none, in the order of `volumes`. */
   async #make(
     volumes: readonly StoredVolume[],
     name: string,
-    group: Uint8Array,
+    origin: Origin,
     options: CallOptions,
   ): Promise<SnapshotDetail[]> {
+    const { group } = origin;
     const names = volumes.map(({ value }) => `'${value.name}@${name}'`).join(', ');
     const what = `create snapshot ${names}`;
     // In one order everywhere, so that groups that overlap cannot wait for each other.
@@ -103,7 +126,7 @@ export class SnapshotService implements Snapshots {
       const made = await this.#catalog.transact(
         what,
         (transaction) =>
-          volumes.map((volume) => this.#buildCreate(transaction, volume, name, group)),
+          volumes.map((volume) => this.#buildCreate(transaction, volume, name, origin)),
         options.signal,
       );
       const created = made.map((id) => this.#get(id, names));
@@ -150,7 +173,7 @@ export class SnapshotService implements Snapshots {
     transaction: Transaction,
     volume: StoredVolume,
     name: string,
-    group: Uint8Array,
+    origin: Origin,
   ): bigint {
     const count = this.#catalog.count(snapshotKind);
     if (count >= maxSnapshots) {
@@ -177,8 +200,8 @@ export class SnapshotService implements Snapshots {
       layer,
       sizeBytes,
       blockBytes,
-      group,
       createdMs: Date.now(),
+      ...origin,
     });
   }
 
@@ -344,6 +367,10 @@ export class SnapshotService implements Snapshots {
   #emit(kind: string, message: string, snapshot: StoredSnapshot, severity?: 'warning'): void {
     this.#state.emit(kind, message, uuidText(snapshot.value.uuid), severity);
   }
+}
+
+function byHand(group: Uint8Array): Origin {
+  return { group, schedule: none, plannedMs: 0 };
 }
 
 function createdText({ value }: StoredSnapshot): string {

@@ -9,6 +9,7 @@ import {
 } from '../catalog/kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
 import { checkName, maxTenants } from './rules.js';
+import { deleteSchedules } from './schedule_members.js';
 import { type ControlState, defaultTenant, findTenant, stillThere } from './state.js';
 import type { CallOptions, TenantInfo, Tenants } from './types.js';
 import { randomUuidBytes, uuidText } from './uuid.js';
@@ -108,6 +109,7 @@ export class TenantService implements Tenants {
     for (const { id } of catalog.group(hostKind, 'tenant', String(tenant.id))) {
       transaction.delete(hostKind, id);
     }
+    deleteSchedules(catalog, transaction, tenant.id);
   }
 
   #countVolumes(tenant: bigint): number {

@@ -17,6 +17,7 @@ import { compare, takePage } from './pages.js';
 import { findSource } from './references.js';
 import { acceptRepeat, addVolume, checkCreate, type WantedVolume } from './requests.js';
 import { checkName, checkSize } from './rules.js';
+import { leaveSchedules } from './schedule_members.js';
 import { type ControlState, findVolume, lookUpVolume, stillThere, tenantOf } from './state.js';
 import type {
   CallOptions,
@@ -290,14 +291,20 @@ export class VolumeService implements Volumes {
       const message = `${text} is taken from ${hostsText(connected)} to be deleted (forced)`;
       this.#emit('volume-detached', message, volume, 'warning');
     }
+    let idle: string[] = [];
     await this.#whileClosed(volume, () =>
       this.#catalog.transact(what, (transaction) => {
         transaction.layer({ kind: 'delete-layer', layer: this.#now(volume).value.layer });
         transaction.delete(volumeKind, volume.id);
         deleteGrants(this.#catalog, transaction, 'volume', volume);
+        idle = leaveSchedules(this.#catalog, transaction, volume);
       }),
     );
     this.#emit('volume-deleted', `${text} deleted`, volume);
+    for (const name of idle) {
+      const message = `schedule '${name}' is idle: ${text} was the last one that it had`;
+      this.#emit('schedule-idle', message, volume, 'warning');
+    }
   }
 
   /**

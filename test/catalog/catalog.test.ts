@@ -5,6 +5,7 @@ import { Catalog, recordKey, splitKey } from '../../lib/catalog/catalog.js';
 import {
   allKinds,
   grantKind,
+  scheduleKind,
   snapshotKey,
   snapshotKind,
   tenantKind,
@@ -37,6 +38,24 @@ function volume(name: string, last: number) {
   };
 }
 
+function schedule(volumes: bigint[]) {
+  return {
+    tenant: 1n,
+    name: 's',
+    uuid: uuid(9),
+    cron: '0 2 * * *',
+    timezone: 'UTC',
+    volumes,
+    prefix: 's',
+    keep: { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0 },
+    enabled: true,
+    armedMs: 1,
+    lastRunMs: 0,
+    lastFailure: '',
+    createdMs: 1,
+  };
+}
+
 function snapshot(name: string, last: number, volumeId: bigint) {
   return {
     tenant: 1n,
@@ -51,6 +70,8 @@ function snapshot(name: string, last: number, volumeId: bigint) {
     blockBytes: 4096 as const,
     group: new Uint8Array(0),
     createdMs: 1,
+    schedule: new Uint8Array(0),
+    plannedMs: 0,
   };
 }
 
@@ -204,6 +225,29 @@ describe('catalog', () => {
     assert.deepEqual(catalog.get(volumeKind, 1n)?.value, volume('a', 1));
     assert.equal(catalog.get(grantKind, 1n)?.value.snapshot, 0n);
     assert.equal(catalog.group(grantKind, 'volume', '1').length, 1);
+  });
+
+  it('snapshots from before schedules: read as made by hand', async () => {
+    const store = new FakeStore();
+    const { schedule: _, plannedMs: __, ...old } = snapshot('mon', 1, 7n);
+    store.values.set(recordKey(snapshotKind.kind, 1n), pack({ ...old, v: 1 }));
+    const catalog = await Catalog.load(store, allKinds);
+    assert.deepEqual(catalog.get(snapshotKind, 1n)?.value, snapshot('mon', 1, 7n));
+  });
+
+  it('a schedule whose volumes are no list of numbers: catalog-corrupt', async () => {
+    const store = new FakeStore();
+    const catalog = await Catalog.load(store, allKinds);
+    await catalog.transact('add', (tx) => tx.add(scheduleKind, schedule([1n, 2n ** 53n])));
+    const again = await Catalog.load(store, allKinds);
+    assert.deepEqual(again.get(scheduleKind, 1n)?.value, schedule([1n, 2n ** 53n]));
+    const { keep: _, ...fields } = schedule([]);
+    for (const volumes of ['a', [1, 'a'], [-1]]) {
+      const counts = { keepLast: 1, keepHourly: 0, keepDaily: 0, keepWeekly: 0, keepMonthly: 0 };
+      const bytes = pack({ ...fields, ...counts, volumes, v: 1 });
+      store.values.set(recordKey(scheduleKind.kind, 1n), bytes);
+      await assert.rejects(Catalog.load(store, allKinds), hasCode('catalog-corrupt'));
+    }
   });
 
   it('snapshots of one volume without NSIDs: no clash; of one name: already-exists', async () => {
