@@ -8,25 +8,30 @@
  */
 import Type, { type Static, type TSchema } from 'typebox';
 import type { OperationId } from './operations.js';
+import { scheduleContract, type scheduleSchema } from './schedule_contract.js';
+import {
+  bytes,
+  change,
+  count,
+  exact,
+  inTenant,
+  none,
+  ofTenant,
+  orNull,
+  pageOf,
+  paging,
+  repeat,
+  repeatable,
+  target,
+  text,
+  time,
+  uuid,
+  volumeName,
+  volumeRef,
+} from './schemas.js';
 
-const exact = { additionalProperties: false };
 const maxVolumeBytes = 64 * 2 ** 40;
 
-const bytes = (description: string) => Type.Integer({ minimum: 0, description });
-const count = (description: string) => Type.Integer({ minimum: 0, description });
-const text = (description: string) => Type.String({ description });
-const time = (description: string) => Type.String({ format: 'date-time', description });
-const uuid = (description: string) => Type.String({ format: 'uuid', description });
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-
-/** Names are checked in full by the control plane, whose messages say which letter is wrong. */
-const volumeName = Type.String({
-  minLength: 1,
-  maxLength: 255,
-  description: "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.",
-  expected: 'a name',
-});
-const volumeRef = Type.String({ minLength: 1, description: "A volume's name or UUID." });
 const snapshotRef = Type.String({
   minLength: 1,
   description: "A snapshot as 'volume@name', or its UUID.",
@@ -398,30 +403,6 @@ export const statusSchema = Type.Object(
   { ...exact, description: 'The whole node at one glance.' },
 );
 
-/** A page of things. */
-function pageOf<T extends TSchema>(item: T) {
-  return Type.Object(
-    {
-      items: Type.Array(item),
-      next: orNull(text('Give it as `cursor` to get the next page; null: this was the last.')),
-    },
-    exact,
-  );
-}
-
-const none = Type.Object({}, exact);
-const inTenant = {
-  tenant: Type.Optional(
-    Type.String({ minLength: 1, description: "Tenant; 'default' when not given." }),
-  ),
-};
-const repeatable = {
-  repeatable: Type.Optional(
-    Type.Enum(['true', 'false'], {
-      description: "'true': succeed when the effect is there already.",
-    }),
-  ),
-};
 const force = {
   force: Type.Optional(
     Type.Enum(['true', 'false'], {
@@ -429,28 +410,12 @@ const force = {
     }),
   ),
 };
-const paging = {
-  limit: Type.Optional(
-    Type.String({
-      pattern: '^([1-9][0-9]{0,2}|1000)$',
-      description: 'At most this many, 1 to 1000; 1000 when not given.',
-      expected: 'a whole number from 1 to 1000',
-    }),
-  ),
-  cursor: Type.Optional(Type.String({ maxLength: 1024, description: '`next` of a page.' })),
-};
-const ofTenant = {
-  tenant: Type.Optional(Type.String({ minLength: 1, description: 'Only of this tenant.' })),
-};
 const snapshotParams = Type.Object({ snapshot: snapshotRef }, exact);
 const volumeParams = Type.Object({ volume: volumeRef }, exact);
 const poolParams = Type.Object(
   { pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }) },
   exact,
 );
-const repeat = Type.Object({ ...repeatable }, exact);
-const target = Type.Object({ ...inTenant }, exact);
-const change = Type.Object({ ...inTenant, ...repeatable }, exact);
 const forced = Type.Object({ ...inTenant, ...repeatable, ...force }, exact);
 
 export interface OperationContract {
@@ -621,6 +586,7 @@ export const contract = {
     body: none,
     response: volumeSchema,
   },
+  ...scheduleContract,
   listHosts: {
     summary: 'Hosts',
     params: none,
@@ -699,6 +665,7 @@ export type Tenant = Static<typeof tenantSchema>;
 export type Device = Static<typeof deviceSchema>;
 export type Volume = Static<typeof volumeSchema>;
 export type Snapshot = Static<typeof snapshotSchema>;
+export type Schedule = Static<typeof scheduleSchema>;
 export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
 export type Portal = Static<typeof portalSchema>;

@@ -4,9 +4,8 @@
  */
 import { AshlarError } from '../errors.js';
 import type { Node } from '../node/types.js';
-import { compare, takePage } from '../volumes/pages.js';
-import type { CallOptions, ForceOptions, PageOptions } from '../volumes/types.js';
 import type { Pool } from './contract.js';
+import { callOptions, forceOptions, page, pageOptions } from './inputs.js';
 import {
   controllerObject,
   grantObject,
@@ -18,6 +17,7 @@ import {
   volumeObject,
 } from './objects.js';
 import { deviceObject, poolCheckObject, poolObject } from './pools.js';
+import { scheduleOperations } from './schedules.js';
 import type { Handlers } from './server.js';
 
 /** Handlers that work on a node. */
@@ -28,6 +28,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...deviceOperations(node),
     ...volumeOperations(node),
     ...snapshotOperations(node),
+    ...scheduleOperations(node),
     ...hostOperations(node),
     ...grantOperations(node),
   };
@@ -238,39 +239,4 @@ function grantOperations(node: Node): Some<'listGrants' | 'createGrant' | 'delet
       return {};
     },
   };
-}
-
-function callOptions(
-  query: { tenant?: string; repeatable?: 'true' | 'false' },
-  signal: AbortSignal,
-): CallOptions {
-  return { signal, tenant: query.tenant, repeatable: query.repeatable === 'true' };
-}
-
-function forceOptions(
-  query: { tenant?: string; repeatable?: 'true' | 'false'; force?: 'true' | 'false' },
-  signal: AbortSignal,
-): ForceOptions {
-  return { ...callOptions(query, signal), force: query.force === 'true' };
-}
-
-function pageOptions(
-  query: { tenant?: string; limit?: string; cursor?: string },
-  signal: AbortSignal,
-): PageOptions {
-  const limit = query.limit === undefined ? undefined : Number(query.limit);
-  return { ...callOptions(query, signal), limit, after: query.cursor };
-}
-
-/** One page of a list that is short enough to be made whole and sorted for each page. */
-function page<T>(
-  all: readonly T[],
-  query: { limit?: string; cursor?: string },
-  keyOf: (item: T) => string,
-): { items: T[]; next: string | null } {
-  const sorted = all
-    .map((item) => ({ key: keyOf(item), item }))
-    .sort((left, right) => compare(left.key, right.key));
-  const limit = query.limit === undefined ? undefined : Number(query.limit);
-  return takePage(sorted, { limit, after: query.cursor });
 }

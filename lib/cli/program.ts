@@ -7,6 +7,7 @@ import { logLevels } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { addSchedules } from './schedule_commands.js';
 import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { reportError } from './terminal.js';
 
@@ -56,6 +57,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addStatus(program);
   addVolume(program);
   addSnapshots(program);
+  addSchedules(program);
   addAccess(program);
   addPool(program);
   addHelp(program);

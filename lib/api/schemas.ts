@@ -1,0 +1,61 @@
+/** Pieces that the schemas of many operations share; see contract.ts. */
+import Type, { type TSchema } from 'typebox';
+
+export const exact = { additionalProperties: false };
+
+export const bytes = (description: string) => Type.Integer({ minimum: 0, description });
+export const count = (description: string) => Type.Integer({ minimum: 0, description });
+export const text = (description: string) => Type.String({ description });
+export const time = (description: string) => Type.String({ format: 'date-time', description });
+export const uuid = (description: string) => Type.String({ format: 'uuid', description });
+export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** Names are checked in full by the control plane, whose messages say which letter is wrong. */
+export const volumeName = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.",
+  expected: 'a name',
+});
+export const volumeRef = Type.String({ minLength: 1, description: "A volume's name or UUID." });
+
+/** A page of things. */
+export function pageOf<T extends TSchema>(item: T) {
+  return Type.Object(
+    {
+      items: Type.Array(item),
+      next: orNull(text('Give it as `cursor` to get the next page; null: this was the last.')),
+    },
+    exact,
+  );
+}
+
+export const none = Type.Object({}, exact);
+export const inTenant = {
+  tenant: Type.Optional(
+    Type.String({ minLength: 1, description: "Tenant; 'default' when not given." }),
+  ),
+};
+export const repeatable = {
+  repeatable: Type.Optional(
+    Type.Enum(['true', 'false'], {
+      description: "'true': succeed when the effect is there already.",
+    }),
+  ),
+};
+export const paging = {
+  limit: Type.Optional(
+    Type.String({
+      pattern: '^([1-9][0-9]{0,2}|1000)$',
+      description: 'At most this many, 1 to 1000; 1000 when not given.',
+      expected: 'a whole number from 1 to 1000',
+    }),
+  ),
+  cursor: Type.Optional(Type.String({ maxLength: 1024, description: '`next` of a page.' })),
+};
+export const ofTenant = {
+  tenant: Type.Optional(Type.String({ minLength: 1, description: 'Only of this tenant.' })),
+};
+export const repeat = Type.Object({ ...repeatable }, exact);
+export const target = Type.Object({ ...inTenant }, exact);
+export const change = Type.Object({ ...inTenant, ...repeatable }, exact);
