@@ -458,6 +458,8 @@ void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, ui
     });
     return;
   }
+  // What is refused anyway is refused before anything is read.
+  if (Status status = transaction->judge(); !status.ok()) return (*done)(std::move(status));
   look_beyond(pool, transaction->shrinking(), done, [&pool, transaction, tries, done] {
     decide(pool, transaction, tries, done);
   });

@@ -58,10 +58,10 @@ struct Stack : Fixture {
                  [&](Result<LayerRanges> found) { answer = std::move(found); });
     CHECK(world.run_until([&] { return answer.has_value(); }));
     REQUIRE(answer->ok());
-    next = answer->value().next_offset_bytes;
+    go_on = answer->value().next_offset_bytes;
     return answer->value().ranges;
   }
-  std::optional<uint64_t> next;
+  std::optional<uint64_t> go_on;
 };
 
 }  // namespace
@@ -283,9 +283,9 @@ TEST_CASE("layers: ranges of a snapshot and differences between snapshots, from 
   expect(stack.ranges(2, 1, 8 * KiB), {{8 * KiB, 4 * KiB, 0}, {36 * MiB, 4 * KiB, 1}});
   // One range an answer, going on where it says.
   expect(stack.ranges(2, 1, 0, 1), {{4 * KiB, 8 * KiB, 0}});
-  REQUIRE(stack.next == 36 * MiB);
-  expect(stack.ranges(2, 1, *stack.next, 1), {{36 * MiB, 4 * KiB, 1}});
-  CHECK_FALSE(stack.next.has_value());
+  REQUIRE(stack.go_on == 36 * MiB);
+  expect(stack.ranges(2, 1, *stack.go_on, 1), {{36 * MiB, 4 * KiB, 1}});
+  CHECK_FALSE(stack.go_on.has_value());
   // Backwards, and between two that only share an ancestor.
   expect(stack.ranges(1, 2), {{4 * KiB, 4 * KiB, 0}, {8 * KiB, 4 * KiB, 1}, {36 * MiB, 4 * KiB, 0}});
   REQUIRE(stack.clone(5, 1, 40 * MiB).ok());
