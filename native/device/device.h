@@ -35,8 +35,12 @@ struct DeviceOp {
   void (*done)(DeviceOp&) noexcept = nullptr;
   void* context = nullptr;
   DeviceOp* next = nullptr;  // The device's own, while the operation waits or is under way.
-  uint64_t cookie = 0;       // Likewise.
-  iovec remainder[2] = {};   // Likewise.
+  // What the submitter said, while PoolDevice has put its own words in their place.
+  struct {
+    void (*done)(DeviceOp&) noexcept = nullptr;
+    void* context = nullptr;
+    uint64_t offset_bytes = 0;
+  } submitted;
 };
 
 struct DeviceGeometry {
