@@ -1,5 +1,6 @@
 #include "store/allocator.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace ashlar::store {
@@ -15,11 +16,69 @@ bool Allocator::load(uint64_t total_chunks) {
     const uint64_t beyond = i == word_count - 1 && total_ % 64 != 0 ? ~0ull << (total_ % 64) : 0;
     if ((word & beyond) != 0) return false;
     owned_ += static_cast<uint64_t>(std::popcount(word));
-    busy_[i] = word | beyond;
+    busy_[i] = word;
     if (busy_[i] == ~0ull) full_[i / 64] |= 1ull << (i % 64);
   }
-  for (uint64_t i = word_count; i < full_.size() * 64; ++i) full_[i / 64] |= 1ull << (i % 64);
+  mark_beyond();
+  regions_ = {Region{0, total_, owned_, 0, true}};
   return true;
+}
+
+// What lies behind the last chunk is never free.
+void Allocator::mark_beyond() noexcept {
+  if (total_ % 64 != 0) {
+    busy_.back() |= ~0ull << (total_ % 64);
+    const uint64_t last = busy_.size() - 1;
+    if (busy_[last] == ~0ull) full_[last / 64] |= 1ull << (last % 64);
+  }
+  for (uint64_t i = busy_.size(); i < full_.size() * 64; ++i) full_[i / 64] |= 1ull << (i % 64);
+}
+
+void Allocator::divide(std::span<const uint64_t> first_chunks) {
+  regions_.clear();
+  for (size_t i = 0; i < first_chunks.size(); ++i) {
+    Region region;
+    region.first = first_chunks[i];
+    region.end = i + 1 < first_chunks.size() ? first_chunks[i + 1] : total_;
+    region.next = region.first;
+    region.usable = i == 0;
+    for (uint64_t word = region.first / 64; word * 64 < region.end; ++word) {
+      const uint64_t from = std::max(region.first, word * 64) - word * 64;
+      const uint64_t to = std::min(region.end, word * 64 + 64) - word * 64;
+      const uint64_t below = to == 64 ? ~0ull : (1ull << to) - 1;
+      region.owned +=
+          static_cast<uint64_t>(std::popcount(bitmap_.get(word) & below & (~0ull << from)));
+    }
+    regions_.push_back(region);
+  }
+}
+
+void Allocator::grow(uint64_t chunks) {
+  if (total_ % 64 != 0) {
+    const uint64_t last = busy_.size() - 1;
+    busy_.back() &= ~(~0ull << (total_ % 64));
+    full_[last / 64] &= ~(1ull << (last % 64));
+  }
+  for (uint64_t i = busy_.size(); i < full_.size() * 64; ++i) full_[i / 64] &= ~(1ull << (i % 64));
+  regions_.push_back(Region{total_, total_ + chunks, 0, total_, false});
+  total_ += chunks;
+  busy_.resize((total_ + 63) / 64, 0);
+  full_.resize((busy_.size() + 63) / 64, 0);
+  mark_beyond();
+}
+
+Allocator::Region& Allocator::region_of(uint64_t chunk) noexcept {
+  const auto after = std::upper_bound(
+      regions_.begin(), regions_.end(), chunk,
+      [](uint64_t at, const Region& region) { return at < region.end; });
+  CHECK(after != regions_.end());
+  return *after;
+}
+
+uint64_t Allocator::free_count() const noexcept {
+  uint64_t free = 0;
+  for (const Region& region : regions_) free += region.usable ? region.free() : 0;
+  return free;
 }
 
 void Allocator::set_busy(uint32_t chunk, bool busy) noexcept {
@@ -40,7 +99,9 @@ void Allocator::set_owned(uint32_t chunk, bool owned) {
   const uint64_t bit = 1ull << (chunk % 64);
   CHECK(((word & bit) != 0) != owned);
   bitmap_.set(chunk / 64, word ^ bit);
-  owned_ += owned ? 1 : ~uint64_t{0};
+  const uint64_t difference = owned ? 1 : ~uint64_t{0};
+  owned_ += difference;
+  region_of(chunk).owned += difference;
 }
 
 bool Allocator::owned(uint32_t chunk) const noexcept {
@@ -48,41 +109,87 @@ bool Allocator::owned(uint32_t chunk) const noexcept {
 }
 
 uint32_t Allocator::take(uint32_t wanted) {
-  const uint32_t chunk = reserve(wanted);
-  if (chunk != 0) own(chunk);
+  const uint32_t chunk = find_data(wanted);
+  if (chunk == 0) return 0;
+  set_busy(chunk, true);
+  own(chunk);
   return chunk;
 }
 
 uint32_t Allocator::reserve(uint32_t wanted) {
+  const uint32_t chunk = find_in(regions_[0], wanted);
+  if (chunk != 0) set_busy(chunk, true);
+  return chunk;
+}
+
+bool Allocator::kept_for_metadata(const Region& region) const noexcept {
+  return region.first == 0 && region.free() <= region.count() / limits::metadata_share;
+}
+
+uint32_t Allocator::find_data(uint32_t wanted) noexcept {
+  if (regions_.size() == 1) return find_in(regions_[0], wanted);
   if (wanted >= total_) wanted = 0;
-  // First the rest of the wanted chunk's word, then word by word through the summary, once round.
-  const uint64_t word_count = busy_.size();
-  const uint64_t start = wanted / 64;
-  uint64_t free_bits = ~busy_[start] & (~0ull << (wanted % 64));
-  uint64_t word = start;
-  if (free_bits == 0) {
-    bool found = false;
-    uint64_t at = start + 1;
-    const uint64_t summary_count = full_.size();
-    for (uint64_t step = 0; step <= summary_count && !found; ++step) {
-      const uint64_t summary = (at / 64) % summary_count;
-      const uint64_t from = step == 0 && at / 64 < summary_count ? ~0ull << (at % 64) : ~0ull;
-      const uint64_t candidates = ~full_[summary] & from;
-      if (candidates != 0) {
-        word = summary * 64 + static_cast<uint64_t>(std::countr_zero(candidates));
-        found = true;
+  const Region& here = region_of(wanted);
+  const bool free = wanted != 0 && here.usable && !busy(wanted);
+  if (free && (wanted - here.first) % here.run_chunks() != 0 && !kept_for_metadata(here)) {
+    return wanted;
+  }
+  // The largest share first; free chunks may all be in quarantine, so that it is tried in turn. At
+  // the very end the first region, when it is kept for metadata.
+  uint32_t tried = 0;
+  for (size_t turn = 0; turn < regions_.size(); ++turn) {
+    Region* best = nullptr;
+    for (size_t i = 0; i < regions_.size(); ++i) {
+      Region& region = regions_[i];
+      if ((tried >> i & 1) != 0 || !region.usable || region.free() == 0) continue;
+      if (best == nullptr || (kept_for_metadata(*best) && !kept_for_metadata(region)) ||
+          (kept_for_metadata(*best) == kept_for_metadata(region) &&
+           region.free() * best->count() > best->free() * region.count())) {
+        best = &region;
       }
-      at = (summary + 1) * 64;
     }
-    if (!found) return 0;
-    CHECK(word < word_count);
+    if (best == nullptr) return 0;
+    tried |= 1u << (best - regions_.data());
+    if (free && best == &here) return wanted;
+    const uint32_t chunk = find_in(*best, best->next);
+    if (chunk == 0) continue;
+    // Room for this run to go on, as long as there is other room for the next one.
+    best->next = chunk + best->run_chunks();
+    return chunk;
+  }
+  return 0;
+}
+
+uint32_t Allocator::find_in(const Region& region, uint64_t from) const noexcept {
+  if (from < region.first || from >= region.end) from = region.first;
+  const uint32_t chunk = find(from, region.end);
+  return chunk != 0 ? chunk : find(region.first, from);
+}
+
+// Word by word through the summary.
+uint32_t Allocator::find(uint64_t from, uint64_t end) const noexcept {
+  if (from >= end) return 0;
+  uint64_t word = from / 64;
+  uint64_t free_bits = ~busy_[word] & (~0ull << (from % 64));
+  if (free_bits == 0) {
+    word = next_word_with_room(word + 1);
+    if (word >= busy_.size()) return 0;
     free_bits = ~busy_[word];
   }
-  const auto chunk =
-      static_cast<uint32_t>(word * 64 + static_cast<uint64_t>(std::countr_zero(free_bits)));
+  const uint64_t chunk = word * 64 + static_cast<uint64_t>(std::countr_zero(free_bits));
+  if (chunk >= end) return 0;
   CHECK(chunk != 0 && chunk < total_);
-  set_busy(chunk, true);
-  return chunk;
+  return static_cast<uint32_t>(chunk);
+}
+
+uint64_t Allocator::next_word_with_room(uint64_t word) const noexcept {
+  uint64_t from = ~0ull << (word % 64);
+  for (uint64_t at = word / 64; at < full_.size(); ++at) {
+    const uint64_t candidates = ~full_[at] & from;
+    if (candidates != 0) return at * 64 + static_cast<uint64_t>(std::countr_zero(candidates));
+    from = ~0ull;
+  }
+  return busy_.size();
 }
 
 bool Allocator::claim(uint32_t chunk) {

@@ -85,6 +85,9 @@ class Checking : public std::enable_shared_from_this<Checking> {
     for (uint64_t c = 0; c < fixed_chunks(best_); ++c) {
       own(c, "the superblocks, the journal and the kill log");
     }
+    for (uint32_t i = 1; i < best_.device_count; ++i) {
+      own(best_.devices[i].first_chunk, "the label of device " + std::to_string(i));
+    }
     constexpr TreeKind kinds[root_count] = {TreeKind::bitmap, TreeKind::space, TreeKind::layers,
                                             TreeKind::catalog};
     for (uint32_t i = 0; i < root_count; ++i) {
@@ -92,7 +95,11 @@ class Checking : public std::enable_shared_from_this<Checking> {
       todo_.push_back({{kinds[i], static_cast<uint8_t>(best_.roots[i].level), 0, 0},
                        PageRef{best_.roots[i].ref}});
     }
-    read_more();
+    pool_.devices.check_labels(
+        [self = shared_from_this()](std::vector<CheckReport::Problem> problems) {
+          for (auto& each : problems) self->problem(std::move(each.where), std::move(each.what));
+          self->read_more();
+        });
   }
 
   void own(uint64_t chunk, const std::string& owner) {
@@ -248,6 +255,9 @@ class Checking : public std::enable_shared_from_this<Checking> {
         continue;
       }
       own(chunk, where);
+      if (chunk >= best_.devices[0].chunk_count) {
+        problem(where, "chunk " + std::to_string(chunk) + " does not lie on the first device");
+      }
       for (uint32_t i = 0; i < limits::pages_per_chunk; ++i) {
         const uint64_t page = uint64_t{chunk} * limits::pages_per_chunk + i;
         const bool used = (word >> (32 + i) & 1) != 0;

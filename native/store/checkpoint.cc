@@ -106,6 +106,7 @@ void Checkpointer::freeze(uint64_t journal_position, uint64_t next_sequence) {
   ++next.generation;
   next.journal_position = journal_position;
   next.next_sequence = next_sequence;
+  pool_.devices.fill(next);
   next.owned_chunks = pool_.allocator.owned_count();
   next.metadata_slots = pool_.space.chunk_count();
   next.layer_slots = pool_.layers.slot_count();
@@ -114,6 +115,12 @@ void Checkpointer::freeze(uint64_t journal_position, uint64_t next_sequence) {
   next.clean = clean_ ? 1 : 0;
   phase_ = Phase::writing;
   write_more();
+}
+
+void Checkpointer::sealed_more(uint64_t blocks) {
+  CHECK(phase_ == Phase::writing || phase_ == Phase::settling);
+  next_superblock_.journal_position += blocks;
+  pool_.devices.fill_states(next_superblock_);
 }
 
 void Checkpointer::fill_page(PageNode& node, std::span<std::byte> out) {

@@ -34,6 +34,9 @@ class Checkpointer {
   bool running() const noexcept { return phase_ != Phase::idle; }
   // By the committer, as it seals: replay of this image starts there.
   void freeze(uint64_t journal_position, uint64_t next_sequence);
+  // By the committer: the commit sealed with the freeze tells of failed devices too, and takes so
+  // many blocks more.
+  void sealed_more(uint64_t blocks);
   void commit_finished();
   void fail_all();
 

@@ -8,8 +8,9 @@
 namespace ashlar::store {
 
 namespace {
-// Kept free in every commit for records that ask nobody: metadata chunks, thawed layers.
-constexpr size_t slack_bytes = 4096;
+// Kept free in every commit for records that ask nobody: metadata chunks, thawed layers, and failed
+// devices (24 bytes each, once when it is noticed and once more when the flush has ended).
+constexpr size_t slack_bytes = 4096 + 2 * limits::max_devices * sizeof(RecordHeader);
 }  // namespace
 
 Committer::Committer(PoolImpl& pool) : pool_(pool) {
@@ -85,9 +86,11 @@ void Committer::request() {
 }
 
 bool Committer::ring_has(uint64_t blocks, bool for_checkpoint) const noexcept {
-  // One commit of the largest size is kept free, so that a checkpoint can always begin.
+  // One commit of the largest size is kept free, so that a checkpoint can always begin; and a block
+  // for each device whose failure a commit may have to tell of after it was measured.
   const uint64_t kept =
-      for_checkpoint ? 0 : Journal::blocks_for(journal_.max_record_bytes());
+      for_checkpoint ? 0
+                     : Journal::blocks_for(journal_.max_record_bytes()) + limits::max_devices;
   return used_blocks() + blocks + kept <= journal_.ring_blocks();
 }
 
@@ -115,6 +118,7 @@ void Committer::begin() {
   current_ios_ = next_ios_.take();
   std::swap(current_calls_, next_calls_);
   phase_ = Phase::flushing;
+  with_checkpoint_ = with_checkpoint;
   // The image and the records sealed here end at the same instant: replay starts behind them.
   if (with_checkpoint) {
     pool_.checkpointer.freeze(position_ + blocks, next_sequence_ + (blocks > 0 ? 1 : 0));
@@ -138,9 +142,17 @@ void Committer::flushed(int result) {
     fail_all();
     return;
   }
-  if (sealed_records_.empty()) {
+  const bool has_records = !sealed_records_.empty();
+  const uint64_t measured = has_records ? Journal::blocks_for(sealed_records_.size()) : 0;
+  if (!has_records) {
+    pool_.devices.notice_failures();
     finish();
     return;
+  }
+  if (pool_.devices.add_failures(sealed_records_)) {
+    CHECK(sealed_records_.size() <= journal_.max_record_bytes());
+    const uint64_t more = Journal::blocks_for(sealed_records_.size()) - measured;
+    if (with_checkpoint_) pool_.checkpointer.sealed_more(more);
   }
   phase_ = Phase::writing;
   journal_.encode(sealed_records_, next_sequence_, position_, encoded_);
@@ -184,6 +196,7 @@ void Committer::written(int result) {
     fail_all();
     return;
   }
+  pool_.devices.failures_durable();
   position_ += encoded_.size() / limits::block_bytes;
   ++next_sequence_;
   ++commits_;

@@ -98,6 +98,7 @@ class Committer {
   Journal journal_;
   Phase phase_ = Phase::idle;
   bool requested_ = false;
+  bool with_checkpoint_ = false;  // The commit under way was sealed with a freeze.
   uint64_t position_ = 0;       // Where the next commit goes.
   uint64_t tail_ = 0;           // The oldest block that replay would need.
   uint64_t next_sequence_ = 1;

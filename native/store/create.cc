@@ -78,6 +78,7 @@ Superblock empty_superblock(const DeviceGeometry& geometry, const PoolOptions& o
 void write_image(const Shared& creation) {
   PoolImpl& pool = *creation->pool;
   const Superblock& s = pool.superblock;
+  pool.devices.load(s);
   CHECK(pool.allocator.load(s.total_chunks));
   const uint64_t fixed = fixed_chunks(s);
   CHECK(pool.allocator.claim_first(fixed));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
@@ -70,8 +71,37 @@ void seal_superblock(Superblock& superblock) noexcept {
 
 namespace {
 
-constexpr uint64_t known_incompatible = feature_merging;
+constexpr uint64_t known_incompatible = feature_merging | feature_several_devices;
 constexpr uint64_t known_read_only_compatible = 0;
+
+// Empty when the rows follow each other without a gap and say what the rest of the superblock says.
+std::string rows_problem(const Superblock& s) {
+  if (s.device_count == 0 || s.device_count > std::size(s.devices) || s.device_index != 0) {
+    return number(s.device_count) + " devices";
+  }
+  const bool several = (s.incompatible_features & feature_several_devices) != 0;
+  if (several != (s.device_count > 1)) {
+    return number(s.device_count) + " devices, against its feature bits";
+  }
+  uint64_t chunks = 0;
+  for (uint32_t i = 0; i < s.device_count; ++i) {
+    const DeviceRow& row = s.devices[i];
+    const bool state_known = row.state == static_cast<uint32_t>(DeviceState::online) ||
+                             (row.state == static_cast<uint32_t>(DeviceState::failed) && i > 0);
+    if (row.first_chunk != chunks || row.chunk_count > limits::max_pool_chunks - chunks ||
+        row.chunk_count < limits::min_pool_bytes / limits::chunk_bytes || !state_known) {
+      return "device row " + number(i);
+    }
+    for (uint32_t other = 0; other < i; ++other) {
+      if (s.devices[other].uuid == row.uuid) return "device rows of the same UUID";
+    }
+    chunks += row.chunk_count;
+  }
+  if (s.devices[0].chunk_count != s.size_bytes / limits::chunk_bytes || s.total_chunks != chunks) {
+    return number(s.total_chunks) + " chunks";
+  }
+  return {};
+}
 
 // Empty when the fields make sense together.
 std::string superblock_problem(const Superblock& s) {
@@ -82,33 +112,29 @@ std::string superblock_problem(const Superblock& s) {
   if (s.size_bytes < limits::min_pool_bytes || s.size_bytes > limits::max_pool_bytes) {
     return "size of " + number(s.size_bytes) + " bytes";
   }
-  if (s.total_chunks != s.size_bytes / limits::chunk_bytes) {
-    return number(s.total_chunks) + " chunks";
-  }
+  if (std::string problem = rows_problem(s); !problem.empty()) return problem;
+  const uint64_t first_chunks = s.devices[0].chunk_count;
   if (s.journal_first_chunk != first_journal_chunk || s.journal_bytes < limits::min_journal_bytes ||
       s.journal_bytes > limits::max_journal_bytes ||
       !is_multiple(s.journal_bytes, limits::chunk_bytes) ||
-      s.journal_bytes / limits::chunk_bytes + first_journal_chunk >= s.total_chunks) {
+      s.journal_bytes / limits::chunk_bytes + first_journal_chunk >= first_chunks) {
     return "journal of " + number(s.journal_bytes) + " bytes";
   }
   if (s.kill_log_first_chunk !=
           first_journal_chunk + s.journal_bytes / limits::chunk_bytes ||
       s.kill_log_bytes > 2 * limits::max_commit_bytes + limits::chunk_bytes ||
       !is_multiple(s.kill_log_bytes, limits::chunk_bytes) || s.kill_log_bytes == 0 ||
-      fixed_chunks(s) >= s.total_chunks) {
+      fixed_chunks(s) >= first_chunks) {
     return "kill log of " + number(s.kill_log_bytes) + " bytes";
   }
-  if (s.device_count != 1 || s.device_index != 0) {
-    return number(s.device_count) + " devices";
-  }
-  if (s.layer_slots > limits::max_layers || s.metadata_slots > s.total_chunks ||
+  if (s.layer_slots > limits::max_layers || s.metadata_slots > first_chunks ||
       s.owned_chunks > s.total_chunks ||
-      s.catalog_cells > s.total_chunks * limits::pages_per_chunk * limits::catalog_cells_per_page) {
+      s.catalog_cells > first_chunks * limits::pages_per_chunk * limits::catalog_cells_per_page) {
     return "counters beyond the pool's size";
   }
   for (const TreeRoot& root : s.roots) {
     if (root.level >= limits::max_tree_levels) return "tree level " + number(root.level);
-    if (root.ref != 0 && PageRef{root.ref}.page() / limits::pages_per_chunk >= s.total_chunks) {
+    if (root.ref != 0 && PageRef{root.ref}.page() / limits::pages_per_chunk >= first_chunks) {
       return "tree root beyond the end";
     }
   }
@@ -121,6 +147,24 @@ SuperblockReading read_superblock(std::span<const std::byte> block, bool for_wri
   SuperblockReading reading;
   Superblock& s = reading.superblock;
   s = read_at<Superblock>(block);
+  if (const auto label = read_label(block); label.has_value()) {
+    reading.verdict = SuperblockVerdict::label;
+    s = Superblock{};
+    s.pool = label->pool;
+    s.device = label->device;
+    s.device_index = label->device_index;
+    reading.problem = "it is device " + number(label->device_index) + " of pool " +
+                      to_string(label->pool) + ", which is opened through its first device";
+    return reading;
+  }
+  if (s.magic == label_magic) {
+    reading.verdict = SuperblockVerdict::damaged;
+    const auto damaged = read_at<DeviceLabel>(block);
+    s = Superblock{};
+    s.pool = damaged.pool;
+    reading.problem = "the label of a pool's device is damaged";
+    return reading;
+  }
   if (s.magic != superblock_magic) {
     reading.problem = "it does not start with an Ashlar superblock";
     return reading;
@@ -153,6 +197,44 @@ SuperblockReading read_superblock(std::span<const std::byte> block, bool for_wri
   }
   reading.verdict = SuperblockVerdict::valid;
   return reading;
+}
+
+DeviceLabel make_label(const Uuid& pool, uint32_t index, const DeviceRow& row) noexcept {
+  DeviceLabel label;
+  label.magic = label_magic;
+  label.version = format_version;
+  label.bytes = sizeof label;
+  label.pool = pool;
+  label.device = row.uuid;
+  label.device_index = index;
+  label.chunk_bytes = limits::chunk_bytes;
+  label.first_chunk = row.first_chunk;
+  label.chunk_count = row.chunk_count;
+  label.crc = crc32c(&label, offsetof(DeviceLabel, crc));
+  return label;
+}
+
+std::optional<DeviceLabel> read_label(std::span<const std::byte> block) noexcept {
+  const auto label = read_at<DeviceLabel>(block);
+  if (label.magic != label_magic || label.crc != crc32c(&label, offsetof(DeviceLabel, crc))) {
+    return std::nullopt;
+  }
+  return label;
+}
+
+std::string label_problem(const DeviceLabel& label, const Uuid& pool, uint32_t index,
+                          const DeviceRow& row) {
+  if (label.pool != pool) return "it belongs to pool " + to_string(label.pool);
+  if (label.device != row.uuid) return "it is device " + to_string(label.device);
+  if (label.version > format_version) return "label version " + number(label.version) + " is newer";
+  if (label.device_index != index || label.chunk_bytes != limits::chunk_bytes ||
+      label.first_chunk != row.first_chunk || label.chunk_count != row.chunk_count) {
+    return "its label says index " + number(label.device_index) + ", chunks from " +
+           number(label.first_chunk) + ", " + number(label.chunk_count) +
+           " of them; the pool says index " + number(index) + ", from " +
+           number(row.first_chunk) + ", " + number(row.chunk_count);
+  }
+  return {};
 }
 
 uint64_t default_journal_bytes(uint64_t pool_bytes) noexcept {

@@ -167,12 +167,19 @@ struct TreeRoot {
   uint64_t level = 0;  // Of the root page.
 };
 
+enum class DeviceState : uint32_t {
+  online = 0,  // Takes part, when it is there.
+  failed = 1,  // A flush of it failed: what it acknowledged may be lost. For good.
+};
+
 struct DeviceRow {
   Uuid uuid{};
   uint64_t first_chunk = 0;
   uint64_t chunk_count = 0;
-  uint64_t reserved = 0;
+  uint32_t state = 0;  // DeviceState
+  uint32_t reserved = 0;
 };
+static_assert(sizeof(DeviceRow) == 40);
 
 struct Superblock {
   uint64_t magic = 0;
@@ -185,10 +192,10 @@ struct Superblock {
   Uuid device{};
   uint32_t device_index = 0;
   uint32_t device_count = 0;
-  uint64_t size_bytes = 0;  // Of this device, when the pool was made.
+  uint64_t size_bytes = 0;  // Of the first device, when the pool was made.
   uint32_t chunk_bytes = 0;
   uint32_t block_bytes = 0;
-  uint64_t total_chunks = 0;
+  uint64_t total_chunks = 0;  // Of all devices.
   uint64_t journal_first_chunk = 0;
   uint64_t journal_bytes = 0;
   uint64_t generation = 0;         // The newer of two valid copies counts.
@@ -203,7 +210,7 @@ struct Superblock {
   uint64_t clean = 0;              // 1: closed in order; the ring holds nothing to replay.
   uint64_t kill_log_first_chunk = 0;  // Behind the journal.
   uint64_t kill_log_bytes = 0;
-  DeviceRow devices[32];           // `device_count` of them: chunk id → device.
+  DeviceRow devices[limits::max_devices];  // `device_count` of them: chunk id → device.
   std::byte padding[4096 - 272 - 32 * 40 - 4] = {};
   uint32_t crc = 0;                // Of the 4,092 bytes before it.
 };
@@ -211,20 +218,52 @@ static_assert(sizeof(Superblock) == 4096);
 // Incompatible features.
 inline constexpr uint64_t feature_merging = 1;  // Deleted layers may have children; records 10-12.
 inline constexpr uint64_t superblock_magic = 0x4c4f4f5052485341;  // "ASHRPOOL"
+// Incompatible features. A pool has a bit only once it uses the feature.
+inline constexpr uint64_t feature_several_devices = 2;  // More than one device row.
 // The copies are the first blocks of chunks 0 and 1.
 inline constexpr uint64_t superblock_offsets[2] = {0, limits::chunk_bytes};
 inline constexpr uint64_t first_journal_chunk = 2;
-// Chunks that are in use from the beginning: superblocks, journal, kill log.
+// Chunks that are in use from the beginning, on the first device: superblocks, journal, kill log.
 constexpr uint64_t fixed_chunks(const Superblock& s) noexcept {
   return first_journal_chunk + (s.journal_bytes + s.kill_log_bytes) / limits::chunk_bytes;
 }
 
 void seal_superblock(Superblock& superblock) noexcept;
 
+// ---- Labels -------------------------------------------------------------------------------------
+
+// What each device but the first begins with: whose it is, and where its chunks stand in the pool.
+// It is written once, before its row is journaled; all of it lies in one sector, so that a power
+// loss leaves it whole or not there. Its chunk, the first of the device, is nobody else's.
+struct DeviceLabel {
+  uint64_t magic = 0;
+  uint32_t version = 0;
+  uint32_t bytes = 0;
+  Uuid pool{};
+  Uuid device{};
+  uint32_t device_index = 0;
+  uint32_t chunk_bytes = 0;
+  uint64_t first_chunk = 0;
+  uint64_t chunk_count = 0;
+  uint64_t reserved[6] = {};
+  uint32_t padding = 0;
+  uint32_t crc = 0;  // Of the 124 bytes before it.
+};
+static_assert(sizeof(DeviceLabel) == 128);
+inline constexpr uint64_t label_magic = 0x4c42414c52485341;  // "ASHRLABL"
+
+DeviceLabel make_label(const Uuid& pool, uint32_t index, const DeviceRow& row) noexcept;
+// A label with the right magic and checksum, or nothing.
+std::optional<DeviceLabel> read_label(std::span<const std::byte> block) noexcept;
+// Empty when the label is that of this row; otherwise what is wrong.
+std::string label_problem(const DeviceLabel& label, const Uuid& pool, uint32_t index,
+                          const DeviceRow& row);
+
 // One copy, judged by itself.
 enum class SuperblockVerdict : uint8_t {
   valid,
   absent,         // No magic: nothing of ours was ever here.
+  label,          // A further device of a pool, whose UUID and device are set.
   damaged,        // Ours by its magic, but the checksum or a field is wrong.
   newer_version,  // Of a version or with features that this program does not know.
 };

@@ -45,6 +45,7 @@ struct IoState {
   bool lock_granted = false;
   uint8_t room_tries = 0;
   bool durable = false;     // FUA, or the pool writes through.
+  uint32_t failed_devices = 0;  // When it was submitted; see VolumeImpl::heed_failures.
   // Block range lock of 512-byte volumes.
   IoState* lock_next = nullptr;
   uint64_t lock_first = 0;

@@ -20,6 +20,15 @@ inline constexpr uint32_t pages_per_chunk = chunk_bytes / page_bytes;
 // Chunk ids are 32 bits: 2^32 x 64 KiB = 256 TiB.
 inline constexpr uint64_t min_pool_bytes = 16ull << 20;
 inline constexpr uint64_t max_pool_bytes = 256ull << 40;
+inline constexpr uint64_t max_pool_chunks = max_pool_bytes / chunk_bytes;
+// Rows of the superblock.
+inline constexpr uint32_t max_devices = 32;
+// Chunks of one sequence of writes that lie on one device before the next device is chosen: 64 MiB,
+// or a sixteenth of a device of less than 1 GiB.
+inline constexpr uint32_t spread_chunks = 1024;
+// The first device holds all metadata. Its last 64th is left to that as long as data has room
+// elsewhere.
+inline constexpr uint32_t metadata_share = 64;
 // 504^4 chunks x 64 KiB is above 3 PiB, so no tree is higher than four levels.
 inline constexpr uint32_t max_tree_levels = 4;
 inline constexpr uint64_t max_layer_bytes = 256ull << 40;

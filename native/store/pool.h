@@ -26,7 +26,8 @@ namespace ashlar::store {
 
 using ashlar::Uuid;
 
-// One reactor as the store uses it: the loop whose thread submits, and its channel to the device.
+// One reactor as the store uses it: the loop whose thread submits, and its channel to the pool's
+// first device, which holds all metadata.
 struct Port {
   Loop* loop = nullptr;
   Device* device = nullptr;
@@ -41,12 +42,30 @@ struct PoolOptions {
   bool read_only = false;          // Open for check and dump: no write reaches the device.
 };
 
+// One device of a pool. The first is the pool: when it fails the pool has failed. Any other gives
+// media errors for the chunks that lie on it, and nothing else, while it is not online.
+struct PoolDeviceStatus {
+  enum class State : uint8_t {
+    online,
+    missing,  // Nobody has attached it since the pool was opened.
+    failed,   // A flush of it failed: what it acknowledged may be lost. For good.
+  };
+  Uuid uuid{};
+  uint32_t index = 0;
+  State state = State::online;
+  uint64_t size_bytes = 0;
+  uint64_t total_chunks = 0;
+  uint64_t free_chunks = 0;
+  uint64_t read_errors = 0;   // Since open, of all reactors.
+  uint64_t write_errors = 0;  // Likewise; flushes too.
+};
+
 struct PoolStatus {
   Uuid uuid{};
   uint64_t size_bytes = 0;
   uint64_t chunk_bytes = 0;
   uint64_t total_chunks = 0;
-  uint64_t free_chunks = 0;
+  uint64_t free_chunks = 0;          // Of devices that are online.
   uint64_t data_chunks = 0;
   uint64_t metadata_chunks = 0;
   uint64_t reclaiming_chunks = 0;    // That the background has still to free, of deleted layers.
@@ -64,8 +83,10 @@ struct PoolStatus {
   uint64_t checkpoints = 0;
   uint64_t replayed_records = 0;     // By the last open.
   uint32_t format_version = 0;
+  uint32_t atomic_write_bytes = 0;   // The least of the devices that are online.
   bool failed = false;               // Rule 6: nothing is acknowledged any more.
   std::string failure;               // Why; empty while it works.
+  std::vector<PoolDeviceStatus> devices;  // By index.
 };
 
 // Always known, without a scan.
@@ -156,7 +177,7 @@ class Pool {
   // last chunk is unused).
   static void create(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
                      Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
-  // Recovers and opens. Errors: pool_not_a_pool, pool_newer_format, pool_truncated, pool_corrupt.
+  // Recovers and opens, with the first device alone: others are missing until attach_device(). Errors: pool_not_a_pool, pool_newer_format, pool_truncated, pool_corrupt.
   static void open(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
                    Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
 
@@ -181,6 +202,19 @@ class Pool {
   virtual void checkpoint(std::function<void(Status)> done) = 0;
   // Reads and proves every structure; changes nothing. Online it sees one instant.
   virtual void check(std::function<void(Result<CheckReport>)> done) = 0;
+  // Adds a device online: `channels`, one a port, are as in Port::device; they stay valid until the
+  // pool is gone when this succeeds, and are not used any more when it does not. Its space counts,
+  // durably, when done. Errors: pool_exists (it carries a pool, or is part of one),
+  // invalid_argument (its size), limit_exceeded (32 devices), no_space, io_error, pool_failed.
+  virtual void add_device(std::vector<Device*> channels,
+                          std::function<void(Result<PoolDeviceStatus>)> done) = 0;
+  // Brings back a device of the pool that is missing. Errors: not_found (none of this pool's), busy
+  // (there already), pool_failed (marked failed), pool_truncated, pool_corrupt.
+  virtual void attach_device(std::vector<Device*> channels,
+                             std::function<void(Result<PoolDeviceStatus>)> done) = 0;
+  // Told from the owner's loop when a device other than the first fails, with the reason.
+  virtual void on_device_failed(
+      std::function<void(const Uuid& device, const std::string& reason)> told) = 0;
   // Told once, from the owner's loop, when the pool stops acknowledging (rule 6); with the reason.
   virtual void on_failed(std::function<void(const std::string&)> told) = 0;
   // Volumes must be closed. Commits, checkpoints (unless read-only or failed) and stops.

@@ -16,6 +16,7 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
       owner(owner_index),
       options(chosen),
       random(random_source),
+      devices(*this),
       epochs(ports.size()),
       pages(epochs, chosen.map_cache_bytes),
       bitmap_tree(pages, TreeKind::bitmap, 0),
@@ -347,7 +348,7 @@ Result<LayerUsage> PoolImpl::usage(const Uuid& uuid) {
 PoolStatus PoolImpl::status() {
   PoolStatus status;
   status.uuid = superblock.pool;
-  status.size_bytes = superblock.size_bytes;
+  status.size_bytes = devices.size_bytes();
   status.chunk_bytes = limits::chunk_bytes;
   status.total_chunks = allocator.total();
   status.free_chunks = allocator.free_count();
@@ -375,6 +376,8 @@ PoolStatus PoolImpl::status() {
   status.checkpoints = checkpointer.count();
   status.replayed_records = replayed_records;
   status.format_version = superblock.version;
+  status.atomic_write_bytes = devices.atomic_write_bytes();
+  status.devices = devices.status();
   status.failed = failed();
   status.failure = failure;
   return status;
@@ -425,7 +428,7 @@ void PoolImpl::abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> the
 
 bool PoolImpl::quiet() const noexcept {
   return committer.quiet() && !checkpointer.running() && loader.idle() && reclaimer.quiet() &&
-         settling.quiet() &&
+         settling.quiet() && devices.idle() &&
          !growing_ && checks_under_way == 0 && !room_task_.queued.load(std::memory_order_relaxed) &&
          (!fail_posted_.load() || !fail_task_.queued.load());
 }

@@ -10,6 +10,7 @@
 #include "store/catalog.h"
 #include "store/checkpoint.h"
 #include "store/commit.h"
+#include "store/devices.h"
 #include "store/discard.h"
 #include "store/epochs.h"
 #include "store/io_state.h"
@@ -52,6 +53,17 @@ class PoolImpl final : public Pool {
   void check(std::function<void(Result<CheckReport>)> done) override;
   void close(std::function<void(Status)> done) override;
   void on_failed(std::function<void(const std::string&)> told) override;
+  void add_device(std::vector<Device*> channels,
+                  std::function<void(Result<PoolDeviceStatus>)> done) override {
+    devices.add(std::move(channels), std::move(done));
+  }
+  void attach_device(std::vector<Device*> channels,
+                     std::function<void(Result<PoolDeviceStatus>)> done) override {
+    devices.attach(std::move(channels), std::move(done));
+  }
+  void on_device_failed(std::function<void(const Uuid&, const std::string&)> told) override {
+    devices.on_failed(std::move(told));
+  }
 
   // ---- For the parts ----------------------------------------------------------------------------
   Device& device() noexcept { return *ports[owner].device; }
@@ -107,6 +119,7 @@ class PoolImpl final : public Pool {
   const uint32_t owner;
   const PoolOptions options;
   Random& random;
+  Devices devices;
   std::vector<std::unique_ptr<PortContext>> ports_in_place;
   Superblock superblock;
 
@@ -131,7 +144,7 @@ class PoolImpl final : public Pool {
   Discarder discarder;
   OpenChunks open_chunks;
   uint64_t runs_in_flight = 0;  // First writes; each holds pages_per_run.
-  uint64_t metadata_chunks = 0;  // Superblocks and journal included.
+  uint64_t metadata_chunks = 0;  // Superblocks, journal, kill log and labels included.
   uint64_t replayed_records = 0;
   bool closing = false;
 

@@ -24,8 +24,10 @@ void encode_record(std::vector<std::byte>& out, const Record& record) {
 std::optional<Record> decode_record(std::span<const std::byte>& bytes) noexcept {
   if (bytes.size() < sizeof(RecordHeader)) return std::nullopt;
   const auto header = read_at<RecordHeader>(bytes);
-  if (header.kind < static_cast<uint32_t>(RecordKind::map_entry) ||
-      header.kind > static_cast<uint32_t>(RecordKind::reserve_layer)) {
+  const bool of_devices = header.kind == static_cast<uint32_t>(RecordKind::add_device) ||
+                          header.kind == static_cast<uint32_t>(RecordKind::device_state);
+  if (!of_devices && (header.kind < static_cast<uint32_t>(RecordKind::map_entry) ||
+                      header.kind > static_cast<uint32_t>(RecordKind::reserve_layer))) {
     return std::nullopt;
   }
   Record record{static_cast<RecordKind>(header.kind), header.a, header.b, header.c, {}};
@@ -35,6 +37,8 @@ std::optional<Record> decode_record(std::span<const std::byte>& bytes) noexcept 
     payload = header.c;
   } else if (record.kind == RecordKind::create_layer) {
     payload = sizeof(CreateLayer);
+  } else if (record.kind == RecordKind::add_device) {
+    payload = sizeof(DeviceRow);
   }
   if (bytes.size() < encoded_bytes(payload)) return std::nullopt;
   record.payload = bytes.subspan(sizeof header, payload);

@@ -26,6 +26,8 @@ enum class RecordKind : uint32_t {
   merge_chunk = 10,    // a: slot of a deleting layer, b: chunk index, c: mask of blocks copied.
   merge_leaf = 11,     // a: likewise, b: leaf index: what is left of it moves to the only child.
   reserve_layer = 12,  // a: layer slot, b: chunks promised.
+  add_device = 20,     // a: index, payload: DeviceRow. Its first chunk becomes owned.
+  device_state = 21,   // a: index, b: DeviceState.
 };
 
 struct RecordHeader {

@@ -89,6 +89,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
                       "; restore its full length before anything else");
     }
     pool_->superblock = s;
+    pool_->devices.load(s);
     load_trees();
   }
 
@@ -124,7 +125,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
       return corrupt("the bitmap has " + std::to_string(pool_->allocator.owned_count()) +
                      " chunks owned, the superblock " + std::to_string(s.owned_chunks));
     }
-    if (!pool_->space.load(s.metadata_slots, s.total_chunks)) return corrupt("the space map makes no sense");
+    pool_->devices.divide_chunks();
+    if (!pool_->space.load(s.metadata_slots, s.devices[0].chunk_count)) return corrupt("the space map makes no sense");
     if (std::string problem = pool_->layers.load(s.layer_slots); !problem.empty()) {
       return corrupt(std::move(problem));
     }
@@ -136,7 +138,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
                      " records, the superblock says " + std::to_string(s.catalog_records));
     }
     pool_->layers.for_each([this](const Layer& layer) { pool_->mapping.count_loaded(layer); });
-    pool_->metadata_chunks = fixed_chunks(s) + pool_->space.chunk_count();
+    pool_->metadata_chunks = fixed_chunks(s) + pool_->space.chunk_count() +
+                              pool_->devices.label_chunks();
     journal_ = Journal(s.pool, s.journal_first_chunk, s.journal_bytes);
     position_ = s.journal_position;
     sequence_ = s.next_sequence;
@@ -289,7 +292,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
       case RecordKind::merge_chunk:
       case RecordKind::merge_leaf: return apply_merge(record, layer);
       case RecordKind::metadata_chunk: {
-        if (record.b >= pool.superblock.total_chunks) return applied;
+        if (record.b >= pool.devices.first_device_chunks()) return applied;
         const auto chunk = static_cast<uint32_t>(record.b);
         if (!pool.allocator.claim(chunk) || !pool.space.add_chunk(record.a, chunk)) return applied;
         ++pool.metadata_chunks;
@@ -314,6 +317,10 @@ class Opening : public std::enable_shared_from_this<Opening> {
         return Applied::done;
       case RecordKind::delete_record:
         return pool.catalog.erase(record.b) ? Applied::done : Applied::wrong;
+      case RecordKind::add_device:
+        return pool.devices.replay_add(record) ? Applied::done : Applied::wrong;
+      case RecordKind::device_state:
+        return pool.devices.replay_state(record) ? Applied::done : Applied::wrong;
     }
     return applied;
   }

@@ -99,6 +99,7 @@ VolumeImpl::VolumeImpl(PoolImpl& pool, Layer& layer, bool read_only)
       read_only_(read_only),
       block_bytes_(layer.block_bytes),
       size_bytes_(layer.size_bytes),
+      failures_told_(pool.devices.failed()),
       ports_(std::make_unique<PortState[]>(pool.ports.size())),
       port_count_(pool.ports.size()) {
   for (size_t i = 0; i < port_count_; ++i) {
@@ -124,6 +125,7 @@ void VolumeImpl::submit(uint32_t reactor_index, BlockIo& io) noexcept {
   state->port = static_cast<uint16_t>(reactor_index);
   state->cursor = io.offset_bytes;
   state->durable = io.fua || pool_.options.write_through;
+  state->failed_devices = pool_.devices.failed();
   io.status = BlockStatus::ok;
   ++ports_[reactor_index].in_flight;
   state->submitting = true;
@@ -162,8 +164,7 @@ bool VolumeImpl::direct(const IoState& state) const noexcept {
   if (is_multiple(state.io->offset_bytes, block) && is_multiple(state.io->length_bytes, block)) {
     return true;
   }
-  const DeviceGeometry& geometry = pool_.ports_in_place[state.port]->device->geometry();
-  return geometry.logical_block_bytes <= 512 && geometry.memory_alignment_bytes <= 512;
+  return pool_.devices.small_direct();
 }
 
 void VolumeImpl::submit_flush(IoState& state, PortContext& port) noexcept {
@@ -172,7 +173,7 @@ void VolumeImpl::submit_flush(IoState& state, PortContext& port) noexcept {
     end_fast(state);
     return;
   }
-  if (pool_.failed() || pool_.committer.records_pending()) {
+  if (pool_.failed() || pool_.committer.records_pending() || pool_.devices.failures_pending()) {
     state.needs_owner = true;
     end_fast(state);
     return;
@@ -345,11 +346,33 @@ void VolumeImpl::end_fast(IoState& state) noexcept {
   pool_.ports[state.port].loop->defer(state.task);
 }
 
+// A device of the pool has failed. Writes that it acknowledged may be lost, so that no flush may
+// vouch for them: those that were under way when it failed tell of it, and so does the first one
+// submitted afterwards. A write that was under way then may be answered only after that one: then
+// the next flush tells once more.
+void VolumeImpl::heed_failures(IoState& state, uint32_t failed) noexcept {
+  BlockIo& io = *state.io;
+  if (io.status != BlockStatus::ok || io.op == BlockOp::read) return;
+  if (state.failed_devices != failed) {
+    if (io.op == BlockOp::flush || state.durable) {
+      io.status = BlockStatus::write_error;
+    } else {
+      failures_told_.fetch_and(state.failed_devices, std::memory_order_seq_cst);
+    }
+    return;
+  }
+  if (io.op == BlockOp::flush &&
+      (failures_told_.fetch_or(failed, std::memory_order_seq_cst) & failed) != failed) {
+    io.status = BlockStatus::write_error;
+  }
+}
+
 void VolumeImpl::finish(IoState& state) noexcept {
   PortState& port = ports_[state.port];
   BlockIo& io = *state.io;
   CHECK(port.in_flight > 0);
   --port.in_flight;
+  if (const uint32_t failed = pool_.devices.failed(); failed != 0) heed_failures(state, failed);
   io.done(io);
   // Asked afterwards: done() may have submitted another command, which is still to be answered.
   if (port.in_flight == 0 && port.draining) drained_on(port);

@@ -78,6 +78,7 @@ class VolumeImpl final : public Volume {
   void run_done(RunOp& run) noexcept;
   void end_fast(IoState& state) noexcept;
   void drained_on(PortState& port) noexcept;
+  void heed_failures(IoState& state, uint32_t failed) noexcept;
 
   PoolImpl& pool_;
   std::atomic<Layer*> top_;
@@ -85,6 +86,7 @@ class VolumeImpl final : public Volume {
   const uint32_t block_bytes_;
   std::atomic<uint64_t> size_bytes_;
   std::atomic<bool> closing_{false};
+  std::atomic<uint32_t> failures_told_;  // Failed devices that a flush has told of, or never need.
   std::unique_ptr<PortState[]> ports_;
   size_t port_count_;
   size_t drained_ports_ = 0;
