@@ -8,6 +8,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   ashlar::addon::register_runtime(env, exports);
   ashlar::addon::register_pool(env, exports);
   ashlar::addon::register_volume(env, exports);
+  ashlar::addon::register_devices(env, exports);
   ashlar::addon::register_target(env, exports);
   ashlar::addon::register_host(env, exports);
   return exports;

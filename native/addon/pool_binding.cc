@@ -17,26 +17,6 @@ namespace {
 
 // ---- Reading options ----------------------------------------------------------------------------
 
-struct DeviceChoice {
-  std::string path;  // Empty: memory.
-  uint64_t memory_bytes = 0;
-};
-
-DeviceChoice read_device(Reader& in, Napi::Value options) {
-  DeviceChoice choice;
-  const Napi::Value spec = in.field(options, "device");
-  const std::string kind = in.text(spec, "kind");
-  if (kind == "file") {
-    choice.path = in.text(spec, "path");
-    if (choice.path.empty()) in.fail(ErrorCode::invalid_argument, "path must not be empty");
-  } else if (kind == "memory") {
-    choice.memory_bytes = in.u64(spec, "sizeBytes");
-  } else {
-    in.fail(ErrorCode::invalid_argument, "device kind must be 'file' or 'memory'");
-  }
-  return choice;
-}
-
 store::Change read_change(Reader& in, Napi::Value value) {
   using Kind = store::Change::Kind;
   store::Change change{};
@@ -98,6 +78,7 @@ void opened(const std::shared_ptr<PoolHandle>& handle, bool created, const Reply
     handle->pool = std::move(result).value();
     if (then != nullptr) return then();
     tell_failure(handle);
+    tell_device_failures(handle);
   } else {
     problem = handle->named(result.error());
   }
@@ -137,7 +118,7 @@ Napi::Value begin(const Napi::CallbackInfo& info, bool create) {
   Reader in(env);
   const auto runtime = in.handle<Runtime>(info[0]);
   const Napi::Value options = info[1];
-  const DeviceChoice device = read_device(in, options);
+  const DeviceChoice device = read_device_spec(in, in.field(options, "device"));
   store::PoolOptions pool_options;
   DeviceFileOptions file_options;
   file_options.path = device.path;
@@ -161,6 +142,7 @@ Napi::Value begin(const Napi::CallbackInfo& info, bool create) {
     in.fail(status.error().code, status.error().message);
     return in.reject();
   }
+  handle->read_only = pool_options.read_only;
   handle->opening = true;
   runtime->attach(handle);
   return runtime->call(env, handle->owner, [handle, pool_options, create](Reply reply) {
@@ -207,7 +189,8 @@ Napi::Value pool_close(const Napi::CallbackInfo& info) {
 
 // ---- Calls on an open pool ----------------------------------------------------------------------
 
-Napi::Value status_value(Napi::Env env, const store::PoolStatus& status, uint32_t atomic_bytes) {
+Napi::Value status_value(Napi::Env env, const store::PoolStatus& status,
+                         const std::vector<std::string>& names) {
   Napi::Object object = Napi::Object::New(env);
   object["uuid"] = js(env, std::span<const std::byte>(status.uuid));
   object["sizeBytes"] = js(env, status.size_bytes);
@@ -231,9 +214,14 @@ Napi::Value status_value(Napi::Env env, const store::PoolStatus& status, uint32_
   object["checkpoints"] = js(env, status.checkpoints);
   object["replayedRecords"] = js(env, status.replayed_records);
   object["formatVersion"] = js(env, status.format_version);
-  object["atomicWriteBytes"] = js(env, atomic_bytes);
+  object["atomicWriteBytes"] = js(env, status.atomic_write_bytes);
   object["failed"] = js(env, status.failed);
   object["failure"] = status.failed ? js(env, status.failure) : env.Null();
+  Napi::Array devices = Napi::Array::New(env, status.devices.size());
+  for (uint32_t i = 0; i < names.size(); ++i) {
+    devices[i] = device_status_value(env, status.devices[i], names[i]);
+  }
+  object["devices"] = devices;
   return object;
 }
 
@@ -241,9 +229,9 @@ Napi::Value pool_status(const Napi::CallbackInfo& info) {
   Reader in(info.Env());
   const auto handle = in.handle<PoolHandle>(info[0]);
   return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
-    const uint32_t atomic_bytes = handle->devices[handle->owner]->geometry().atomic_write_bytes;
-    reply.resolve([status = pool.status(), atomic_bytes](Napi::Env env) {
-      return status_value(env, status, atomic_bytes);
+    const store::PoolStatus status = pool.status();
+    reply.resolve([status, names = handle->members.names(status, handle->name)](Napi::Env env) {
+      return status_value(env, status, names);
     });
   });
 }

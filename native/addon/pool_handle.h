@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon/device_binding.h"
 #include "addon/runtime.h"
 #include "addon/values.h"
 #include "addon/volume_handle.h"
@@ -46,6 +47,7 @@ class PoolHandle final : public Handle, public Attachment {
   // The pool is gone: so are the channels, and with the last of them the lock.
   void drop() {
     pool.reset();
+    members.clear();
     devices.clear();
     file.reset();
   }
@@ -56,8 +58,10 @@ class PoolHandle final : public Handle, public Attachment {
   std::shared_ptr<DeviceFile> file;
   std::shared_ptr<DeviceMemory> memory;
   std::vector<std::unique_ptr<Device>> devices;
+  PoolMembers members;  // But the first.
   std::unique_ptr<store::Pool> pool;
   std::vector<store::Volume*> volumes;
+  bool read_only = false;
   bool opening = false;
   std::function<void()> when_opened;  // Shut down while it was being opened.
   // Volumes open or being opened; raised on the JavaScript thread, lowered on the owner's.

@@ -8,6 +8,7 @@ namespace ashlar::addon {
 void register_runtime(Napi::Env env, Napi::Object exports);
 void register_pool(Napi::Env env, Napi::Object exports);
 void register_volume(Napi::Env env, Napi::Object exports);
+void register_devices(Napi::Env env, Napi::Object exports);
 void register_target(Napi::Env env, Napi::Object exports);
 void register_host(Napi::Env env, Napi::Object exports);
 

@@ -164,6 +164,12 @@ KillSafeMemory DeviceFile::map(uint64_t offset_bytes, uint64_t length_bytes) {
 }
 
 Status DeviceFile::keep() {
+  if (Status status = make_durable(); !status.ok()) return status;
+  stay();
+  return Unit{};
+}
+
+Status DeviceFile::make_durable() {
   if (!created_) return Unit{};
   const size_t slash = path_.rfind('/');
   const std::string directory = slash == std::string::npos ? "."
@@ -174,7 +180,6 @@ Status DeviceFile::keep() {
   const int failed = ::fsync(fd_) != 0 || ::fsync(directory_fd) != 0 ? errno : 0;
   ::close(directory_fd);
   if (failed != 0) return error_from_errno(failed, "cannot make " + path_ + " durable");
-  created_ = false;
   return Unit{};
 }
 

@@ -43,7 +43,11 @@ class DeviceFile {
   bool created() const noexcept { return created_; }
   // Maps the range, shared with the page cache; `none` where that cannot be done. On one thread.
   KillSafeMemory map(uint64_t offset_bytes, uint64_t length_bytes);
-  // What was made stays: makes the directory entry durable.
+  // The directory entry of what was made becomes durable. It is removed all the same, unless it
+  // is to stay.
+  Status make_durable();
+  void stay() noexcept { created_ = false; }
+  // Both.
   Status keep();
 
  private:
