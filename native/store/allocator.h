@@ -8,8 +8,8 @@
 // Chunks are spread over the pool's devices, each a region of the chunk space. Within one device a
 // sequence of takes stays in sequence. Where a new run begins (the wanted chunk is taken, or 64 MiB
 // of a device, a sixteenth of a small one, have gone by) it begins on the device with the largest
-// share of free chunks. The first device's last 64th is left to metadata, which lies only there, while data has room
-// elsewhere.
+// share of free chunks. The first device's last 64th is left to metadata, which lies only there,
+// while data has room elsewhere.
 #pragma once
 
 #include <algorithm>
@@ -82,7 +82,9 @@ class Allocator {
     }
   };
   Region& region_of(uint64_t chunk) noexcept;
-  bool busy(uint64_t chunk) const noexcept { return (busy_[chunk / 64] >> (chunk % 64) & 1) != 0; }
+  bool busy(uint64_t chunk) const noexcept {
+    return (busy_[chunk / 64] >> (chunk % 64) & 1) != 0;
+  }
   // Region 0 has no more left than metadata wants.
   bool kept_for_metadata(const Region& region) const noexcept;
   uint32_t find_data(uint32_t wanted) noexcept;

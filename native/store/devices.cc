@@ -381,7 +381,8 @@ void Devices::judge_attached() {
   const uint64_t size = joining_->channels[pool_.owner]->geometry().size_bytes;
   if (size / limits::chunk_bytes < row->chunk_count) {
     return refuse(ErrorCode::pool_truncated,
-                  name + " is truncated: " + std::to_string(size) + " bytes long, but the pool has " +
+                  name + " is truncated: " + std::to_string(size) +
+                      " bytes long, but the pool has " +
                       std::to_string(row->chunk_count * limits::chunk_bytes) +
                       " there; restore its full length");
   }

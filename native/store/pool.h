@@ -177,7 +177,8 @@ class Pool {
   // last chunk is unused).
   static void create(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
                      Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
-  // Recovers and opens, with the first device alone: others are missing until attach_device(). Errors: pool_not_a_pool, pool_newer_format, pool_truncated, pool_corrupt.
+  // Recovers and opens, with the first device alone: others are missing until attach_device().
+  // Errors: pool_not_a_pool, pool_newer_format, pool_truncated, pool_corrupt.
   static void open(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
                    Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
 

@@ -105,7 +105,7 @@ TEST_CASE("pool device: an operation goes to the member that has its bytes, at i
   CHECK(std::memcmp(back.data(), data.data(), 8 * KiB) == 0);
 }
 
-TEST_CASE("pool device: one over a boundary is cut, however its memory is cut; more than fit wait") {
+TEST_CASE("pool device: one over a boundary is cut, however its memory is cut") {
   Rig rig;
   AlignedBuffer data(256 * KiB);
   fill(data, 7);

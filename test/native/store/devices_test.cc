@@ -101,7 +101,7 @@ sim::SimFaults failing_flushes() { return {1, EIO, true, false, false, true, fal
 
 }  // namespace
 
-TEST_CASE("store devices: added under I/O on two reactors: its space counts, nothing is disturbed") {
+TEST_CASE("store devices: added under I/O on two reactors: its space counts, I/O goes on") {
   Several pool(1, 16 * MiB, 2);
   REQUIRE(pool.create().ok());
   REQUIRE(pool.create_layer(1, 64 * MiB).ok());
@@ -217,7 +217,7 @@ TEST_CASE("store devices: what cannot be added is refused, left as it is, and th
   CHECK(pool.check() == "");
 }
 
-TEST_CASE("store devices: several adds at once follow each other; one in a closing pool is refused") {
+TEST_CASE("store devices: several adds follow each other; one in a closing pool is refused") {
   Several pool(6, 16 * MiB);
   REQUIRE(pool.create().ok());
   int good = 0;
@@ -238,7 +238,7 @@ TEST_CASE("store devices: several adds at once follow each other; one in a closi
   CHECK(pool.pool->status().devices.size() == 4);
 }
 
-TEST_CASE("store devices: data is spread by the share of free chunks, but for the runs that are open") {
+TEST_CASE("store devices: data is spread by the share of free chunks, but for open runs") {
   Several pool(7, 256 * MiB);
   REQUIRE(pool.create().ok());
   REQUIRE(pool.add(pool.new_disk(256 * MiB)).ok());
@@ -289,7 +289,7 @@ TEST_CASE("store devices: the first device's last 64th is left to metadata while
   CHECK(pool.check() == "");
 }
 
-TEST_CASE("store devices: missing after open: media errors for its own chunks until it is attached") {
+TEST_CASE("store devices: missing after open: errors for its own chunks until it is attached") {
   Several pool(9, 16 * MiB);
   Volume* volume = set_up(pool, {16 * MiB});
   pool.fill(*volume, 200);
@@ -334,7 +334,7 @@ TEST_CASE("store devices: missing after open: media errors for its own chunks un
   CHECK(pool.check() == "");
 }
 
-TEST_CASE("store devices: read and write errors cost their own chunks, are counted, and end there") {
+TEST_CASE("store devices: read and write errors cost their own chunks and are counted") {
   Several pool(10, 16 * MiB, 2);
   Volume* volume = set_up(pool, {16 * MiB});
   pool.fill(*volume, 200);
@@ -426,7 +426,7 @@ TEST_CASE("store devices: a failed flush: each volume is told once, the pool goe
   CHECK(pool.check() == "");
 }
 
-TEST_CASE("store devices: a commit meets the failure: the catalog goes on, a durable write is told") {
+TEST_CASE("store devices: a commit meets the failure: the catalog goes on, a FUA write is told") {
   Several pool(12, 16 * MiB);
   Volume* volume = set_up(pool, {16 * MiB});
   pool.disks[0]->faults = failing_flushes();
@@ -509,7 +509,7 @@ void revive(Several& after, const Remains& remains) {
 
 }  // namespace
 
-TEST_CASE("store devices: the machine or the process ends at any operation while a device is added") {
+TEST_CASE("store devices: ends at any operation while a device is added: there or not") {
   uint64_t states = 0, with = 0, without = 0;
   for (const bool kill : {false, true}) {
     for (uint64_t seed = 1; seed <= 6; ++seed) {
@@ -723,7 +723,7 @@ class DevicesCrash {
 
 }  // namespace
 
-TEST_CASE("store devices: ends at any moment over three devices: durable is durable on all of them") {
+TEST_CASE("store devices: ends at any moment over three devices: durable is durable on all") {
   uint64_t states = 0;
   for (uint64_t seed = 1; seed <= 12; ++seed) {
     DevicesCrash crash(seed, false);
@@ -734,7 +734,7 @@ TEST_CASE("store devices: ends at any moment over three devices: durable is dura
   CHECK(states > 200);
 }
 
-TEST_CASE("store devices: ends at any moment while one fails: an error or a right value, never else") {
+TEST_CASE("store devices: ends at any moment while one fails: an error or a right value") {
   uint64_t states = 0, errors = 0;
   for (uint64_t seed = 1; seed <= 16; ++seed) {
     DevicesCrash crash(seed, true);
