@@ -430,6 +430,9 @@ void Devices::joined() {
   there_[index] = true;
   // It may have failed between the first port's knowing it and the last one's.
   if (!failures_.failed(index)) pool_.allocator.set_usable(index, true);
+  // Merges that could not read or write its chunks can go on.
+  for (Layer* layer : pool_.layers.deleting()) layer->stuck = false;
+  pool_.reclaimer.look_again();
   pool_.chunks_came_back();
   finish(status_of(index));
 }
