@@ -1,6 +1,7 @@
 /**
  * The target side of a benchmark, as a process of its own: a node with a memory pool, one reactor
- * pinned to the CPU given, one volume for any host. Says where it listens, ends when told.
+ * pinned to the CPU given, one volume for any host. Says where it listens, takes a snapshot or ends
+ * when told.
  */
 import { pino } from 'pino';
 import { openNode } from '../lib/node/node.js';
@@ -22,7 +23,13 @@ const node = await openNode(
   pino({ level: 'warn' }, process.stderr),
 );
 const volume = await node.volumes.show('bench');
-process.on('message', () => {
+let snapshots = 0;
+process.on('message', (message) => {
+  if (message === 'snapshot') {
+    snapshots += 1;
+    void node.snapshots.create('bench', `s${snapshots}`).then(() => process.send?.('taken'));
+    return;
+  }
   void node.close().then(() => process.disconnect());
 });
 process.send?.({

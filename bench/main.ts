@@ -1,9 +1,10 @@
-/** `npm run bench [-- [run|idle] [--seconds N] [--json]]`: see the reports' own files. */
+/** `npm run bench [-- [run|idle|store] [--seconds N] [--json]]`: see the reports' own files. */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureIdle } from './idle.js';
-import { checkout, type MachineState } from './machine.js';
+import { checkout, Loopback, type MachineState } from './machine.js';
 import { type Figure, runBench } from './run.js';
+import { benchStore } from './store.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -107,7 +108,24 @@ async function idle(): Promise<void> {
   json(report);
 }
 
-const scenarios: Readonly<Record<string, () => Promise<void>>> = { run, idle };
+async function store(): Promise<void> {
+  say('Layers. Ratios are of turns in one run; figures of other work beside this are marked.');
+  const loopback = await Loopback.build(checkout(), [cpus.hostCpu, cpus.targetCpu]);
+  const before = await loopback.state();
+  const rows = await benchStore(
+    { root: checkout(), ...cpus },
+    ({ what, wanted, reached, fine }) => {
+      say(`${fine ? 'ok  ' : 'MISS'}  ${what}\n        wanted ${wanted}: ${reached}`);
+    },
+  );
+  const after = await loopback.state();
+  say('');
+  say(machine('before', before));
+  say(machine('after ', after));
+  json({ before, after, rows });
+}
+
+const scenarios: Readonly<Record<string, () => Promise<void>>> = { run, idle, store };
 for (const name of positionals.length === 0 ? ['run'] : positionals) {
   const scenario = scenarios[name];
   if (scenario === undefined) {

@@ -52,6 +52,13 @@ export class BenchTarget implements AsyncDisposable {
     });
   }
 
+  /** Takes a snapshot of the volume. */
+  async snapshot(): Promise<void> {
+    const taken = once(this.#child, 'message');
+    this.#child.send('snapshot');
+    await taken;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const gone = once(this.#child, 'exit');
     this.#child.send('stop');

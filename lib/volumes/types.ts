@@ -250,7 +250,7 @@ export interface SnapshotDetail extends SnapshotInfo {
 export interface Snapshots {
   /**
    * Freezes what the volume holds now, without copying or stopping I/O: acknowledged writes are in
-   * it, those under way are wholly in or out.
+   * it; each block of one that is under way is in it or not.
    * @throws AshlarError not-found, invalid-argument (name), already-exists, limit-exceeded,
    * no-space.
    */
