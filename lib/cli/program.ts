@@ -180,6 +180,10 @@ function addVolume(program: Command): void {
         (await import('./volume.js')).showVolume(name, options),
       ),
   });
+  addVolumeChanges(volume);
+}
+
+function addVolumeChanges(volume: Command): void {
   addCommand(volume, {
     usage: 'resize <volume>',
     description: 'Grow a volume; hosts see the new size at once. Or shrink one that is at rest.',

@@ -45,6 +45,11 @@ export function addSnapshots(program: Command): void {
         (await import('./snapshot.js')).showSnapshot(reference, options),
       ),
   });
+  addSnapshotUses(snapshot);
+}
+
+/** What is done with a snapshot. */
+function addSnapshotUses(snapshot: Command): void {
   addCommand(snapshot, {
     usage: 'rollback <snapshot>',
     description:

@@ -107,7 +107,7 @@ export function findSnapshot(
   );
 }
 
-/** A volume or a snapshot, whichever the reference names. @throws AshlarError not-found, conflict. */
+/** What the reference names, a volume or a snapshot. @throws AshlarError not-found, conflict. */
 export function findSource(catalog: Catalog, reference: string, options: CallOptions): Source {
   const snapshot = lookUpSnapshot(catalog, reference, options);
   if (snapshot !== null) return { kind: 'snapshot', stored: snapshot };

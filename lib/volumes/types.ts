@@ -148,7 +148,7 @@ export interface Volumes {
     sizeBytes: bigint,
     options?: CallOptions & { shrink?: boolean | undefined },
   ): Promise<VolumeDetail>;
-  /** Promises the volume room for all its blocks, or takes that back. @throws AshlarError no-space. */
+  /** Promises it room for all its blocks, or takes that back. @throws AshlarError no-space. */
   reserve(volume: string, reserved: boolean, options?: CallOptions): Promise<VolumeDetail>;
   /** @throws AshlarError not-found, already-exists. */
   rename(volume: string, name: string, options?: CallOptions): Promise<VolumeDetail>;
@@ -287,7 +287,7 @@ export interface Snapshots {
    * @throws AshlarError not-found, busy (naming the hosts that have it connected, or its reader).
    */
   delete(snapshot: string, options?: ForceOptions): Promise<void>;
-  /** Lets a host read the snapshot, as a namespace of its own. Errors as of {@link Volumes.grant}. */
+  /** Lets a host read it, as a namespace of its own. Errors as of {@link Volumes.grant}. */
   grant(snapshot: string, host: string, options?: CallOptions): Promise<SnapshotDetail>;
   /** When it resolves, no command of that host is under way. @throws AshlarError not-found. */
   revoke(snapshot: string, host: string, options?: CallOptions): Promise<SnapshotDetail>;
