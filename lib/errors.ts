@@ -25,6 +25,10 @@ export type ControlErrorCode =
   | 'catalog-newer-format'
   /** A catalog record cannot be read, or contradicts another one or the pool. */
   | 'catalog-corrupt'
+  /** An export stream is damaged, cut off, or none at all. */
+  | 'stream-corrupt'
+  /** An export stream was written by a newer version of Ashlar. */
+  | 'stream-newer-format'
   /** A controller completed an NVMe command with an error status; the cause is a CommandStatus. */
   | 'command-failed'
   /** A mistake of Ashlar's own. */
@@ -39,7 +43,7 @@ export type ErrorCode = NativeErrorCode | ControlErrorCode;
  * | code | meaning                                                                   |
  * |-----:|---------------------------------------------------------------------------|
  * |    0 | done                                                                      |
- * |    1 | operating error: an I/O error, a cancelled call, a bug                    |
+ * |    1 | operating error: an I/O error, a damaged stream, a cancelled call, a bug  |
  * |    2 | usage: a wrong command line, argument or configuration                    |
  * |    3 | the thing named does not exist                                            |
  * |    4 | conflict: it exists already, is busy, is locked, or its port is taken     |
@@ -86,6 +90,8 @@ const exitCodes: Readonly<Record<ErrorCode, ExitCode>> = {
   conflict: 4,
   'catalog-newer-format': 5,
   'catalog-corrupt': 5,
+  'stream-corrupt': 1,
+  'stream-newer-format': 1,
   'command-failed': 1,
   internal: 1,
 };

@@ -53,6 +53,8 @@ const table: Readonly<Record<ErrorCode, readonly [status: number, title: string]
   'pool-failed': [500, 'The pool has failed'],
   'catalog-newer-format': [500, 'The catalog is of a newer format'],
   'catalog-corrupt': [500, 'The catalog is damaged'],
+  'stream-corrupt': [422, 'The export stream is damaged'],
+  'stream-newer-format': [422, 'The export stream is of a newer format'],
   internal: [500, 'A mistake of Ashlar itself'],
 };
 
