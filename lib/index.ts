@@ -3,7 +3,7 @@
  * CLI and the daemon are built on the same face.
  */
 export { AshlarError, type ErrorCode, type ExitCode, errorCodes, exitCodeOf } from './errors.js';
-export type { DeviceSpec, Probe, RuntimeOptions } from './native.js';
+export type { DeviceSpec, LayerRange, LayerRanges, Probe, RuntimeOptions } from './native.js';
 export { openNode } from './node/node.js';
 export { checkPool, createPool, inspectPool } from './node/pool_file.js';
 export type {
@@ -24,6 +24,15 @@ export type {
   ScheduleState,
   Schedules,
 } from './schedules/types.js';
+export type { StreamHeader, StreamTotals } from './stream/format.js';
+export type {
+  DifferenceOptions,
+  ImportInfo,
+  ImportOptions,
+  ImportOutcome,
+  SnapshotExport,
+  Streams,
+} from './stream/types.js';
 export type {
   BlockBytes,
   CallOptions,

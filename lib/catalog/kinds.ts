@@ -11,6 +11,7 @@
  * |    5 | snapshot| a name, its identities for life, and its frozen layer                  |
  * |    6 | device  | where a further device of the pool was last                            |
  * |    7 | schedule| when snapshots of which volumes are made, and how many are kept          |
+ * |    8 | import  | a stream that is half applied to a volume                              |
  */
 import type { RecordKind } from './codec.js';
 
@@ -65,11 +66,34 @@ export interface SnapshotRecord {
   blockBytes: 512 | 4096;
   /** UUID of the group of snapshots made at the same instant, 16 bytes; empty: made alone. */
   group: Uint8Array;
+  /** UUID of the snapshot elsewhere whose import this holds, 16 bytes; empty: made here. */
+  origin: Uint8Array;
   createdMs: number;
   /** UUID of the schedule that made it, 16 bytes; empty: made by hand. */
   schedule: Uint8Array;
   /** The instant that the schedule had planned for it; 0: made by hand. */
   plannedMs: number;
+}
+
+/** An import that has not come to its end. Until then no host sees the volume. */
+export interface ImportRecord {
+  /** The volume's record id. */
+  volume: bigint;
+  /** Its top layer; when another one is there, the import cannot go on. */
+  layer: Uint8Array;
+  kind: 'full' | 'difference';
+  /** UUID of the stream, which names its contents. */
+  stream: Uint8Array;
+  /** UUID of the snapshot at the source. */
+  snapshot: Uint8Array;
+  /** UUID of the snapshot at the source that a difference starts at; empty: full. */
+  base: Uint8Array;
+  /** `volume@name` of the snapshot at the source. */
+  source: string;
+  sizeBytes: bigint;
+  /** Everything below is in the volume and durable. */
+  appliedBytes: bigint;
+  startedMs: number;
 }
 
 /** A device of the pool beyond its first. */
@@ -224,6 +248,7 @@ export const snapshotKind: RecordKind<
     sizeBytes: fields.u64('sizeBytes'),
     blockBytes: fields.choice('blockBytes', [512, 4096]),
     group: fields.bytesOrNone('group', 16),
+    origin: fields.bytesOrNone('origin', 16),
     createdMs: fields.integer('createdMs'),
     schedule: fields.bytesOrNone('schedule', 16),
     plannedMs: fields.integerOr('plannedMs', 0),
@@ -296,6 +321,27 @@ export const scheduleKind: RecordKind<ScheduleRecord, 'name' | 'uuid' | 'prefix'
   groups: { tenant: ({ tenant }) => String(tenant) },
 };
 
+export const importKind: RecordKind<ImportRecord, 'volume', never> = {
+  kind: 8,
+  name: 'import',
+  version: 1,
+  decode: (fields) => ({
+    volume: fields.u64('volume'),
+    layer: fields.bytes('layer', 16),
+    kind: fields.choice('kind', ['full', 'difference']),
+    stream: fields.bytes('stream', 16),
+    snapshot: fields.bytes('snapshot', 16),
+    base: fields.bytesOrNone('base', 16),
+    source: fields.text('source'),
+    sizeBytes: fields.u64('sizeBytes'),
+    appliedBytes: fields.u64('appliedBytes'),
+    startedMs: fields.integer('startedMs'),
+  }),
+  encode: (value) => ({ ...value }),
+  indexes: { volume: ({ volume }) => String(volume) },
+  groups: {},
+};
+
 /** Key of a host in its index: unique within a tenant. */
 export const hostKey = (tenant: bigint, nqn: string): string => `${tenant}/${nqn}`;
 /** Key of a volume's name in its index: unique within a tenant. */
@@ -320,4 +366,5 @@ export const allKinds = [
   snapshotKind,
   deviceKind,
   scheduleKind,
+  importKind,
 ] as const;

@@ -15,6 +15,7 @@ import {
 import { type Clock, systemClock } from '../schedules/clock.js';
 import { ScheduleService } from '../schedules/schedules.js';
 import { ScheduledSnapshots } from '../schedules/snapshots.js';
+import { type StreamPool, StreamService } from '../stream/streams.js';
 import { maxCntlid } from '../target/limits.js';
 import { formatEndpoint } from '../target/portals.js';
 import { Target } from '../target/target.js';
@@ -206,6 +207,18 @@ function makeTarget(parts: TargetParts): Target {
   });
 }
 
+function streamPool(native: NativeAddon, pool: PoolHandle): StreamPool {
+  return {
+    ranges: (layer, since, offsetBytes, limit) =>
+      native.layerRanges(pool, layer, since, offsetBytes, limit),
+    read: (volume, offsetBytes, lengthBytes) => native.volumeRead(volume, offsetBytes, lengthBytes),
+    write: (volume, offsetBytes, data) => native.volumeWrite(volume, offsetBytes, data),
+    deallocate: (volume, offsetBytes, lengthBytes) =>
+      native.volumeDeallocate(volume, offsetBytes, lengthBytes),
+    flush: (volume) => native.volumeFlush(volume),
+  };
+}
+
 interface NodeParts {
   native: NativeAddon;
   runtime: RuntimeHandle;
@@ -223,6 +236,7 @@ class RunningNode implements Node {
   readonly exports: Exports;
   readonly volumes: VolumeService;
   readonly snapshots: SnapshotService;
+  readonly streams: StreamService;
   readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
@@ -257,6 +271,12 @@ class RunningNode implements Node {
     this.grants = new GrantService(state);
     this.volumes = new VolumeService(state, this.grants);
     this.snapshots = new SnapshotService(state, this.grants);
+    this.streams = new StreamService({
+      state,
+      pool: streamPool(native, pool),
+      volumes: this.volumes,
+      snapshots: this.snapshots,
+    });
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
     this.schedules = new ScheduleService({
@@ -357,6 +377,7 @@ class RunningNode implements Node {
     const steps: [string, () => Promise<void>][] = [
       ['end the runs of schedules', () => this.schedules.close()],
       ['end the associations', () => target.close()],
+      ['end exports and imports', () => this.streams.close()],
       ['finish calls under way', () => this.#locks.idle()],
       ['finish transactions', () => catalog.settled()],
       ['close the volumes', () => this.exports.closeAll()],

@@ -11,6 +11,7 @@ import type {
   RuntimeOptions,
 } from '../native.js';
 import type { Schedules } from '../schedules/types.js';
+import type { Streams } from '../stream/types.js';
 import type {
   CallOptions,
   ConnectedHost,
@@ -114,6 +115,7 @@ export interface NodePool {
 export interface Node extends AsyncDisposable {
   readonly volumes: Volumes;
   readonly snapshots: Snapshots;
+  readonly streams: Streams;
   readonly grants: Grants;
   readonly hosts: Hosts;
   readonly tenants: Tenants;

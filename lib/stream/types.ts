@@ -2,7 +2,7 @@
  * What the rest of the control plane sees of differences, exports and imports. FORMAT.md beside this
  * file says what a stream is.
  */
-import type { LayerRange } from '../native.js';
+import type { LayerRange, LayerRanges } from '../native.js';
 import type { CallOptions, SnapshotInfo, VolumeDetail } from '../volumes/types.js';
 import type { StreamHeader, StreamTotals } from './format.js';
 
@@ -68,10 +68,15 @@ export interface ImportOutcome {
 export interface Streams {
   /**
    * What a snapshot holds, or where it differs from another, in order of offset. Read off the maps
-   * of the pool: no data is read. The snapshots cannot be deleted while it is iterated.
+   * of the pool: no data is read.
    * @throws AshlarError not-found, invalid-argument (offset; snapshots that share nothing).
    */
   ranges(snapshot: string, options?: DifferenceOptions): AsyncGenerator<LayerRange, void, void>;
+  /**
+   * The same, some at a time: at most `limit` (1 to 65536).
+   * @throws AshlarError as {@link Streams.ranges}.
+   */
+  rangePage(snapshot: string, limit: number, options?: DifferenceOptions): Promise<LayerRanges>;
   /**
    * Begins to export a snapshot, or how it differs from `since`.
    * @throws AshlarError not-found, invalid-argument (a volume and no snapshot, offset), conflict

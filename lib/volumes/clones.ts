@@ -1,4 +1,4 @@
-/** Clones: new volumes on the frozen layer of a snapshot, or of a volume as it is now. */
+/** What freezes a layer: snapshots, and clones of a snapshot or of a volume as it is now. */
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
   type SnapshotRecord,
@@ -6,8 +6,10 @@ import {
   type VolumeRecord,
   volumeKind,
 } from '../catalog/kinds.js';
+import { AshlarError } from '../errors.js';
 import { type Source, snapshotReference } from './references.js';
 import { addVolume, checkClone, type WantedVolume } from './requests.js';
+import { maxSnapshots } from './rules.js';
 import { stillThere } from './state.js';
 import type { CloneVolume } from './types.js';
 import { randomUuidBytes } from './uuid.js';
@@ -98,4 +100,47 @@ export function moveTop(
     reserved,
   });
   transaction.put(volumeKind, id, { ...value, layer, sizeBytes });
+}
+
+/** What a new snapshot is called, and how it came about; as in its record. */
+export type WantedSnapshot = Pick<
+  SnapshotRecord,
+  'name' | 'group' | 'origin' | 'schedule' | 'plannedMs'
+>;
+
+/**
+ * Freezes the top of a volume as a snapshot.
+ * @returns the snapshot's record id.
+ * @throws AshlarError limit-exceeded, not-found.
+ */
+export function addSnapshot(
+  catalog: Catalog,
+  transaction: Transaction,
+  volume: Stored<VolumeRecord>,
+  wanted: WantedSnapshot,
+): bigint {
+  const count = catalog.count(snapshotKind);
+  if (count >= maxSnapshots) {
+    throw new AshlarError(
+      'limit-exceeded',
+      `the node has ${count} snapshots, its limit; delete some with "ashlar snapshot delete"`,
+    );
+  }
+  const now = stillThere(catalog.get(volumeKind, volume.id), `volume '${volume.value.name}'`);
+  const { tenant, name: volumeName, sizeBytes, blockBytes } = now.value;
+  const layer = freezeTop(catalog, transaction, now);
+  const uuid = randomUuidBytes();
+  return transaction.add(snapshotKind, {
+    ...wanted,
+    tenant,
+    volume: now.id,
+    volumeName,
+    uuid,
+    nguid: uuid,
+    nsid: 0,
+    layer,
+    sizeBytes,
+    blockBytes,
+    createdMs: Date.now(),
+  });
 }

@@ -25,6 +25,7 @@ import type { HostAccess, TargetNamespace } from '../target/namespace.js';
 import { defaultAnaGroup } from '../target/portals.js';
 import type { Subsystem } from '../target/subsystem.js';
 import type { Target } from '../target/target.js';
+import { importOf } from './importing.js';
 import { type LayerOpener, OpenSnapshots } from './open_snapshots.js';
 import type { ConnectedHost } from './types.js';
 import { hexText, uuidText } from './uuid.js';
@@ -111,10 +112,10 @@ export class Exports {
     await this.updateVolume(volume);
   }
 
-  /** Shows hosts what the catalog now says of the volume. */
+  /** Shows hosts what the catalog now says of the volume; nothing of one that is half imported. */
   async updateVolume(volume: Stored<VolumeRecord>): Promise<void> {
     const handle = this.#handles.get(volume.id);
-    if (handle === undefined) return;
+    if (handle === undefined || importOf(this.#catalog, volume.id) !== null) return;
     await this.subsystem(volume.value.tenant).setNamespace(this.#namespace(volume, handle));
   }
 

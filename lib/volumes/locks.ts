@@ -3,10 +3,11 @@ import { AshlarError } from '../errors.js';
 
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>();
+  readonly #refusals = new Map<string, string>();
 
   /**
    * Runs `body` when no other holds `key`. An abort ends the waiting, never the body.
-   * @throws AshlarError cancelled.
+   * @throws AshlarError cancelled, busy ({@link refuse}).
    */
   async hold<R>(
     key: string,
@@ -24,6 +25,8 @@ export class KeyedLocks {
     this.#tails.set(key, tail);
     try {
       await orAborted(before, what, signal);
+      const refusal = this.#refusals.get(key);
+      if (refusal !== undefined) throw new AshlarError('busy', `${what}: ${refusal}`);
       return await body();
     } finally {
       release();
@@ -45,6 +48,17 @@ export class KeyedLocks {
     const [first, ...others] = keys;
     if (first === undefined) return body();
     return this.hold(first, what, signal, () => this.holdAll(others, what, signal, body));
+  }
+
+  /**
+   * For work that takes as long as its peer likes: nobody gets `key`, and nobody waits for it, until
+   * the function returned is called. Done while holding it.
+   *
+   * @param reason what those are told who ask: one line.
+   */
+  refuse(key: string, reason: string): () => void {
+    this.#refusals.set(key, reason);
+    return () => this.#refusals.delete(key);
   }
 
   /** Resolves when nothing is held or waited for. */

@@ -24,6 +24,11 @@ export const maxGroupVolumes = 64;
 
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
+/** Whether a volume, tenant or snapshot may be called so. */
+export function isName(name: string): boolean {
+  return nameForm.test(name) && !isUuidText(name);
+}
+
 /** @throws AshlarError invalid-argument. */
 export function checkName(what: 'volume' | 'tenant' | 'snapshot' | 'schedule', name: string): void {
   if (!nameForm.test(name)) {

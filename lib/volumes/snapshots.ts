@@ -8,13 +8,14 @@ import {
   volumeKind,
 } from '../catalog/kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
-import { freezeTop, moveTop } from './clones.js';
+import { addSnapshot, moveTop } from './clones.js';
 import { hostsText, refuseConnected } from './connected.js';
 import { deleteGrants, type GrantService } from './grants.js';
+import { deleteImport } from './importing.js';
 import { snapshotDetail, snapshotDetails, snapshotInfo, volumeDetail } from './infos.js';
 import { takePage } from './pages.js';
 import { findSnapshot, lookUpSnapshot, snapshotReference } from './references.js';
-import { checkName, maxGroupVolumes, maxSnapshots } from './rules.js';
+import { checkName, maxGroupVolumes } from './rules.js';
 import { orderedSnapshots } from './snapshot_order.js';
 import { type ControlState, findVolume, stillThere } from './state.js';
 import type {
@@ -35,6 +36,7 @@ type StoredVolume = Stored<VolumeRecord>;
 /** What a snapshot's record says of how it came about. */
 type Origin = Pick<SnapshotRecord, 'group' | 'schedule' | 'plannedMs'>;
 
+/** No group, no schedule, no origin. */
 const none = new Uint8Array(0);
 
 export class SnapshotService implements Snapshots {
@@ -126,7 +128,9 @@ export class SnapshotService implements Snapshots {
       const made = await this.#catalog.transact(
         what,
         (transaction) =>
-          volumes.map((volume) => this.#buildCreate(transaction, volume, name, origin)),
+          volumes.map((volume) =>
+            addSnapshot(this.#catalog, transaction, volume, { ...origin, name, origin: none }),
+          ),
         options.signal,
       );
       const created = made.map((id) => this.#get(id, names));
@@ -167,42 +171,6 @@ export class SnapshotService implements Snapshots {
       `snapshot ${references.join(', ')} exists already (${createdText(first)}); choose another ` +
         'name',
     );
-  }
-
-  #buildCreate(
-    transaction: Transaction,
-    volume: StoredVolume,
-    name: string,
-    origin: Origin,
-  ): bigint {
-    const count = this.#catalog.count(snapshotKind);
-    if (count >= maxSnapshots) {
-      throw new AshlarError(
-        'limit-exceeded',
-        `the node has ${count} snapshots, its limit; delete some with "ashlar snapshot delete"`,
-      );
-    }
-    const now = stillThere(
-      this.#catalog.get(volumeKind, volume.id),
-      `volume '${volume.value.name}'`,
-    );
-    const { tenant, name: volumeName, sizeBytes, blockBytes } = now.value;
-    const layer = freezeTop(this.#catalog, transaction, now);
-    const uuid = randomUuidBytes();
-    return transaction.add(snapshotKind, {
-      tenant,
-      volume: now.id,
-      volumeName,
-      name,
-      uuid,
-      nguid: uuid,
-      nsid: 0,
-      layer,
-      sizeBytes,
-      blockBytes,
-      createdMs: Date.now(),
-      ...origin,
-    });
   }
 
   listOf(volume: string, options: CallOptions = {}): SnapshotInfo[] {
@@ -292,6 +260,7 @@ export class SnapshotService implements Snapshots {
     const larger = now.value.sizeBytes > value.sizeBytes ? now.value.sizeBytes : value.sizeBytes;
     moveTop(transaction, now, value.layer, larger);
     transaction.layer({ kind: 'delete-layer', layer: now.value.layer });
+    deleteImport(this.#catalog, transaction, now.id);
   }
 
   async delete(reference: string, options: ForceOptions = {}): Promise<void> {

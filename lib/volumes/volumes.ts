@@ -12,6 +12,7 @@ import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
 import { buildClone, sourceText, wantedClone } from './clones.js';
 import { hostsText, refuseConnected } from './connected.js';
 import { deleteGrants, type GrantService } from './grants.js';
+import { deleteImport } from './importing.js';
 import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
 import { compare, takePage } from './pages.js';
 import { findSource } from './references.js';
@@ -298,6 +299,7 @@ export class VolumeService implements Volumes {
         transaction.delete(volumeKind, volume.id);
         deleteGrants(this.#catalog, transaction, 'volume', volume);
         idle = leaveSchedules(this.#catalog, transaction, volume);
+        deleteImport(this.#catalog, transaction, volume.id);
       }),
     );
     this.#emit('volume-deleted', `${text} deleted`, volume);

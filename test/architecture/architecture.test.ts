@@ -78,11 +78,12 @@ const mayImport: Record<string, readonly string[]> = {
   target: ['errors', 'native'],
   volumes: ['errors', 'native', 'config', 'catalog', 'target'],
   schedules: ['errors', 'catalog', 'volumes'],
-  node: ['errors', 'native', 'config', 'catalog', 'target', 'volumes', 'schedules'],
+  stream: ['errors', 'native', 'config', 'catalog', 'volumes'],
+  node: ['errors', 'native', 'config', 'catalog', 'target', 'volumes', 'schedules', 'stream'],
   host: ['errors', 'native', 'target'],
-  api: ['errors', 'native', 'config', 'volumes', 'schedules', 'node'],
-  cli: ['errors', 'native', 'config', 'volumes', 'node', 'api', 'host'],
-  index: ['errors', 'native', 'config', 'volumes', 'schedules', 'node', 'host', 'api'],
+  api: ['errors', 'native', 'config', 'volumes', 'schedules', 'stream', 'node'],
+  cli: ['errors', 'native', 'config', 'volumes', 'stream', 'node', 'api', 'host'],
+  index: ['errors', 'native', 'config', 'volumes', 'schedules', 'stream', 'node', 'host', 'api'],
 };
 
 describe('lib/', () => {

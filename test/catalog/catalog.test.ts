@@ -69,6 +69,7 @@ function snapshot(name: string, last: number, volumeId: bigint) {
     sizeBytes: 4096n,
     blockBytes: 4096 as const,
     group: new Uint8Array(0),
+    origin: new Uint8Array(0),
     createdMs: 1,
     schedule: new Uint8Array(0),
     plannedMs: 0,
