@@ -1,10 +1,11 @@
 /** Checks of what comes in, against the contract. */
-import type { TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { Check } from 'typebox/schema';
 import { findings } from '../config/explain.js';
 import { AshlarError } from '../errors.js';
 import { contract, type Input, type OperationContract } from './contract.js';
 import type { OperationId } from './operations.js';
+import { transferContract } from './stream_contract.js';
 
 /** The parts of a request that an operation takes, as they came. */
 export interface RequestParts {
@@ -30,6 +31,30 @@ export function checkInput<K extends OperationId>(id: K, request: RequestParts):
   check(wanted.body, input.body, 'body');
   // The three checks above are what the type says; contract and type come from one schema.
   return input as Input<K>;
+}
+
+type Transfer = typeof transferContract;
+/** What an operation with a stream takes beside it, checked. */
+type TransferInput<K extends keyof Transfer> = {
+  params: Static<Transfer[K]['params']>;
+  query: Static<Transfer[K]['query']>;
+};
+
+/** @throws AshlarError 'invalid-argument'. */
+export function checkExport(request: RequestParts): TransferInput<'exportSnapshot'> {
+  return checkTransfer('exportSnapshot', request);
+}
+
+/** @throws AshlarError 'invalid-argument'. */
+export function checkImport(request: RequestParts): TransferInput<'importVolume'> {
+  return checkTransfer('importVolume', request);
+}
+
+function checkTransfer<K extends keyof Transfer>(id: K, request: RequestParts): TransferInput<K> {
+  const wanted: { params: TSchema; query: TSchema } = transferContract[id];
+  check(wanted.params, request.params, 'path');
+  check(wanted.query, request.query, 'query');
+  return { params: request.params, query: request.query } as TransferInput<K>;
 }
 
 function check(schema: TSchema, value: unknown, where: string): void {

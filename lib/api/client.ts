@@ -2,6 +2,7 @@
  * The typed client of the API, over the daemon's unix socket. The CLI uses it, and so may every
  * other program on the machine.
  */
+import type { Readable } from 'node:stream';
 import { Client, type Dispatcher, errors } from 'undici';
 import { AshlarError } from '../errors.js';
 import { decode, type Encoding, encode, mediaTypes, msgpackTypes } from './codec.js';
@@ -37,6 +38,15 @@ interface InputParts {
   params?: object;
   query?: object;
   body?: object;
+}
+
+/** See {@link ApiClient.transfer}. */
+export interface TransferRequest {
+  operation: Operation;
+  params: object;
+  query: object;
+  headers?: Record<string, string>;
+  body?: Readable;
 }
 
 /**
@@ -83,6 +93,36 @@ export class ApiClient implements AsyncDisposable {
     return items;
   }
 
+  /**
+   * A request whose body, or whose answer's, is a stream; errors are as of {@link call}.
+   * @returns the answer, of which the caller reads all of the body or destroys it.
+   */
+  async transfer(
+    id: string,
+    request: TransferRequest,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Dispatcher.ResponseData> {
+    const { operation, params, query, body, headers } = request;
+    let answer: Dispatcher.ResponseData;
+    try {
+      answer = await this.#client.request({
+        method: operation.method,
+        path: pathOf(operation.path, { ...params }, { ...query }),
+        headers: { accept: mediaTypes.json, ...headers },
+        body: body ?? null,
+        // It takes as long as the slower of both ends; a daemon that dies hangs up.
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        signal: options.signal ?? null,
+      });
+      if (answer.statusCode < 400) return answer;
+      const bytes = await answer.body.bytes();
+      throw errorOf(bytes.length === 0 ? {} : this.#decode(bytes, answer), answer.statusCode);
+    } catch (thrown) {
+      throw thrown instanceof AshlarError ? thrown : this.connectionError(thrown, id);
+    }
+  }
+
   async #perform(id: OperationId, parts: InputParts, options: CallOptions): Promise<unknown> {
     const operation: Operation = operations[id];
     const hasBody = parts.body !== undefined;
@@ -102,7 +142,7 @@ export class ApiClient implements AsyncDisposable {
       });
       bytes = await answer.body.bytes();
     } catch (thrown) {
-      throw this.#connectionError(thrown, id);
+      throw this.connectionError(thrown, id);
     }
     const body = bytes.length === 0 ? {} : this.#decode(bytes, answer);
     if (answer.statusCode >= 400) throw errorOf(body, answer.statusCode);
@@ -123,7 +163,8 @@ export class ApiClient implements AsyncDisposable {
     }
   }
 
-  #connectionError(thrown: unknown, id: OperationId): AshlarError {
+  /** What broke the connection, as an error of ours. */
+  connectionError(thrown: unknown, id: string): AshlarError {
     const options = { cause: thrown };
     const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined;
     if (thrown instanceof Error && thrown.name === 'AbortError') {

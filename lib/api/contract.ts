@@ -22,20 +22,19 @@ import {
   paging,
   repeat,
   repeatable,
+  snapshotParams,
   target,
   text,
   time,
   uuid,
   volumeName,
+  volumeParams,
   volumeRef,
 } from './schemas.js';
+import { streamContract } from './stream_contract.js';
 
 const maxVolumeBytes = 64 * 2 ** 40;
 
-const snapshotRef = Type.String({
-  minLength: 1,
-  description: "A snapshot as 'volume@name', or its UUID.",
-});
 const sourceRef = Type.String({
   minLength: 1,
   description: "A volume's name or UUID, or a snapshot's 'volume@name' or UUID.",
@@ -410,8 +409,6 @@ const force = {
     }),
   ),
 };
-const snapshotParams = Type.Object({ snapshot: snapshotRef }, exact);
-const volumeParams = Type.Object({ volume: volumeRef }, exact);
 const poolParams = Type.Object(
   { pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }) },
   exact,
@@ -587,6 +584,7 @@ export const contract = {
     response: volumeSchema,
   },
   ...scheduleContract,
+  ...streamContract,
   listHosts: {
     summary: 'Hosts',
     params: none,

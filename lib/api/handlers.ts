@@ -19,6 +19,7 @@ import {
 import { deviceObject, poolCheckObject, poolObject } from './pools.js';
 import { scheduleOperations } from './schedules.js';
 import type { Handlers } from './server.js';
+import { streamOperations } from './stream_handlers.js';
 
 /** Handlers that work on a node. */
 export function nodeHandlers(node: Node): Handlers {
@@ -29,6 +30,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...volumeOperations(node),
     ...snapshotOperations(node),
     ...scheduleOperations(node),
+    ...streamOperations(node),
     ...hostOperations(node),
     ...grantOperations(node),
   };

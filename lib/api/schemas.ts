@@ -59,3 +59,9 @@ export const ofTenant = {
 export const repeat = Type.Object({ ...repeatable }, exact);
 export const target = Type.Object({ ...inTenant }, exact);
 export const change = Type.Object({ ...inTenant, ...repeatable }, exact);
+export const snapshotRef = Type.String({
+  minLength: 1,
+  description: "A snapshot as 'volume@name', or its UUID.",
+});
+export const snapshotParams = Type.Object({ snapshot: snapshotRef }, exact);
+export const volumeParams = Type.Object({ volume: volumeRef }, exact);

@@ -14,6 +14,7 @@ import fastify, {
 } from 'fastify';
 import type { Logger } from 'pino';
 import { AshlarError, toAshlarError } from '../errors.js';
+import type { Streams } from '../stream/types.js';
 import {
   decode,
   type Encoding,
@@ -27,6 +28,7 @@ import type { Input, Output } from './contract.js';
 import { type Operation, type OperationId, operations } from './operations.js';
 import { problemOf } from './problem.js';
 import { listenAt, type SocketFinding } from './socket.js';
+import { addTransfers, isTransfer } from './transfers.js';
 
 /** The largest object is a volume with 1,024 host NQNs of 223 bytes: 256 KiB and room. */
 const maxBodyBytes = 1 << 20;
@@ -45,6 +47,8 @@ export type Handlers = {
 
 export interface ServeApiOptions {
   handlers: Handlers;
+  /** Exports and imports; without them, their routes are not there. */
+  streams?: Streams | undefined;
   logger: Logger;
   /** Where to listen, and what `claimSocket` found there. */
   socket: string;
@@ -64,7 +68,7 @@ export interface ApiServer extends AsyncDisposable {
  * @throws AshlarError 'daemon-running', 'permission-denied', 'io-error'.
  */
 export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
-  const app = buildApp(options.handlers, options.logger);
+  const app = buildApp(options.handlers, options.logger, options.streams);
   await app.ready();
   await listenAt(app.server, options.socket, options.found);
   let closing: Promise<void> | null = null;
@@ -86,7 +90,11 @@ async function closeServer(app: FastifyInstance): Promise<void> {
 }
 
 /** The routes without a socket; tests inject requests into it. */
-export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
+export function buildApp(
+  handlers: Handlers,
+  logger: Logger,
+  streams?: Streams | undefined,
+): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = logger;
   const app: FastifyInstance = fastify({
     loggerInstance,
@@ -101,7 +109,8 @@ export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
       const server = createServer(
         {
           headersTimeout: headersTimeoutMs,
-          requestTimeout: requestTimeoutMs,
+          // Of every request but an import; see boundRequests.
+          requestTimeout: 0,
           keepAliveTimeout: keepAliveTimeoutMs,
           connectionsCheckingInterval: 5000,
         },
@@ -125,7 +134,15 @@ export function buildApp(handlers: Handlers, logger: Logger): FastifyInstance {
     );
     done();
   });
+  boundRequests(app);
   for (const id of operationIds()) addRoute(app, id, handlers);
+  if (streams !== undefined) {
+    addTransfers(app, streams, {
+      send: (request, reply, value) =>
+        send(reply, value, encodingFor(request.headers.accept), mediaTypes),
+      hangUpSignal,
+    });
+  }
   return app;
 }
 
@@ -168,6 +185,25 @@ function send(
     .header('content-type', types[encoding])
     .header('vary', 'accept')
     .send(encode(value, encoding));
+}
+
+/** Hangs up on a request that takes too long to arrive; an import takes as long as its pipe does. */
+function boundRequests(app: FastifyInstance): void {
+  const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
+  app.addHook('onRequest', (request, reply, done) => {
+    if (!isTransfer(request)) {
+      const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+      const timer = setTimeout(() => refuseConnection(late, request.raw.socket), requestTimeoutMs);
+      timers.set(request, timer);
+      reply.raw.once('close', () => clearTimeout(timer));
+    }
+    done();
+  });
+  // The body is there by now.
+  app.addHook('preValidation', (request, _reply, done) => {
+    clearTimeout(timers.get(request));
+    done();
+  });
 }
 
 /** Aborts when the caller is gone before its answer. */

@@ -75,7 +75,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   try {
     const [{ serveApi, loadChecks }, { nodeHandlers }] = await loading;
     const handlers = nodeHandlers(node);
-    api = await serveApi({ handlers, logger, socket: config.api.socket, found });
+    const { streams } = node;
+    api = await serveApi({ handlers, streams, logger, socket: config.api.socket, found });
     afterStart = loadChecks;
   } catch (thrown) {
     await node.close();

@@ -77,7 +77,13 @@ export class ApiFixture implements AsyncDisposable {
       logger,
     );
     const found = await claimSocket(socket);
-    const server = await serveApi({ handlers: nodeHandlers(node), logger, socket, found });
+    const server = await serveApi({
+      handlers: nodeHandlers(node),
+      streams: node.streams,
+      logger,
+      socket,
+      found,
+    });
     return new ApiFixture(folder, node, server);
   }
 
