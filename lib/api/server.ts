@@ -187,7 +187,7 @@ function send(
     .send(encode(value, encoding));
 }
 
-/** Hangs up on a request that takes too long to arrive; an import takes as long as its pipe does. */
+/** Hangs up on a request that takes too long to arrive; an import may take as long as its pipe. */
 function boundRequests(app: FastifyInstance): void {
   const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
   app.addHook('onRequest', (request, reply, done) => {

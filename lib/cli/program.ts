@@ -9,6 +9,7 @@ import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addSchedules } from './schedule_commands.js';
 import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
+import { addStreams } from './stream_commands.js';
 import { reportError } from './terminal.js';
 
 /** Exit code of an action; commander's own actions return nothing. */
@@ -159,6 +160,7 @@ function addVolume(program: Command): void {
         .action(async (name, options) => (await import('./volume.js')).createVolume(name, options)),
   });
   addClone(volume);
+  addStreams(volume);
   addCommand(volume, {
     usage: 'list',
     description: 'List volumes.',

@@ -1,6 +1,7 @@
 /** The commands of snapshots, clones and devices; see program.ts. */
 import type { Command } from 'commander';
 import { addCommand, addGroup, wholeNumber } from './command.js';
+import { addDiff } from './stream_commands.js';
 
 export function addSnapshots(program: Command): void {
   const snapshot = addGroup(program, 'snapshot', 'Snapshots: what a volume was at one instant.');
@@ -45,6 +46,7 @@ export function addSnapshots(program: Command): void {
         (await import('./snapshot.js')).showSnapshot(reference, options),
       ),
   });
+  addDiff(snapshot);
   addSnapshotUses(snapshot);
 }
 

@@ -4,7 +4,7 @@ import { type ExitCode, errorCodes, exitCodeOf } from '../errors.js';
 
 const meanings: Readonly<Record<ExitCode, string>> = {
   0: 'done',
-  1: 'operating error: input or output failed, a call was cancelled, a bug',
+  1: 'operating error: input or output failed, a damaged stream, a cancelled call, a bug',
   2: 'usage: a wrong command line, value or configuration',
   3: 'the thing named does not exist',
   4: 'conflict: it exists already, is in use or locked, or its port is taken',

@@ -141,7 +141,7 @@ export class SnapshotExports {
     throw new AshlarError(
       'invalid-argument',
       `'${reference}' is a volume, which changes while it is read; make a snapshot of it first ` +
-        `("ashlar snapshot create ${name} NAME") and give that: ${name}@NAME`,
+        `("ashlar snapshot create ${name}@NAME") and give that`,
     );
   }
 

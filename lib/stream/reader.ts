@@ -40,7 +40,7 @@ class ByteSource {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** Exactly so many; fewer when the source ends. At least one piece of the source beyond is held. */
+  /** Exactly so many; fewer when the source ends. */
   async take(length: number): Promise<Buffer> {
     while (this.#held < length) {
       const next = await this.#source.next();

@@ -1,6 +1,6 @@
 /**
- * What the rest of the control plane sees of differences, exports and imports. FORMAT.md beside this
- * file says what a stream is.
+ * What the rest of the control plane sees of differences, exports and imports. FORMAT.md beside
+ * this file says what a stream is.
  */
 import type { LayerRange, LayerRanges } from '../native.js';
 import type { CallOptions, SnapshotInfo, VolumeDetail } from '../volumes/types.js';
@@ -90,8 +90,9 @@ export interface Streams {
    * When it rejects, what was applied stays and can be continued, unless nothing was changed yet.
    *
    * @throws AshlarError stream-corrupt, stream-newer-format, already-exists (full, the volume is
-   * there), not-found (difference, it is not), conflict (not the base, changed since, another stream
-   * is half imported), busy (hosts are connected, or an import is under way), no-space, cancelled.
+   * there), not-found (difference, it is not), conflict (not the base, changed since, another
+   * stream is half imported), busy (hosts are connected, or an import is under way), no-space,
+   * cancelled.
    */
   import(
     volume: string,
