@@ -123,7 +123,7 @@ export async function exportSnapshot(reference: string, options: ExportOptions):
       const { since, from, tenant } = options;
       const fromOffset = from === undefined ? undefined : parseSize(from, '--from');
       const answer = await callExport(client, { snapshot: reference, since, fromOffset, tenant });
-      const sink = createWriteStream(partial ?? '', partial === null ? toStdout : newFile);
+      const sink = partial === null ? stdoutAsSink() : createWriteStream(partial);
       await exportTo(sink, answer, reference, options);
     });
     if (partial !== null && output !== undefined) await rename(partial, output);
@@ -133,9 +133,12 @@ export async function exportSnapshot(reference: string, options: ExportOptions):
   }
 }
 
-/** Descriptor 1 itself: a broken pipe is then an error of the export, and is told. */
-const toStdout = { fd: 1, autoClose: false };
-const newFile = { flags: 'w' };
+/** Of other commands a reader that leaves ends the process in peace; here nobody has the backup. */
+function stdoutAsSink(): Writable {
+  process.stdout.removeAllListeners('error');
+  process.stdout.on('error', () => undefined);
+  return process.stdout;
+}
 
 /** A stream that was wanted whole is not written over. */
 async function refuseExisting(path: string): Promise<void> {
@@ -197,15 +200,19 @@ async function* tap(
       yield piece;
     }
   };
-  const reader = await StreamReader.open(copied());
-  yield* flush();
-  for await (const _ of reader.records()) {
-    told.dataBytes = Number(reader.totals.dataBytes);
-    told.zeroBytes = Number(reader.totals.zeroBytes);
-    progress(told.dataBytes);
+  try {
+    const reader = await StreamReader.open(copied());
     yield* flush();
+    for await (const _ of reader.records()) {
+      told.dataBytes = Number(reader.totals.dataBytes);
+      told.zeroBytes = Number(reader.totals.zeroBytes);
+      progress(told.dataBytes);
+      yield* flush();
+    }
+  } finally {
+    // Whoever stops reading hangs up on the daemon, which ends the export there.
+    await source.return?.();
   }
-  yield* flush();
 }
 
 function brokenPipe(thrown: unknown, title: string, bytes: number): unknown {
