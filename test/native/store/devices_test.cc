@@ -161,9 +161,9 @@ TEST_CASE("store devices: an old program refuses the pool from the second device
     }
     return bits;
   };
-  CHECK(features() == 0);
+  CHECK(features() == feature_merging);
   REQUIRE(pool.add(pool.new_disk(16 * MiB)).ok());
-  CHECK(features() == feature_several_devices);
+  CHECK(features() == (feature_merging | feature_several_devices));
 }
 
 TEST_CASE("store devices: what cannot be added is refused, left as it is, and the pool goes on") {
