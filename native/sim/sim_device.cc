@@ -22,28 +22,63 @@ std::vector<std::byte> gather(const DeviceOp& op) {
   CHECK(bytes.size() == op.length_bytes);
   return bytes;
 }
-
-void scatter(const DeviceOp& op, std::span<const std::byte> bytes) {
-  size_t at = 0;
-  for (const iovec& segment : op.segments) {
-    std::memcpy(segment.iov_base, bytes.data() + at, segment.iov_len);
-    at += segment.iov_len;
-  }
-  CHECK(at == bytes.size());
-}
 }  // namespace
 
 // ---- DiskImage ----------------------------------------------------------------------------------
 
+const DiskImage::Group* DiskImage::find(uint64_t number) const noexcept {
+  const auto at = std::lower_bound(groups_.begin(), groups_.end(), number,
+                                   [](const Place& place, uint64_t wanted) {
+                                     return place.number < wanted;
+                                   });
+  return at != groups_.end() && at->number == number ? at->group.operator->() : nullptr;
+}
+
+DiskImage::Group& DiskImage::make(uint64_t number) {
+  auto at = std::lower_bound(groups_.begin(), groups_.end(), number,
+                             [](const Place& place, uint64_t wanted) {
+                               return place.number < wanted;
+                             });
+  if (at == groups_.end() || at->number != number) {
+    at = groups_.insert(at, Place{number, Shared<Group>(new Group)});
+  }
+  return at->group.own();
+}
+
+bool DiskImage::holds(uint64_t block_index) const noexcept {
+  const Group* group = find(block_index / group_blocks);
+  return group != nullptr && static_cast<bool>(group->blocks[block_index % group_blocks]);
+}
+
+size_t DiskImage::blocks() const noexcept {
+  size_t count = 0;
+  for_each_block([&](uint64_t) { ++count; });
+  return count;
+}
+
 void DiskImage::read(uint64_t offset, std::span<std::byte> into) const {
+  const Group* group = nullptr;
+  uint64_t number = UINT64_MAX;
   for (size_t done = 0; done < into.size();) {
     const uint64_t at = offset + done;
-    const size_t length = std::min<size_t>(into.size() - done, block - at % block);
-    const auto found = blocks_.find(at / block);
-    if (found == blocks_.end()) {
+    if (at / block / group_blocks != number) {
+      number = at / block / group_blocks;
+      group = find(number);
+    }
+    if (group == nullptr) {
+      // Nothing in the whole group.
+      const uint64_t group_end = (number + 1) * group_blocks * block;
+      const size_t length = std::min<uint64_t>(into.size() - done, group_end - at);
       std::memset(into.data() + done, 0, length);
+      done += length;
+      continue;
+    }
+    const size_t length = std::min<size_t>(into.size() - done, block - at % block);
+    const Shared<Block>& here = group->blocks[at / block % group_blocks];
+    if (here) {
+      std::memcpy(into.data() + done, here->bytes + at % block, length);
     } else {
-      std::memcpy(into.data() + done, found->second->bytes + at % block, length);
+      std::memset(into.data() + done, 0, length);
     }
     done += length;
   }
@@ -55,33 +90,30 @@ void DiskImage::write(uint64_t offset, std::span<const std::byte> from) {
     const size_t length = std::min<size_t>(from.size() - done, block - at % block);
     const auto piece = from.subspan(done, length);
     done += length;
-    const auto found = blocks_.find(at / block);
-    if (length == block && is_zero(piece)) {
-      if (found != blocks_.end()) blocks_.erase(found);
+    const bool empties = length == block && is_zero(piece);
+    if (empties && !holds(at / block)) continue;
+    Shared<Block>& here = make(at / block / group_blocks).blocks[at / block % group_blocks];
+    if (empties) {
+      here = Shared<Block>();
       continue;
     }
-    std::shared_ptr<Block>& here =
-        found != blocks_.end() ? found->second : blocks_[at / block];
-    if (here == nullptr) {
-      here = std::make_shared<Block>();
-      std::memset(here->bytes, 0, block);
-    } else if (here.use_count() > 1) {
-      here = std::make_shared<Block>(*here);
+    if (!here) {
+      here = Shared<Block>(new Block);
+      std::memset(here.own().bytes, 0, block);
     }
-    std::memcpy(here->bytes + at % block, piece.data(), length);
+    std::memcpy(here.own().bytes + at % block, piece.data(), length);
   }
 }
 
 // ---- SimDisk ------------------------------------------------------------------------------------
 
 SimDisk::SimDisk(const DiskImage& image, uint64_t seed)
-    : stable_(image), newest_(image), random_(seed) {
+    : stable_(image), newest_(image), first_(image), random_(seed) {
   geometry.size_bytes = image.size_bytes();
   geometry.logical_block_bytes = 512;
   geometry.memory_alignment_bytes = 512;
   geometry.atomic_write_bytes = 512;
   geometry.discard = true;
-  image.for_each_block([&](uint64_t index) { written_blocks_.insert(index); });
 }
 
 bool SimDisk::fails(const DeviceOp& op) {
@@ -128,7 +160,7 @@ SimDisk::Started SimDisk::start(const DeviceOp& op) {
     case DeviceOpKind::write: {
       for (uint64_t b = op.offset_bytes / block; b * block < op.offset_bytes + op.length_bytes;
            ++b) {
-        if (faults.full && !written_blocks_.contains(b)) {
+        if (faults.full && !first_.holds(b) && !written_blocks_.contains(b)) {
           started.result = -ENOSPC;
           return started;
         }
@@ -148,9 +180,13 @@ int SimDisk::complete(const DeviceOp& op, const Started& started) {
   if (started.result != 0) return started.result;
   switch (op.kind) {
     case DeviceOpKind::read: {
-      std::vector<std::byte> bytes(op.length_bytes);
-      newest_.read(op.offset_bytes, bytes);
-      scatter(op, bytes);
+      uint64_t at = 0;
+      for (const iovec& segment : op.segments) {
+        newest_.read(op.offset_bytes + at,
+                     {static_cast<std::byte*>(segment.iov_base), segment.iov_len});
+        at += segment.iov_len;
+      }
+      CHECK(at == op.length_bytes);
       break;
     }
     case DeviceOpKind::flush: {

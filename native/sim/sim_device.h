@@ -8,9 +8,9 @@
 
 #include <functional>
 #include <memory>
-#include <set>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "device/device.h"
@@ -20,7 +20,9 @@
 namespace ashlar::sim {
 
 // A disk's bytes, 4 KiB at a time; what was never written, or written with zeroes, takes no memory.
-// Copies share their blocks until one of them is written.
+// Copies share everything until one of them is written, so that an image of each crash costs what
+// that crash touched: blocks hang under groups of 64, and a copy is the list of the groups. Counts
+// of sharers are plain numbers: all copies of an image belong to one thread.
 class DiskImage {
  public:
   explicit DiskImage(uint64_t size_bytes) : size_bytes_(size_bytes) {}
@@ -29,18 +31,68 @@ class DiskImage {
   void resize(uint64_t size_bytes) { size_bytes_ = size_bytes; }
   void read(uint64_t offset, std::span<std::byte> into) const;
   void write(uint64_t offset, std::span<const std::byte> from);
-  size_t blocks() const noexcept { return blocks_.size(); }
+  bool holds(uint64_t block_index) const noexcept;  // Something is written there.
+  size_t blocks() const noexcept;
   template <class Function>
   void for_each_block(Function function) const {
-    for (const auto& [index, block] : blocks_) function(index);
+    for (const auto& [number, group] : groups_) {
+      for (uint64_t i = 0; i < group_blocks; ++i) {
+        if (group->blocks[i]) function(number * group_blocks + i);
+      }
+    }
   }
 
  private:
-  struct Block {
+  static constexpr uint64_t group_blocks = 64;
+
+  // A counted reference; the one sharer left may change what it points to.
+  template <class T>
+  class Shared {
+   public:
+    Shared() = default;
+    explicit Shared(T* made) noexcept : object_(made) {}
+    Shared(const Shared& other) noexcept : object_(other.object_) {
+      if (object_ != nullptr) ++object_->sharers;
+    }
+    Shared(Shared&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+    Shared& operator=(Shared other) noexcept {
+      std::swap(object_, other.object_);
+      return *this;
+    }
+    ~Shared() {
+      if (object_ != nullptr && --object_->sharers == 0) delete object_;
+    }
+    explicit operator bool() const noexcept { return object_ != nullptr; }
+    const T* operator->() const noexcept { return object_; }
+    T& own() {
+      if (object_->sharers > 1) *this = Shared(new T(*object_));
+      return *object_;
+    }
+
+   private:
+    T* object_ = nullptr;
+  };
+  struct Counted {
+    Counted() = default;
+    Counted(const Counted&) noexcept {}  // A copy has one sharer.
+    Counted& operator=(const Counted&) = delete;
+    uint32_t sharers = 1;
+  };
+  struct Block : Counted {
     std::byte bytes[4096];
   };
+  struct Group : Counted {
+    Shared<Block> blocks[group_blocks];
+  };
+  struct Place {
+    uint64_t number;
+    Shared<Group> group;
+  };
+  const Group* find(uint64_t number) const noexcept;
+  Group& make(uint64_t number);
+
   uint64_t size_bytes_;
-  std::unordered_map<uint64_t, std::shared_ptr<Block>> blocks_;
+  std::vector<Place> groups_;  // By number.
 };
 
 // One write that a power loss may still undo.
@@ -111,7 +163,8 @@ class SimDisk {
   DiskImage stable_;
   DiskImage newest_;
   std::vector<UnflushedWrite> unflushed_;  // Completed ones first, in order of completion.
-  std::set<uint64_t> written_blocks_;      // For `full`.
+  const DiskImage first_;                  // Blocks written before, for `full`;
+  std::unordered_set<uint64_t> written_blocks_;  // and since.
   SimRandom random_;
   uint64_t operations_ = 0;
   uint64_t countdown_seen_ = 0;

@@ -57,7 +57,7 @@ class Checkpointer {
     uint8_t level = 0;
   };
   struct Buffer {
-    AlignedBuffer memory{limits::chunk_bytes};
+    AlignedBuffer memory = AlignedBuffer::unwritten(limits::chunk_bytes);
     bool busy = false;
   };
   static FrozenRoot root_of(const PageTree& tree);

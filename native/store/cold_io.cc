@@ -35,9 +35,15 @@ void start(Device& device, DeviceOpKind kind, bool durable, uint64_t offset, std
 
 }  // namespace
 
-AlignedBuffer::AlignedBuffer(size_t bytes) : bytes_(round_up(bytes, 4096)) {
-  data_ = static_cast<std::byte*>(std::aligned_alloc(4096, bytes_));
-  CHECK(data_ != nullptr);
+AlignedBuffer AlignedBuffer::unwritten(size_t bytes) {
+  AlignedBuffer made;
+  made.bytes_ = round_up(bytes, 4096);
+  made.data_ = static_cast<std::byte*>(std::aligned_alloc(4096, made.bytes_));
+  CHECK(made.data_ != nullptr);
+  return made;
+}
+
+AlignedBuffer::AlignedBuffer(size_t bytes) : AlignedBuffer(unwritten(bytes)) {
   std::memset(data_, 0, bytes_);
 }
 

@@ -13,11 +13,13 @@
 
 namespace ashlar::store {
 
-// Zero-filled memory aligned to 4 KiB.
+// Memory aligned to 4 KiB, zero-filled unless it is asked for `unwritten`: large buffers of which
+// only what was just written is ever read cost nothing until they are needed.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t bytes);
+  static AlignedBuffer unwritten(size_t bytes);
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {

@@ -32,7 +32,7 @@ void Committer::start(Journal journal, uint64_t position, uint64_t tail, uint64_
   sealed_records_.reserve(most);
   const size_t bytes = Journal::blocks_for(most) * limits::block_bytes;
   encoded_.reserve(bytes);
-  buffer_ = AlignedBuffer(bytes);
+  buffer_ = AlignedBuffer::unwritten(bytes);
 }
 
 void Committer::stop() { pool_.loop().cancel(timer_); }

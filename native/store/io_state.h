@@ -7,9 +7,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <type_traits>
-#include <vector>
 
 #include "base/block_io.h"
 #include "device/device.h"
@@ -115,7 +115,8 @@ struct alignas(64) PortContext {
   uint16_t index = 0;
   RunOp* free_runs = nullptr;
   IoQueue waiting;  // For a RunOp.
-  std::vector<RunOp> runs;
+  // Not zeroed: segments are written before they are read, and most runs are never needed.
+  std::unique_ptr<RunOp[]> runs;
 
   RunOp* take_run() noexcept {
     RunOp* run = free_runs;

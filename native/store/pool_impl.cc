@@ -44,8 +44,8 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
     port->loop = ports[i].loop;
     port->device = ports[i].device;
     port->index = static_cast<uint16_t>(i);
-    port->runs = std::vector<RunOp>(limits::run_ops_per_port);
-    for (RunOp& run : port->runs) port->give_run(run);
+    port->runs = std::make_unique_for_overwrite<RunOp[]>(limits::run_ops_per_port);
+    for (uint32_t run = 0; run < limits::run_ops_per_port; ++run) port->give_run(port->runs[run]);
     ports_in_place.push_back(std::move(port));
   }
   settle_timer_.pool = this;

@@ -436,7 +436,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
     PoolImpl& pool = *pool_;
     pool.committer.start(journal_, position_, pool.superblock.journal_position, sequence_);
     const Superblock& s = pool.superblock;
-    const auto scratch = std::make_shared<AlignedBuffer>(s.kill_log_bytes);
+    const auto scratch = std::make_shared<AlignedBuffer>(AlignedBuffer::unwritten(s.kill_log_bytes));
     cold_read(device(), s.kill_log_first_chunk * limits::chunk_bytes, scratch->span(),
               [self = shared_from_this(), scratch](int result) {
                 if (result != 0) {
@@ -491,7 +491,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
 
   std::unique_ptr<PoolImpl> pool_;
   Done done_;
-  AlignedBuffer buffer_{limits::max_commit_bytes};
+  AlignedBuffer buffer_ = AlignedBuffer::unwritten(limits::max_commit_bytes);
   SuperblockReading copies_[2];
   Journal journal_;
   uint64_t position_ = 0;
