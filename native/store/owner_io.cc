@@ -79,6 +79,7 @@ void OwnerIo::dispatch(IoState& state) noexcept {
 
 void OwnerIo::end(IoState& state) noexcept {
   CHECK(state.in_flight == 0 && !state.waiting && !state.partial);
+  pool_.gathered(&state);
   if (state.locked) unlock(state);
   const bool commits = state.durable || !pool_.committer.kill_safe();
   if (state.io->op != BlockOp::read && commits && state.io->status == BlockStatus::ok &&
@@ -109,6 +110,7 @@ void OwnerIo::answer(IoState& state, BlockStatus status) noexcept {
 
 void OwnerIo::wait_for(IoState& state, const MissingPage& missing) noexcept {
   state.waiting = true;
+  pool_.gather(&state);
   pool_.loader.load(*missing.tree, missing.found, state);
 }
 
@@ -139,6 +141,7 @@ void OwnerIo::load_for_port(IoState& state) noexcept {
     }
   }
   state.needs_owner = false;
+  pool_.gathered_for_port(&state);
   state.task.run = [](Task& task) noexcept {
     IoState& back = io_state(task);
     VolumeImpl::advance_from_queue(back);

@@ -8,6 +8,8 @@ namespace ashlar::store {
 
 namespace {
 constexpr uint64_t settle_interval_ns = 2'000'000;
+// In which a port finds the pages that were gathered for it; if not, it comes back.
+constexpr uint64_t port_turn_ns = 1'000'000;
 }
 
 PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOptions& chosen,
@@ -51,6 +53,11 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
   settle_timer_.pool = this;
   settle_timer_.fire = [](Timer& timer) noexcept {
     static_cast<SettleTimer&>(timer).pool->settle();
+  };
+  gather_timer_.pool = this;
+  gather_timer_.fire = [](Timer& timer) noexcept {
+    PoolImpl& pool = *static_cast<SettleTimer&>(timer).pool;
+    pool.gathered(pool.gathering_);
   };
   room_task_.pool = this;
   room_task_.run = [](Task& task) noexcept {
@@ -129,9 +136,26 @@ void PoolImpl::remove_layer(Layer& layer) {
 
 void PoolImpl::trim() {
   // Writes that land after a snapshot find the pages of the new layers in memory.
-  if (mapping.settling_layers > 0) return;
+  if (mapping.settling_layers > 0 || gathering_ != nullptr) return;
   views.trim();
   pages.trim(views.bytes());
+}
+
+void PoolImpl::gather(const void* who) noexcept {
+  if (gathering_ == nullptr) gathering_ = who;
+  if (gathering_ == who) loop().cancel(gather_timer_);
+}
+
+void PoolImpl::gathered_for_port(const void* who) noexcept {
+  if (gathering_ != who) return;
+  loop().arm(gather_timer_, loop().clock().now_ns() + port_turn_ns);
+}
+
+void PoolImpl::gathered(const void* who) noexcept {
+  if (gathering_ != who) return;
+  gathering_ = nullptr;
+  loop().cancel(gather_timer_);
+  trim();
 }
 
 // ---- Room ---------------------------------------------------------------------------------------
@@ -442,6 +466,7 @@ void PoolImpl::end_if_quiet() {
   }
   committer.stop();
   loop().cancel(settle_timer_);
+  loop().cancel(gather_timer_);
   const auto told = std::move(closed_);
   Status status = std::move(close_task_.status);
   told(std::move(status));  // The pool may be gone after this.

@@ -81,6 +81,12 @@ class PoolImpl final : public Pool {
   void remove_layer(Layer& layer);
   // Evicts pages and views beyond the cache's bound, unless they are all needed.
   void trim();
+  // One command, or the background, at a time gathers the pages that it needs together: until it has
+  // them all none leaves memory. Otherwise those who need more pages than the cache has would take
+  // them from each other for ever.
+  void gather(const void* who) noexcept;
+  void gathered(const void* who) noexcept;
+  void gathered_for_port(const void* who) noexcept;  // Kept until the port has had its turn.
 
   // Room for one more operation's metadata pages and `record_bytes` of journal. `allocating`:
   // leaves the floor that frees need.
@@ -155,7 +161,8 @@ class PoolImpl final : public Pool {
  private:
   struct SettleTimer : Timer {
     PoolImpl* pool = nullptr;
-  } settle_timer_;
+  } settle_timer_, gather_timer_;
+  const void* gathering_ = nullptr;
   struct RoomTask : Task {
     PoolImpl* pool = nullptr;
   } room_task_;

@@ -24,6 +24,7 @@ Reclaimer::Reclaimer(PoolImpl& pool) : pool_(pool), merge_(pool) {
 
 void Reclaimer::stop() {
   stopped_ = true;
+  pool_.gathered(this);
   pool_.loop().cancel(timer_);
 }
 
@@ -87,10 +88,17 @@ void Reclaimer::step() {
       case Merge::Step::went_on: went_on = true; break;
       case Merge::Step::done: done = true; break;
       case Merge::Step::missing: static_cast<void>(load(missing)); return;
-      case Merge::Step::stuck: current_ = nullptr; kick(); return;
-      case Merge::Step::waits: return;
+      case Merge::Step::stuck:
+        pool_.gathered(this);
+        current_ = nullptr;
+        kick();
+        return;
+      case Merge::Step::waits:
+        pool_.gathered(this);
+        return;
     }
   }
+  pool_.gathered(this);
   if (done) {
     current_ = nullptr;
     pool_.committer.request();
@@ -108,10 +116,12 @@ void Reclaimer::pace(uint64_t began_ns) {
 
 Reclaimer::Step Reclaimer::load(const MissingPage& missing) {
   loading_ = true;
+  pool_.gather(this);
   pool_.loader.load(*missing.tree, missing.found, [this](Status status) {
     loading_ = false;
     if (!status.ok() && current_ != nullptr) {
       // A page that cannot be read keeps its chunks from being freed; `check` names it.
+      pool_.gathered(this);
       current_->stuck = true;
       current_ = nullptr;
     }
