@@ -138,7 +138,8 @@ SimDisk::Started SimDisk::start(const DeviceOp& op) {
   }
   if (fails(op)) {
     started.result = -faults.error;
-    return started;
+    started.stall_ns = faults.stall_ns;
+    if (faults.error != 0) return started;
   }
   if (op.kind != DeviceOpKind::flush && op.offset_bytes + op.length_bytes > newest_.size_bytes()) {
     started.result = -EIO;
@@ -332,11 +333,12 @@ void SimDevice::submit(DeviceOp& op) noexcept {
   free_.pop_back();
   pending.op = &op;
   pending.started = disk_.start(op);
-  if (disk_.max_delay_ns == 0) {
+  if (disk_.max_delay_ns == 0 && pending.started.stall_ns == 0) {
     loop_.defer(pending);
-  } else {
-    loop_.arm(pending.wait, loop_.clock().now_ns() + 1 + disk_.random_.below(disk_.max_delay_ns));
+    return;
   }
+  const uint64_t delay_ns = disk_.max_delay_ns == 0 ? 0 : disk_.random_.below(disk_.max_delay_ns);
+  loop_.arm(pending.wait, loop_.clock().now_ns() + 1 + delay_ns + pending.started.stall_ns);
 }
 
 void SimDevice::finish(Pending& pending) noexcept {

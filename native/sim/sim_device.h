@@ -106,11 +106,12 @@ struct UnflushedWrite {
 struct SimFaults {
   // The Nth operation from now (1-based) that `kinds` has fails with `error`; 0: none.
   uint64_t fail_at = 0;
-  int error = 5;  // EIO
+  int error = 5;  // EIO. 0: it does not fail but stalls for this long:
   bool sticky = false;  // All later ones of those kinds fail too.
   bool reads = true, writes = true, flushes = true;
   // Writes to chunks never written before fail with ENOSPC: a full disk under a sparse file.
   bool full = false;
+  uint64_t stall_ns = 0;
 };
 
 class SimDisk {
@@ -153,6 +154,7 @@ class SimDisk {
   friend class SimDevice;
   struct Started {
     int result = 0;
+    uint64_t stall_ns = 0;
     uint64_t write_id = 0;
     uint64_t flush_upto = 0;
   };

@@ -2,7 +2,10 @@
 #include <cerrno>
 #include <set>
 
-#include "pool_fixture.h"
+#include "../report.h"
+#include "crash_rig.h"
+#include "scene.h"
+#include "workloads.h"
 
 #include "../test.h"
 
@@ -12,7 +15,6 @@ using namespace ashlar::store::testing;
 
 namespace {
 
-constexpr uint64_t KiB = 1024;
 constexpr uint64_t MiB = 1024 * KiB;
 
 struct Promise {
@@ -24,7 +26,7 @@ struct Promise {
 // whether the fault was met.
 bool run_with_fault(uint64_t fail_at, bool sticky, int error) {
   Fixture pool(fail_at, 16 * MiB);
-  pool.disk.faults = {fail_at, error, sticky, true, true, true, false};
+  pool.disk.faults = {fail_at, error, sticky, true, true, true, false, 0};
   std::vector<Promise> written, durable;
   bool created = false, layer = false;
   const auto workload = [&] {
@@ -80,7 +82,154 @@ bool run_with_fault(uint64_t fail_at, bool sticky, int error) {
   return fail_at <= operations;
 }
 
+// ---- Every step of workloads.h over a device of which the Nth operation fails -------------------
+
+struct Fault {
+  const char* name;
+  int error;
+  bool sticky;
+  uint64_t stall_ns;
+};
+constexpr Fault faults[] = {
+    {"EIO once", EIO, false, 0},
+    {"EIO for good", EIO, true, 0},
+    {"ENOSPC for good", ENOSPC, true, 0},
+    {"a stall of a minute", 0, false, 60'000'000'000},
+    {"stalls of a second", 0, true, 1'000'000'000},
+};
+
+struct FaultCounts {
+  uint64_t places = 0, pools_failed = 0, opens_failed = 0;
+  CrashCounts crashes;
+};
+
+class FaultRun {
+ public:
+  FaultRun(const Scene& base, const sim::DiskImage& image, const Fault& fault, uint64_t fail_at)
+      : fault_(fault), scene_(fail_at, image) {
+    scene_.inherit(base);
+    scene_.device_fails = fault.error != 0;
+    scene_.fixture.disk.faults = {fail_at, fault.error, fault.sticky, true,
+                                  true,    true,        false,        fault.stall_ns};
+    CrashOptions options;
+    options.all_subsets_upto = 2;
+    options.afterlife_one_in = 4;
+    rig_.emplace(scene_.fixture, scene_.history, fail_at, options);
+  }
+
+  // Returns whether the fault was met.
+  bool run(const std::vector<Step>& steps, FaultCounts& counts) {
+    Fixture& fixture = scene_.fixture;
+    if (!fixture.open().ok()) {
+      ++counts.opens_failed;
+      if (fault_.error == 0) scene_.failure = "a stall failed the open";
+    } else {
+      for (const uint64_t number : {1, 2, 4, 7}) open(number);
+      for (const Step& step : steps) one(step);
+      if (fixture.pool->status().failed) {
+        ++counts.pools_failed;
+        after_failure();
+      }
+      scene_.rest(2000);
+      rig_->pool_failed = fixture.pool->status().failed;
+      rig_->look();
+      while (!scene_.volumes.empty()) scene_.close(scene_.volumes.begin()->first);
+      if (!fixture.close().ok()) rig_->pool_failed = true;
+    }
+    rig_->look();
+    counts.crashes.add(rig_->counts);
+    return fixture.disk.faults.fail_at <= fixture.disk.operations();
+  }
+  const std::string& problem() const {
+    return scene_.failure.empty() ? rig_->failure : scene_.failure;
+  }
+
+ private:
+  void open(uint64_t number) {
+    Volume* volume = scene_.fixture.open_volume(number);
+    if (volume != nullptr) scene_.volumes[number] = volume;
+  }
+  void one(const Step& step) {
+    if (!scene_.failure.empty() || scene_.history.next != nullptr) return;
+    if (step.commits && scene_.fixture.pool->status().failed) return;
+    step.begin(scene_);
+    scene_.wait();
+    // What is read now is what was written, however the device fails.
+    for (const auto& [number, volume] : scene_.volumes) {
+      scene_.begin(number, BlockOp::read, 0, 64 * KiB);
+    }
+    scene_.wait();
+  }
+  // Nothing is acknowledged any more.
+  void after_failure() {
+    scene_.on_end = [this](uint64_t, const BlockIo& io) {
+      if (io.status != BlockStatus::pool_failed) {
+        scene_.failure = "a pool that has failed acknowledges";
+      }
+    };
+    for (const auto& [number, volume] : scene_.volumes) {
+      scene_.begin(number, BlockOp::flush, 0, 0);
+      scene_.begin(number, BlockOp::write, 0, 4 * KiB);
+      scene_.begin(number, BlockOp::deallocate, 0, 4 * KiB, true);
+    }
+    scene_.wait();
+    scene_.on_end = nullptr;
+    if (scene_.fixture.create_layer(99, MiB).error().code != ErrorCode::pool_failed) {
+      scene_.failure = "a pool that has failed commits";
+    }
+  }
+
+  const Fault& fault_;
+  Scene scene_;
+  std::optional<CrashRig> rig_;
+};
+
 }  // namespace
+
+TEST_CASE("store faults: whatever fails or stalls in a long workload: what was promised is kept") {
+  ashlar::testing::Report report("fail-at-N", {"P1", "P2", "P4", "P6", "P10"});
+  Scene base(1, 16 * MiB);
+  make_base(base);
+  const sim::DiskImage image = base.fixture.disk.newest();
+  const std::vector<Step> letters = alphabet();
+  uint64_t given_seed = 0;
+  const bool given = ashlar::testing::given_seed(given_seed);
+  FaultCounts counts;
+  for (size_t kind = 0; kind < std::size(faults); ++kind) {
+    for (uint64_t n = 1;; ++n) {
+      // The steps come in another order each time.
+      sim::SimRandom random(n);
+      std::vector<Step> steps = letters;
+      for (size_t i = steps.size(); i > 1; --i) std::swap(steps[i - 1], steps[random.below(i)]);
+      if (given && given_seed != n * std::size(faults) + kind) {
+        if (n * std::size(faults) > given_seed) break;
+        continue;
+      }
+      FaultRun run(base, image, faults[kind], n);
+      const bool met = run.run(steps, counts);
+      if (!run.problem().empty()) {
+        FAIL_CHECK("fail-at-N: operation " << n << ", " << std::string(faults[kind].name) << ": "
+                                           << run.problem() << "; replay with ASHLAR_SEED="
+                                           << n * std::size(faults) + kind);
+        break;
+      }
+      if (!met) break;
+      ++counts.places;
+      REQUIRE(n < 5000);
+    }
+  }
+  report.count("places to fail", counts.places);
+  report.count("pools that stopped", counts.pools_failed);
+  report.count("opens that failed", counts.opens_failed);
+  report.count("states", counts.crashes.states);
+  report.count("records replayed", counts.crashes.replayed);
+  report.seed("every place");
+  MESSAGE(report.line());
+  report.write();
+  if (given) return;
+  CHECK(counts.pools_failed > 0);
+  CHECK(counts.opens_failed > 0);
+}
 
 TEST_CASE("store faults: each operation fails in turn: what was promised is kept") {
   uint64_t met = 0;
@@ -140,7 +289,7 @@ TEST_CASE("store faults: a failed data write costs its block only") {
   REQUIRE(pool.create_layer(1, 8 * MiB).ok());
   Volume* volume = pool.open_volume(1);
   REQUIRE(pool.write(*volume, 0, 4 * KiB, 1) == BlockStatus::ok);
-  pool.disk.faults = {1, EIO, false, false, true, false, false};
+  pool.disk.faults = {1, EIO, false, false, true, false, false, 0};
   CHECK(pool.write(*volume, 1 * MiB, 4 * KiB, 2) == BlockStatus::write_error);
   CHECK(pool.pool->usage(uuid_of(1)).value().allocated_bytes == 64 * KiB);
   CHECK(!pool.pool->status().failed);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,7 @@ struct TestIo {
   AlignedBuffer memory;
   std::vector<iovec> segments;
   bool done = false;
+  std::function<void()> then;  // Called when it is done.
 
   TestIo(BlockOp op, uint64_t offset, uint64_t length, size_t segment_bytes = 1 << 20)
       : memory(std::max<uint64_t>(length, 1)) {
@@ -45,7 +47,11 @@ struct TestIo {
       memory = AlignedBuffer();
     }
     io.context = this;
-    io.done = [](BlockIo& ended) noexcept { static_cast<TestIo*>(ended.context)->done = true; };
+    io.done = [](BlockIo& ended) noexcept {
+      auto& self = *static_cast<TestIo*>(ended.context);
+      self.done = true;
+      if (self.then) self.then();
+    };
   }
   std::span<std::byte> data() { return memory.span().first(io.length_bytes); }
   void fill(uint64_t stamp) {
