@@ -27,6 +27,8 @@ LayerRecord to_record(const Layer& layer) {
   return record;
 }
 
+}  // namespace
+
 std::string record_problem(const LayerRecord& record, uint64_t slots) {
   if (record.state > static_cast<uint8_t>(LayerState::deleting)) return "state";
   if (record.block_bytes != 512 && record.block_bytes != 4096) return "block size";
@@ -38,8 +40,6 @@ std::string record_problem(const LayerRecord& record, uint64_t slots) {
   if (record.map_level >= limits::max_tree_levels) return "map level";
   return {};
 }
-
-}  // namespace
 
 std::string Layers::load(uint64_t slots) {
   std::vector<uint32_t> parents(slots);

@@ -130,6 +130,17 @@ class Layers {
   std::deque<Layer*> deleting_;
 };
 
+// Chunks that are promised to a layer: its own, and the pages of its map, in the image and in the
+// next one.
+constexpr uint64_t reservation_for(uint64_t size_bytes) noexcept {
+  const uint64_t chunks = (size_bytes + limits::chunk_bytes - 1) / limits::chunk_bytes;
+  const uint64_t leaves = chunks / limits::words_per_page + 1;
+  return chunks + 2 * leaves / limits::pages_per_chunk + 1;
+}
+
+// What in a record makes no sense by itself, in a table of so many slots; empty: nothing.
+std::string record_problem(const LayerRecord& record, uint64_t slots);
+
 // Word of `slot`'s record in its leaf, and the leaf.
 constexpr uint64_t layer_record_leaf(uint64_t slot) noexcept {
   return slot / limits::layer_records_per_page;

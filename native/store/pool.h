@@ -148,9 +148,19 @@ struct CatalogRecord {
 };
 
 struct CheckReport {
+  // What cannot be read any more, of a layer and of those that read through it.
+  struct Lost {
+    uint32_t slot = 0;
+    Uuid layer{};
+    uint64_t offset_bytes = 0;
+    uint64_t length_bytes = 0;
+    std::vector<Uuid> readers;  // Layers above it that nobody has deleted; the first few.
+  };
   struct Problem {
     std::string where;  // "layer 3 map page 17", "journal", "superblock 1"
     std::string what;
+    bool repairable = false;   // What is right follows from what is proved: repair_pool().
+    std::optional<Lost> lost = std::nullopt;  // Map pages.
   };
   std::vector<Problem> problems;  // Empty: clean. Capped; `suppressed` counts the rest.
   uint64_t suppressed = 0;

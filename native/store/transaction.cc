@@ -14,14 +14,6 @@ Error refuse(ErrorCode code, std::string message) { return Error{code, std::move
 
 bool is_nil(const Uuid& uuid) noexcept { return uuid == nil_uuid; }
 
-// Chunks that are promised to a layer: its own, and the pages of its map, in the image and in the
-// next one.
-uint64_t reservation_for(uint64_t size_bytes) noexcept {
-  const uint64_t chunks = (size_bytes + limits::chunk_bytes - 1) / limits::chunk_bytes;
-  const uint64_t leaves = chunks / limits::words_per_page + 1;
-  return chunks + 2 * leaves / limits::pages_per_chunk + 1;
-}
-
 }  // namespace
 
 // What the pool would look like after the changes judged so far, where it differs from now.

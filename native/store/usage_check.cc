@@ -131,9 +131,11 @@ void UsageCheck::count_leaf(uint64_t leaf) {
   }
 }
 
-void UsageCheck::compare(const Member& member, const Problem& problem) const {
+bool UsageCheck::compare(const Member& member, const Problem& problem) const {
+  bool right = true;
   const auto differs = [&](const char* what, uint64_t says, uint64_t has) {
     if (says == has) return;
+    right = false;
     problem("layer slot " + std::to_string(member.slot),
             "says " + std::to_string(says) + " " + what + ", has " + std::to_string(has));
   };
@@ -148,13 +150,20 @@ void UsageCheck::compare(const Member& member, const Problem& problem) const {
   }
   differs("chunks that a merge would free", record.frees, counted.frees);
   differs("of these passed by the merge", record.passed_frees, counted.passed);
+  return right;
 }
 
-void UsageCheck::judge(const Problem& problem) {
-  if (order(problem)) {
+void UsageCheck::judge(const Problem& problem, const Wrong& wrong, const Problem& ring) {
+  if (order(ring)) {
     for (const auto& [leaf, present] : leaves_) count_leaf(leaf);
-    for (const Member& member : members_) compare(member, problem);
+    for (const Member& member : members_) {
+      if (!compare(member, problem)) wrong(member.slot, member.counted);
+    }
   }
+  drop();
+}
+
+void UsageCheck::drop() {
   members_.clear();
   place_.clear();
   leaves_.clear();

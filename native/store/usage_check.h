@@ -26,12 +26,16 @@ class UsageCheck {
     uint64_t passed = 0;
   };
   using Problem = std::function<void(std::string where, std::string what)>;
+  using Wrong = std::function<void(uint64_t slot, const Counted& counted)>;
 
   // Layers come by families: with every layer all others that it is related to.
   void add_layer(uint64_t slot, const LayerRecord& record);
   void add_entry(uint64_t slot, uint64_t index, MapEntry entry);
-  // Counts, tells what is wrong, and forgets them all.
-  void judge(const Problem& problem);
+  // Counts, tells what is wrong (`problem`: in words; `wrong`: of which records, once each), and
+  // forgets them all. Layers in a ring are a problem that no figure mends: `ring` tells of them.
+  void judge(const Problem& problem, const Wrong& wrong, const Problem& ring);
+  // Forgets them all untold: of some of them not every entry is known.
+  void drop();
 
   // The slots of all layers, in batches of whole families of about this many layers.
   static std::vector<std::vector<uint64_t>> batches(const std::vector<LayerRecord>& records,
@@ -53,7 +57,8 @@ class UsageCheck {
   // Parents before their children. False: a ring, told already.
   bool order(const Problem& problem);
   void count_leaf(uint64_t leaf);
-  void compare(const Member& member, const Problem& problem) const;
+  // False: the record is wrong.
+  bool compare(const Member& member, const Problem& problem) const;
 
   std::vector<Member> members_;
   std::unordered_map<uint64_t, size_t> place_;  // By slot.
