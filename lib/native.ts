@@ -64,6 +64,8 @@ export type ControllerHandle = Handle<'controller'>;
 export type ConnectHandle = Handle<'connect'>;
 /** Our own NVMe/TCP host, connected. */
 export type HostHandle = Handle<'host'>;
+/** A device with a pool on it that is locked, and not opened as a pool. */
+export type InspectHandle = Handle<'inspect'>;
 /** 16 bytes. */
 export type UuidBytes = Uint8Array;
 
@@ -282,14 +284,84 @@ export interface CatalogRecord {
   value: Uint8Array;
 }
 
+/** A part of a layer's map that cannot be read or believed, and so a part of the layer. */
+export interface LostRange {
+  slot: number;
+  layer: UuidBytes;
+  offsetBytes: bigint;
+  lengthBytes: bigint;
+  /** Layers that stand on it and read through it, as far as they hold nothing there; at most 64. */
+  readers: UuidBytes[];
+}
+
+export interface CheckProblem {
+  where: string;
+  what: string;
+  /** What is right follows from what is proved: `inspectRepair` can mend it. */
+  repairable: boolean;
+  lost: LostRange | null;
+}
+
 export interface CheckReport {
-  problems: { where: string; what: string }[];
+  /** At most 100; what cannot be repaired is listed before what can. */
+  problems: CheckProblem[];
   suppressed: bigint;
   pagesRead: bigint;
   layers: bigint;
   chunksOwned: bigint;
   chunksLeaked: bigint;
   catalogRecords: bigint;
+}
+
+// ---- Pools that nobody has open -----------------------------------------------------------------
+
+export interface RepairReport {
+  /** What a check finds, and what is wrong with the journal. */
+  found: CheckReport;
+  /** All of it can be mended. Otherwise nothing is changed. */
+  mendable: boolean;
+  /** It was mended on the device. */
+  changed: boolean;
+  pagesWritten: bigint;
+  /** The check after the repair; where nothing was changed, `found`. */
+  checked: CheckReport;
+}
+
+export type DumpSection =
+  | 'superblock'
+  | 'devices'
+  | 'layers'
+  | 'map'
+  | 'space'
+  | 'journal'
+  | 'kill-log'
+  | 'catalog';
+
+export interface DumpCursor {
+  at: bigint;
+  sequence: bigint;
+}
+
+export interface DumpRequest {
+  section: DumpSection;
+  /** For 'map': the slot of the layer. */
+  layerSlot: bigint | null;
+  /** Where to go on; null: from the beginning. */
+  cursor: DumpCursor | null;
+  /** Rows, roughly, 1 to 65536. */
+  limit: number;
+}
+
+/**
+ * One row: `row` says what it is ('problem': a part that cannot be shown), the other fields follow
+ * in the order in which they are to be shown.
+ */
+export type DumpRow = { row: string } & Record<string, bigint | string | Uint8Array>;
+
+export interface DumpPage {
+  rows: DumpRow[];
+  /** null: that was all. */
+  next: DumpCursor | null;
 }
 
 // ---- Target -------------------------------------------------------------------------------------
@@ -532,6 +604,22 @@ export interface NativeAddon {
    * it is marked failed.
    */
   poolAttachDevice(pool: PoolHandle, device: DeviceSpec): Promise<PoolDeviceStatus>;
+  /**
+   * Locks the first device of a pool without opening the pool, so that a damaged one can be looked
+   * at and repaired; `readOnly`: the lock is shared and nothing can be written. 'not-found',
+   * 'pool-locked', 'permission-denied'. One call on the handle at a time.
+   */
+  poolInspect(runtime: RuntimeHandle, options: { path: string; readOnly: boolean }): InspectHandle;
+  /**
+   * Mends what follows with certainty from what is proved intact, in one step: a superblock copy,
+   * bitmap, space map, counters, figures and reservations of layers. When anything else is damaged
+   * nothing is changed. `dryRun`: only tells. 'pool-not-a-pool', 'pool-newer-format',
+   * 'pool-truncated', 'pool-corrupt' (both superblocks), 'io-error'.
+   */
+  inspectRepair(inspect: InspectHandle, options: { dryRun: boolean }): Promise<RepairReport>;
+  /** What lies on the device, proved, and what cannot be. Never a volume's data. */
+  inspectDump(inspect: InspectHandle, request: DumpRequest): Promise<DumpPage>;
+  inspectClose(inspect: InspectHandle): Promise<void>;
   layerUsage(pool: PoolHandle, layer: UuidBytes): Promise<LayerUsage>;
   /** Null for a layer that is not there. At most 4,096 at once. */
   layerUsages(pool: PoolHandle, layers: UuidBytes[]): Promise<(LayerUsage | null)[]>;

@@ -7,6 +7,7 @@ namespace {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   ashlar::addon::register_runtime(env, exports);
   ashlar::addon::register_pool(env, exports);
+  ashlar::addon::register_inspect(env, exports);
   ashlar::addon::register_volume(env, exports);
   ashlar::addon::register_devices(env, exports);
   ashlar::addon::register_target(env, exports);

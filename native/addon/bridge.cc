@@ -262,6 +262,7 @@ const char* Handle::kind_name(HandleKind kind) noexcept {
     case HandleKind::controller: return "controller";
     case HandleKind::connect: return "connect";
     case HandleKind::host: return "host";
+    case HandleKind::inspect: return "inspected pool";
   }
   CHECK(false);
 }

@@ -135,7 +135,16 @@ class Bridge : public std::enable_shared_from_this<Bridge> {
   bool closed_ = false;    // Under wake_mutex_ for writers; the JavaScript thread reads freely.
 };
 
-enum class HandleKind : uint8_t { runtime, pool, volume, portal, controller, connect, host };
+enum class HandleKind : uint8_t {
+  runtime,
+  pool,
+  volume,
+  portal,
+  controller,
+  connect,
+  host,
+  inspect,
+};
 
 // Something that JavaScript holds as an opaque object. The object keeps the Handle alive; when it
 // is garbage collected the Handle merely loses one owner, so a destructor may run on any thread and

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon/check_value.h"
 #include "addon/pool_handle.h"
 #include "addon/register.h"
 #include "addon/values.h"
@@ -285,33 +286,13 @@ Napi::Value pool_checkpoint(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value report_value(Napi::Env env, const store::CheckReport& report) {
-  Napi::Object object = Napi::Object::New(env);
-  Napi::Array problems = Napi::Array::New(env, report.problems.size());
-  uint32_t count = 0;
-  for (const auto& problem : report.problems) {
-    Napi::Object entry = Napi::Object::New(env);
-    entry["where"] = js(env, problem.where);
-    entry["what"] = js(env, problem.what);
-    problems[count++] = entry;
-  }
-  object["problems"] = problems;
-  object["suppressed"] = js(env, report.suppressed);
-  object["pagesRead"] = js(env, report.pages_read);
-  object["layers"] = js(env, report.layers);
-  object["chunksOwned"] = js(env, report.chunks_owned);
-  object["chunksLeaked"] = js(env, report.chunks_leaked);
-  object["catalogRecords"] = js(env, report.catalog_records);
-  return object;
-}
-
 Napi::Value pool_check(const Napi::CallbackInfo& info) {
   Reader in(info.Env());
   const auto handle = in.handle<PoolHandle>(info[0]);
   return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
     pool.check([handle, reply](const Result<store::CheckReport>& result) {
       if (!result.ok()) return reply.reject(handle->named(result.error()));
-      reply.resolve([report = result.value()](Napi::Env env) { return report_value(env, report); });
+      reply.resolve([report = result.value()](Napi::Env env) { return check_report_value(env, report); });
     });
   });
 }

@@ -7,6 +7,7 @@ namespace ashlar::addon {
 
 void register_runtime(Napi::Env env, Napi::Object exports);
 void register_pool(Napi::Env env, Napi::Object exports);
+void register_inspect(Napi::Env env, Napi::Object exports);
 void register_volume(Napi::Env env, Napi::Object exports);
 void register_devices(Napi::Env env, Napi::Object exports);
 void register_target(Napi::Env env, Napi::Object exports);
