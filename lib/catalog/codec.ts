@@ -127,6 +127,8 @@ export interface RecordKind<T, Index extends string = string, Group extends stri
   readonly name: string;
   /** Of the newest layout that this code reads and the one that it writes. */
   readonly version: number;
+  /** Fields that are never shown, not even to people who debug. */
+  readonly secretFields?: readonly string[];
   decode(fields: RecordFields, version: number): T;
   encode(value: T): Record<string, unknown>;
   /**

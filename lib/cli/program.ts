@@ -350,14 +350,41 @@ function addPool(program: Command): void {
   addCommand(pool, {
     usage: 'check [path]',
     description:
-      'Walk and prove every structure of a pool. Changes nothing; exits with 5 if damaged.',
+      'Walk and prove every structure of a pool. Changes nothing, unless it is to repair; exits ' +
+      'with 5 if damaged.',
     daemon: true,
     examples: [
       ['ashlar pool check', "the daemon's pool, while I/O goes on"],
       ['ashlar pool check /srv/pool.ashlar', 'a pool that no daemon holds'],
+      ['ashlar pool check /srv/pool.ashlar --repair --dry-run', 'what could be mended'],
+      [
+        'ashlar pool check /srv/pool.ashlar --repair',
+        'mend it, all or nothing, and prove it again',
+      ],
     ],
     build: (command) =>
-      command.action(async (path, options) => (await import('./pool.js')).checkPool(path, options)),
+      command
+        .option('--repair', 'mend what follows from what is intact; no daemon may have the pool')
+        .option('--dry-run', 'with --repair: say what would be done, and do nothing')
+        .action(async (path, options) => (await import('./repair.js')).checkPool(path, options)),
+  });
+  addCommand(pool, {
+    usage: 'dump <path>',
+    description:
+      'Show what lies on the device of a pool that no daemon holds: metadata, never data. Changes ' +
+      'nothing. --json prints one object a line.',
+    examples: [
+      ['ashlar pool dump /srv/pool.ashlar --section superblock layers', 'these sections alone'],
+      ['ashlar pool dump /srv/pool.ashlar --section map --layer <uuid>', "one layer's map"],
+    ],
+    build: (command) =>
+      command
+        .option(
+          '--section <name...>',
+          'superblock, devices, layers, map, space, journal, kill-log, catalog (default: all)',
+        )
+        .option('--layer <uuid>', "only this layer's record and map")
+        .action(async (path, options) => (await import('./dump.js')).dumpPool(path, options)),
   });
   addDevices(pool);
 }

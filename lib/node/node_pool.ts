@@ -16,6 +16,7 @@ import type { CallOptions } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import type { EventLog } from './event_log.js';
 import { refuseForeignData } from './foreign_data.js';
+import { withNames } from './pool_lost.js';
 import { isMissing } from './pool_open.js';
 import type { NodePool } from './types.js';
 
@@ -44,7 +45,8 @@ export class PoolService implements NodePool {
   async check(options: CallOptions = {}): Promise<CheckReport> {
     throwIfAborted(options.signal, 'check the pool');
     this.#parts.assertOpen();
-    return this.#parts.native.poolCheck(this.#parts.handle);
+    const { native, handle } = this.#parts;
+    return withNames(await native.poolCheck(handle), () => native.poolCatalog(handle));
   }
 
   async checkpoint(): Promise<void> {

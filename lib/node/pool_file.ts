@@ -1,15 +1,19 @@
 /** What can be done with a pool that no daemon serves: create it, look at it, prove it. */
 import { AshlarError } from '../errors.js';
-import {
-  type CheckReport,
-  type DeviceSpec,
-  loadNative,
-  type NativeAddon,
-  type PoolHandle,
-  type PoolStatus,
-  type RuntimeHandle,
+import type {
+  CatalogRecord,
+  CheckReport,
+  DeviceSpec,
+  InspectHandle,
+  NativeAddon,
+  PoolHandle,
+  PoolStatus,
+  RepairReport,
+  RuntimeHandle,
 } from '../native.js';
 import { randomUuidBytes } from '../volumes/uuid.js';
+import { dumpRows, inspecting, withRuntime } from './pool_dump.js';
+import { withNames } from './pool_lost.js';
 import { createFile, isMissing } from './pool_open.js';
 
 /**
@@ -64,12 +68,77 @@ export async function recoverPool(device: DeviceSpec): Promise<PoolStatus> {
   });
 }
 
-/** Opens a pool read-only and proves every structure. Errors as {@link inspectPool}. */
+/**
+ * Opens a pool read-only and proves every structure. One that is too damaged to be opened is walked
+ * as it lies on the device. Errors as {@link inspectPool}, but for 'pool-corrupt' only where there
+ * is no superblock to begin at.
+ */
 export async function checkPool(device: DeviceSpec): Promise<CheckReport> {
   return withRuntime(async (native, runtime) => {
-    const pool = await openReadOnly(native, runtime, device);
-    return closing(native, pool, () => native.poolCheck(pool));
+    let pool: PoolHandle;
+    try {
+      pool = await openReadOnly(native, runtime, device);
+    } catch (thrown) {
+      const damaged = thrown instanceof AshlarError && thrown.code === 'pool-corrupt';
+      if (!damaged || device.kind !== 'file') throw thrown;
+      return checkUnopened(native, runtime, device.path, thrown.message);
+    }
+    return closing(native, pool, async () =>
+      withNames(await native.poolCheck(pool), () => native.poolCatalog(pool)),
+    );
   });
+}
+
+async function checkUnopened(
+  native: NativeAddon,
+  runtime: RuntimeHandle,
+  path: string,
+  refusal: string,
+): Promise<CheckReport> {
+  return inspecting(native, runtime, { path, readOnly: true }, async (inspect) => {
+    const { found } = await native.inspectRepair(inspect, { dryRun: true });
+    const named = await withNames(found, () => dumpedCatalog(native, inspect));
+    if (named.problems.length > 0) return named;
+    // The image is sound, what has to be replayed onto it is not.
+    const problem = { where: 'opening it', what: refusal, repairable: false, lost: null };
+    return { ...named, problems: [problem] };
+  });
+}
+
+/**
+ * Mends a pool that nobody has open, or with `dryRun` tells what would be mended, and proves it
+ * again: by a walk over the device, and by opening it. Nothing is changed when anything is damaged
+ * that cannot be mended.
+ *
+ * @throws AshlarError as {@link inspectPool}, and io-error.
+ */
+export async function repairPool(path: string, dryRun: boolean): Promise<RepairReport> {
+  return withRuntime(async (native, runtime) => {
+    const options = { path, readOnly: dryRun };
+    const report = await inspecting(native, runtime, options, async (inspect) => {
+      const repaired = await native.inspectRepair(inspect, { dryRun });
+      const records = (): Promise<CatalogRecord[]> => dumpedCatalog(native, inspect);
+      return { ...repaired, found: await withNames(repaired.found, records) };
+    });
+    if (!report.changed) return report;
+    const pool = await openReadOnly(native, runtime, { kind: 'file', path });
+    return closing(native, pool, async () => ({
+      ...report,
+      checked: await native.poolCheck(pool),
+    }));
+  });
+}
+
+/** Catalog records as far as their pages can be believed. */
+async function dumpedCatalog(
+  native: NativeAddon,
+  inspect: InspectHandle,
+): Promise<CatalogRecord[]> {
+  const records: CatalogRecord[] = [];
+  for await (const { key, value } of dumpRows(native, inspect, 'catalog', null)) {
+    if (typeof key === 'bigint' && value instanceof Uint8Array) records.push({ key, value });
+  }
+  return records;
 }
 
 async function readStatus(
@@ -102,18 +171,5 @@ async function closing<T>(
     return await body();
   } finally {
     await native.poolClose(pool);
-  }
-}
-
-async function withRuntime<T>(
-  body: (native: NativeAddon, runtime: RuntimeHandle) => Promise<T>,
-): Promise<T> {
-  const native = loadNative();
-  const options = { reactors: 1, cpus: null, bufferBytes: null, busyPollUs: 0 };
-  const runtime = native.runtimeOpen(options, () => undefined);
-  try {
-    return await body(native, runtime);
-  } finally {
-    await native.runtimeClose(runtime);
   }
 }

@@ -59,6 +59,7 @@ const pages: readonly string[] = [
   'pool open --help',
   'pool status --help',
   'pool check --help',
+  'pool dump --help',
   'pool device --help',
   'pool device add --help',
   'pool device attach --help',
