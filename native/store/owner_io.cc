@@ -195,6 +195,7 @@ PageNode* OwnerIo::prepare_chunk(IoState& state, uint64_t index, uint32_t wanted
     wait_for(state, missing);
     return nullptr;
   }
+  pool_.has_gathered(&state);
   Room room = pool_.room(true, run_record_bytes);
   const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
   if (room == Room::now) {

@@ -85,6 +85,10 @@ class PoolImpl final : public Pool {
   // them all none leaves memory. Otherwise those who need more pages than the cache has would take
   // them from each other for ever.
   void gather(const void* who) noexcept;
+  // It has them all and uses them in this turn; or it has ended, and pages may go now.
+  void has_gathered(const void* who) noexcept {
+    if (gathering_ == who) gathering_ = nullptr;
+  }
   void gathered(const void* who) noexcept;
   void gathered_for_port(const void* who) noexcept;  // Kept until the port has had its turn.
 

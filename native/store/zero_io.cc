@@ -101,6 +101,7 @@ bool OwnerIo::zero_in_chunk(IoState& state, uint64_t index, uint32_t first, uint
     wait_for(state, missing);
     return false;
   }
+  pool_.has_gathered(&state);
   const PageFound found = layer.map.find(leaf_index);
   const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
   MapEntry entry;
