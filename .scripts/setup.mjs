@@ -131,10 +131,12 @@ export function setUp(goal, only = null) {
   const tests = (area) =>
     goal === 'test' && (only === null || only.some((o) => o.startsWith(area)));
   const guest = tests('kernel') && canRunGuest;
+  // Planted bugs are linked with the C++ tests.
+  const native = tests('native') || tests('planted');
   return withLock(async () => {
     await installSystemPackages({
       ...buildPackages,
-      ...(tests('native') ? testPackages : {}),
+      ...(native ? testPackages : {}),
       ...(guest ? guestPackages : {}),
     });
     await installNpmPackages();
@@ -143,7 +145,7 @@ export function setUp(goal, only = null) {
     await compileDist();
     if (goal === 'build') return;
     await compileTests();
-    if (tests('native')) await buildNativeTests();
+    if (native) await buildNativeTests();
     if (tests('smoke')) {
       await otherNodes();
       await prebuildNative();

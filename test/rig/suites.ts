@@ -29,6 +29,7 @@ const areas: Record<string, { budgetMs?: number; rank?: number; alone?: boolean 
   native: { budgetMs: 300_000, rank: 1 },
   kill: { budgetMs: 300_000, rank: 2 },
   daemon: { budgetMs: 300_000, rank: 3 },
+  planted: { budgetMs: process.env['ASHLAR_PLANTED'] === undefined ? 300_000 : 3_600_000, rank: 2 },
   smoke: { budgetMs: 240_000, rank: 4 },
   cli: { budgetMs: 300_000, rank: 4 },
 };
@@ -76,7 +77,7 @@ function nodeSuites(): Suite[] {
   });
 }
 
-const apart = ['kernel', 'native', 'protocol', 'daemon', 'smoke', 'kill'];
+const apart = ['kernel', 'native', 'protocol', 'daemon', 'smoke', 'kill', 'planted'];
 
 /** Does `--only wanted` mean this suite? `unit` is every area without a word of its own. */
 export function matches(suite: Suite, wanted: string): boolean {
