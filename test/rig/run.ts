@@ -7,17 +7,19 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { noteSuite, reportFolder, writeReliability } from './reliability.js';
 import type { TestLine } from './reporter.js';
 import { allSuites, matches, root, type Suite } from './suites.js';
 
 const logs = path.join(root, '.cache/logs');
 const reporter = path.join(root, '.build/test/rig/reporter.js');
 
-const usage = `npm test -- [--only area[/name]]... [--jobs n] [--list]
+const usage = `npm test -- [--only area[/name]]... [--jobs n] [--reliability] [--list]
 
   --only kernel          one area (unit: every area without a word of its own)
   --only native/store    one suite; may be given several times
   --jobs n               suites at once; the number of processors when not given
+  --reliability          rewrites test/RELIABILITY.md from the figures that the suites leave
   --list                 names the suites and runs none
 `;
 
@@ -56,6 +58,7 @@ function execute(suite: Suite): Promise<Ending> {
     const child = spawn(suite.command, [...reporting, ...suite.args], {
       cwd: root,
       stdio: ['ignore', output, output],
+      env: { ...process.env, ASHLAR_REPORT_DIR: reportFolder },
       // A group of its own, so that the watchdog ends what the suite has started as well.
       detached: true,
     });
@@ -147,7 +150,9 @@ async function runSuite(suite: Suite, total: Tally): Promise<void> {
   total.passed += tally.passed;
   total.failed += tally.failed;
   total.skipped += tally.skipped;
-  const took = ((Date.now() - started) / 1000).toFixed(1);
+  const seconds = (Date.now() - started) / 1000;
+  const took = seconds.toFixed(1);
+  if (tally.failed === 0) noteSuite(suite.name, tally.passed, seconds);
   const figures = [`${tally.passed} passed`];
   if (tally.failed > 0) figures.push(`${tally.failed} FAILED`);
   if (tally.skipped > 0) figures.push(`${tally.skipped} skipped`);
@@ -176,6 +181,7 @@ async function main(): Promise<void> {
     options: {
       only: { type: 'string', multiple: true },
       jobs: { type: 'string' },
+      reliability: { type: 'boolean' },
       list: { type: 'boolean' },
       help: { type: 'boolean' },
     },
@@ -195,6 +201,9 @@ async function main(): Promise<void> {
   }
   fs.rmSync(logs, { recursive: true, force: true });
   fs.mkdirSync(logs, { recursive: true });
+  // A whole run leaves figures of itself alone; a part of one renews its own.
+  if (only.length === 0) fs.rmSync(reportFolder, { recursive: true, force: true });
+  fs.mkdirSync(reportFolder, { recursive: true });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       for (const child of running) endGroup(child);
@@ -205,6 +214,10 @@ async function main(): Promise<void> {
   const jobs = Number(values.jobs ?? os.availableParallelism());
   await runAll(suites, Math.max(1, jobs), total);
   if (total.failed > 0) process.exitCode = 1;
+  if (values.reliability === true) {
+    if (total.failed === 0) writeReliability();
+    else process.stdout.write('test/RELIABILITY.md stays as it is: a suite failed\n');
+  }
   process.stdout.write(
     `${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped\n`,
   );
