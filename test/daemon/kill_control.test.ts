@@ -7,8 +7,9 @@ import { after, before, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Daemon, runProgram, type Volume } from '../rig/daemon.js';
 import { SeededRandom, seedOfRun } from '../rig/random.js';
+import { writeReport } from '../rig/report.js';
 
-const kills = 25;
+const kills = 25 * Number(process.env['ASHLAR_SOAK'] ?? 1);
 const MiB = 2 ** 20;
 const seed = seedOfRun();
 const random = new SeededRandom(seed);
@@ -27,6 +28,7 @@ after(() => daemon[Symbol.asyncDispose]());
 
 const known = new Map<string, Known>();
 let names = 0;
+const started = performance.now();
 
 async function create(): Promise<void> {
   const name = `volume-${++names}`;
@@ -103,4 +105,11 @@ test(`${kills} kills during create, resize and delete (seed ${seed}): the pool s
     await daemon.start();
     await settle();
   }
+  writeReport({
+    suite: 'kill control',
+    promises: ['P4', 'P11'],
+    counts: { kills, 'volumes made': names },
+    seconds: (performance.now() - started) / 1000,
+    seed: String(seed),
+  });
 });
