@@ -14,6 +14,11 @@ function headerOptions() {
 const gypProgram = path.join(root, 'node_modules/node-gyp/bin/node-gyp.js');
 export const jobs = String(Math.max(2, os.availableParallelism()));
 
+/** node-gyp with these commands and, behind '--', words for gyp itself; to be run in a checkout. */
+export function gypCommand(words) {
+  return [process.execPath, gypProgram, `--jobs=${jobs}`, ...headerOptions(), ...words];
+}
+
 export async function buildAddon() {
   const sources = listFiles(['native', 'binding.gyp'], (name) => !name.endsWith('.md'));
   const gyp = (command) =>
