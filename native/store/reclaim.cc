@@ -53,11 +53,13 @@ void Reclaimer::step() {
   if (stopped_ || loading_ || pool_.failed()) return;
   if (current_ == nullptr) current_ = pick();
   if (current_ == nullptr) {
-    if (active_) {
-      pool_.committer.request();
-    } else {
-      pool_.room_changed();
-    }
+    const auto& deleting = pool_.layers.deleting();
+    const bool awaits_commit = std::any_of(deleting.begin(), deleting.end(), [&](const Layer* each) {
+      return each->deleted_record > pool_.committer.durable_record();
+    });
+    // Everything else that it may wait for kicks: a snapshot's last writes, another merge.
+    if (awaits_commit) pool_.committer.request();
+    if (!active_) pool_.room_changed();
     return;
   }
   // The image being written must not lose pages; and what is freed must first get durable, so that
