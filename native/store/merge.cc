@@ -32,6 +32,13 @@ bool Merge::possible(const Layer& layer) noexcept {
   return parent == nullptr || !parent->merging();
 }
 
+bool Merge::blocked(const Layer& layer) noexcept {
+  const Layer* child = layer.only_child();
+  const Layer* parent = layer.parent.load(std::memory_order_relaxed);
+  return (child != nullptr && child->merging() && child->stuck) ||
+         (parent != nullptr && parent->merging() && parent->stuck);
+}
+
 uint64_t Merge::next_leaf(Layer& from, MissingPage& missing) const {
   const uint64_t own = from.map.next_present(from.reclaim_leaf, missing);
   if (missing) return UINT64_MAX;

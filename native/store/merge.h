@@ -29,6 +29,9 @@ class Merge {
   // Of neighbouring layers only one may be on its way, and writes may no longer land in either.
   static bool possible(const Layer& layer) noexcept;
 
+  // A neighbour is on its way and stuck: this one has to wait until the pool is opened again.
+  static bool blocked(const Layer& layer) noexcept;
+
   enum class Step : uint8_t {
     went_on,  // A page is done: there may be more.
     done,     // The layer is gone.

@@ -244,6 +244,16 @@ int64_t PoolImpl::unpromised_chunks() const noexcept {
          static_cast<int64_t>(mapping.reserved_left());
 }
 
+uint64_t PoolImpl::reclaimable_chunks() const noexcept {
+  uint64_t chunks = 0;
+  for (const Layer* layer : layers.deleting()) {
+    if (layer->children.size() > 1) continue;
+    const Layer* child = layer->only_child();
+    chunks += child == nullptr ? layer->allocated_chunks : child->frees - layer->passed_frees;
+  }
+  return chunks;
+}
+
 Room PoolImpl::chunk_room() {
   if (allocator.quarantined() > 0) {
     committer.request();
@@ -251,7 +261,7 @@ Room PoolImpl::chunk_room() {
     return Room::wait;
   }
   if (discarder.pending() > 0) return Room::wait;
-  return reclaimer.active() ? Room::wait : Room::none;
+  return reclaimer.active() && reclaimable_chunks() > 0 ? Room::wait : Room::none;
 }
 
 void PoolImpl::wait_for_room(std::function<void()> again) {
@@ -384,10 +394,8 @@ PoolStatus PoolImpl::status() {
       continue;
     }
     if (!layer->stuck) ++status.reclaiming_layers;
-    const Layer* child = layer->only_child();
-    status.reclaiming_chunks +=
-        child == nullptr ? layer->allocated_chunks : child->frees - layer->passed_frees;
   }
+  status.reclaiming_chunks = reclaimable_chunks();
   status.reserved_chunks = mapping.reserved_left();
   status.map_memory_bytes = pages.loaded_map_pages() * sizeof(PageNode) + views.bytes();
   status.layer_count = layers.count();

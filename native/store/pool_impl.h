@@ -108,6 +108,8 @@ class PoolImpl final : public Pool {
   // A chunk; 0: see chunk_room(). What is promised to other layers is left to them.
   uint32_t take_chunk(Layer& layer, uint32_t wanted);
   Room chunk_room();
+  // What the background has still to free, of deleted layers.
+  uint64_t reclaimable_chunks() const noexcept;
   // Chunks that may still be promised, or taken by layers without a promise.
   int64_t unpromised_chunks() const noexcept;
   void chunks_came_back();

@@ -38,7 +38,7 @@ Layer* Reclaimer::pick() {
   Layer* found = nullptr;
   active_ = false;
   for (Layer* layer : pool_.layers.deleting()) {
-    if (layer->stuck || layer->children.size() > 1) continue;
+    if (layer->stuck || layer->children.size() > 1 || Merge::blocked(*layer)) continue;
     active_ = true;
     // Until the deletion is durable, a crash would bring the layer back: it must be unchanged.
     if (layer->settling || layer->deleted_record > pool_.committer.durable_record()) continue;
