@@ -1,5 +1,5 @@
-// npm run test:addon-asan: the addon and its tests under AddressSanitizer, in a checkout of their own
-// below .cache, so that the addon in use stays as it is. Further words are names of test files.
+// npm run test:addon-asan: the addon and its tests under AddressSanitizer, in a checkout of their
+// own below .cache, so that the addon in use stays as it is. Further words are names of test files.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';

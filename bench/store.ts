@@ -1,7 +1,7 @@
 /**
- * What layers promise, measured: snapshots under load, writes after one, reads through a thousand, a
- * crash with a terabyte mapped, a pool with 100,000 snapshots. Ratios come from turns taken in one
- * run; the store alone is bench/store/store.cc.
+ * What layers promise, measured: snapshots under load, writes after one, reads through a thousand,
+ * a crash with a terabyte mapped, a pool with 100,000 snapshots. Ratios come from turns taken in
+ * one run; the store alone is bench/store/store.cc.
  */
 import { execFile, spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';

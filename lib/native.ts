@@ -262,8 +262,8 @@ export type PoolChange =
       reserved: boolean;
     }
   /**
-   * Must not be open (unless an earlier step moved its volume away). With children it stays, unseen,
-   * as long as several stand on it; with one, it is merged into that in the background.
+   * Must not be open (unless an earlier step moved its volume away). With children it stays,
+   * unseen, as long as several stand on it; with one, it is merged into that in the background.
    */
   | { kind: 'delete-layer'; layer: UuidBytes }
   /**
@@ -272,8 +272,8 @@ export type PoolChange =
    */
   | { kind: 'resize-layer'; layer: UuidBytes; sizeBytes: bigint }
   /**
-   * Promises a live layer room for all its blocks, or takes the promise back. 'no-space', saying how
-   * much is missing, when the pool cannot.
+   * Promises a live layer room for all its blocks, or takes the promise back. 'no-space', saying
+   * how much is missing, when the pool cannot.
    */
   | { kind: 'reserve-layer'; layer: UuidBytes; reserved: boolean }
   | { kind: 'put-record'; key: bigint; value: Uint8Array }

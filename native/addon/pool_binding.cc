@@ -292,7 +292,9 @@ Napi::Value pool_check(const Napi::CallbackInfo& info) {
   return with_pool(info, in, handle, [handle](store::Pool& pool, Reply reply) {
     pool.check([handle, reply](const Result<store::CheckReport>& result) {
       if (!result.ok()) return reply.reject(handle->named(result.error()));
-      reply.resolve([report = result.value()](Napi::Env env) { return check_report_value(env, report); });
+      reply.resolve([report = result.value()](Napi::Env env) {
+        return check_report_value(env, report);
+      });
     });
   });
 }

@@ -1,5 +1,6 @@
-// PoolHandle and OpenVolume: an open pool, and a layer of it open for I/O, as JavaScript holds them.
-// Shared by the bindings of pools (pool_binding.cc) and of layers and volumes (volume_binding.cc).
+// PoolHandle and OpenVolume: an open pool, and a layer of it open for I/O, as JavaScript holds
+// them. Shared by the bindings of pools (pool_binding.cc) and of layers and volumes
+// (volume_binding.cc).
 #pragma once
 
 #include <atomic>

@@ -70,8 +70,8 @@ inline constexpr uint32_t open_chunk_slots = 16384;
 static_assert(open_chunk_slots >= run_ops_per_port * 17 * 3 / 2);
 
 // Checkpoints begin when the ring is half full or when this many pages are dirty (32 MiB), or a
-// quarter of the map cache. At twice that, while one is being written, new mappings wait: so a crash
-// never leaves the journal more pages to touch than that, and recovery fits the cache.
+// quarter of the map cache. At twice that, while one is being written, new mappings wait: so a
+// crash never leaves the journal more pages to touch than that, and recovery fits the cache.
 inline constexpr uint32_t max_dirty_pages = 8192;
 inline constexpr uint32_t min_dirty_pages = 512;
 // Records looked at ahead of the one that waits for a page, in recovery.

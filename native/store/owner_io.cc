@@ -23,7 +23,8 @@ BlockStatus write_status(int result) noexcept {
 }  // namespace
 
 OwnerIo::OwnerIo(PoolImpl& pool)
-    : pool_(pool), bounce_memory_(AlignedBuffer::unwritten(size_t{limits::bounce_buffers} * block)) {
+    : pool_(pool),
+      bounce_memory_(AlignedBuffer::unwritten(size_t{limits::bounce_buffers} * block)) {
   for (uint32_t i = 0; i < limits::bounce_buffers; ++i) {
     free_bounces_.push_back(bounce_memory_.data() + i * block);
   }

@@ -113,8 +113,8 @@ void OwnerIo::partial_block(IoState& state) noexcept {
     write_partial(state, *run);
     return;
   }
-  // The block stays where it is while we read: nobody else writes it, as its range is locked, and the
-  // epoch keeps its chunk, should a merge free that meanwhile.
+  // The block stays where it is while we read: nobody else writes it, as its range is locked, and
+  // the epoch keeps its chunk, should a merge free that meanwhile.
   state.parity = pool_.epochs.enter(pool_.owner);
   state.in_epoch = true;
   run->segments[0] = iovec{run->bounce, block};

@@ -192,9 +192,10 @@ class Pool {
   static void open(std::vector<Port> ports, uint32_t owner, const PoolOptions& options,
                    Random& random, std::function<void(Result<std::unique_ptr<Pool>>)> done);
 
-  // Applies `changes` in one transaction; durable when done, and so is all that the layers hold which
-  // it froze: the writes that were under way have landed there by then. Errors: not_found,
-  // already_exists, busy, limit_exceeded, no_space, pool_failed; after an error nothing has changed.
+  // Applies `changes` in one transaction; durable when done, and so is all that the layers hold
+  // which it froze: the writes that were under way have landed there by then. Errors: not_found,
+  // already_exists, busy, limit_exceeded, no_space, pool_failed; after an error nothing has
+  // changed.
   virtual void commit(std::vector<Change> changes, std::function<void(Status)> done) = 0;
   // Every catalog record, by key, for the control plane's start.
   virtual void read_catalog(std::function<void(Result<std::vector<CatalogRecord>>)> done) = 0;

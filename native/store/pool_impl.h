@@ -81,9 +81,9 @@ class PoolImpl final : public Pool {
   void remove_layer(Layer& layer);
   // Evicts pages and views beyond the cache's bound, unless they are all needed.
   void trim();
-  // One command, or the background, at a time gathers the pages that it needs together: until it has
-  // them all none leaves memory. Otherwise those who need more pages than the cache has would take
-  // them from each other for ever.
+  // One command, or the background, at a time gathers the pages that it needs together: until it
+  // has them all none leaves memory. Otherwise those who need more pages than the cache has would
+  // take them from each other for ever.
   void gather(const void* who) noexcept;
   // It has them all and uses them in this turn; or it has ended, and pages may go now.
   void has_gathered(const void* who) noexcept {

@@ -1,9 +1,9 @@
 // Pool::ranges: what a layer holds, or where it differs from another, read off the maps.
 //
 // Two layers that share an ancestor differ at most where the layers between them and that ancestor
-// say something, data or zeroes: those are the differences, told by how the block reads in the newer
-// one. One leaf a turn; the stack is looked up anew each time, as merges may change it while a page
-// is read. A merge moves what layers say within a stack and changes nothing of this.
+// say something, data or zeroes: those are the differences, told by how the block reads in the
+// newer one. One leaf a turn; the stack is looked up anew each time, as merges may change it while
+// a page is read. A merge moves what layers say within a stack and changes nothing of this.
 #include <algorithm>
 #include <bit>
 #include <memory>

@@ -54,9 +54,10 @@ void Reclaimer::step() {
   if (current_ == nullptr) current_ = pick();
   if (current_ == nullptr) {
     const auto& deleting = pool_.layers.deleting();
-    const bool awaits_commit = std::any_of(deleting.begin(), deleting.end(), [&](const Layer* each) {
-      return each->deleted_record > pool_.committer.durable_record();
-    });
+    const bool awaits_commit =
+        std::any_of(deleting.begin(), deleting.end(), [&](const Layer* each) {
+          return each->deleted_record > pool_.committer.durable_record();
+        });
     // Everything else that it may wait for kicks: a snapshot's last writes, another merge.
     if (awaits_commit) pool_.committer.request();
     if (!active_) pool_.room_changed();

@@ -267,7 +267,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
   }
 
   Applied apply_merge(const Record& record, Layer* layer) {
-    if (layer == nullptr || layer->state != LayerState::deleting || layer->only_child() == nullptr) {
+    if (layer == nullptr || layer->state != LayerState::deleting ||
+        layer->only_child() == nullptr) {
       return Applied::wrong;
     }
     Mapping& mapping = pool_->mapping;
@@ -363,7 +364,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
     if (layer == nullptr || layer->state != LayerState::deleting || layer->children.size() > 1) {
       return Applied::wrong;
     }
-    // Every leaf is gone; an interior page of an older pool may be left, and not have been read yet.
+    // Every leaf is gone; an interior page of an older pool may be left, and not have been read
+    // yet.
     MissingPage missing;
     const uint64_t left = layer->map.next_present(0, missing);
     if (missing) return load(missing);
@@ -436,7 +438,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
     PoolImpl& pool = *pool_;
     pool.committer.start(journal_, position_, pool.superblock.journal_position, sequence_);
     const Superblock& s = pool.superblock;
-    const auto scratch = std::make_shared<AlignedBuffer>(AlignedBuffer::unwritten(s.kill_log_bytes));
+    const auto scratch =
+        std::make_shared<AlignedBuffer>(AlignedBuffer::unwritten(s.kill_log_bytes));
     cold_read(device(), s.kill_log_first_chunk * limits::chunk_bytes, scratch->span(),
               [self = shared_from_this(), scratch](int result) {
                 if (result != 0) {

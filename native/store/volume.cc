@@ -84,8 +84,8 @@ void view_chunk(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) no
     const auto left = static_cast<uint16_t>(wanted & ~(entry.data | entry.zero));
     if (left == 0) return;
     if (!view_below(top.parent.load(std::memory_order_acquire), index, left, view)) return;
-    // A merge moves blocks from below into the entry, then takes them from the view. Who saw the old
-    // entry with the new view sees the new entry now.
+    // A merge moves blocks from below into the entry, then takes them from the view. Who saw the
+    // old entry with the new view sees the new entry now.
     MapEntry again;
     if (!top_entry(top, index, view, again)) return;
     if (again.pack() == entry.pack()) return;

@@ -48,7 +48,8 @@ class VolumeImpl final : public Volume {
   Uuid layer() const noexcept override { return top().uuid; }
   bool read_only() const noexcept override { return read_only_; }
 
-  // The layer that is served. It changes with a snapshot: a reader holds what it found for its epoch.
+  // The layer that is served. It changes with a snapshot: a reader holds what it found for its
+  // epoch.
   Layer& top() const noexcept { return *top_.load(std::memory_order_acquire); }
   // The owner: from now on everything begins at this layer.
   void set_top(Layer& layer) noexcept;

@@ -1,6 +1,6 @@
 /**
- * A worker that opens a pool and volumes, drops every handle and has them collected, and ends without
- * a word. Run by handles.test.ts.
+ * A worker that opens a pool and volumes, drops every handle and has them collected, and ends
+ * without a word. Run by handles.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * kill -9 at random moments under load from our own host. What was acknowledged is there, flushed or
- * not; what was under way is there or not; what was never written reads as zeroes.
+ * kill -9 at random moments under load from our own host. What was acknowledged is there, flushed
+ * or not; what was under way is there or not; what was never written reads as zeroes.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

@@ -1,5 +1,5 @@
-// Bit rot: a flipped byte in every block of metadata, pages swapped, stale or in another's place. The
-// pool says so or did not need the block: it never serves a wrong one.
+// Bit rot: a flipped byte in every block of metadata, pages swapped, stale or in another's place.
+// The pool says so or did not need the block: it never serves a wrong one.
 #include <functional>
 #include <map>
 #include <set>
@@ -23,8 +23,9 @@ constexpr uint64_t page_bytes = limits::page_bytes;
 constexpr uint64_t pool_bytes = 64 * MiB;
 constexpr uint64_t catalog_records = 40;
 
-// A range of a volume and the stamps that it may have. More than one: the newest is known to nothing
-// but the last commit or the kill log, which cannot be told from torn when they are damaged.
+// A range of a volume and the stamps that it may have. More than one: the newest is known to
+// nothing but the last commit or the kill log, which cannot be told from torn when they are
+// damaged.
 struct Content {
   uint64_t volume;
   uint64_t offset;
@@ -43,8 +44,8 @@ class Rot {
  public:
   explicit Rot(uint64_t seed) : seed_(seed), random_(seed), image_(pool_bytes) {}
 
-  // A pool with something of everything: maps of one to three levels, a layer over another, blocks of
-  // 512 bytes, a catalog of several pages, older images, commits to replay and a kill log.
+  // A pool with something of everything: maps of one to three levels, a layer over another, blocks
+  // of 512 bytes, a catalog of several pages, older images, commits to replay and a kill log.
   void prepare();
   void flip_everything();
   void exchange_pages();

@@ -1,5 +1,6 @@
-// Ends of the process and of the machine at moments that no device operation marks: in the middle of
-// noting a transaction, right after a recovery, and after a failure; and a superblock that is lost.
+// Ends of the process and of the machine at moments that no device operation marks: in the middle
+// of noting a transaction, right after a recovery, and after a failure; and a superblock that is
+// lost.
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,8 +20,8 @@ namespace {
 constexpr uint64_t KiB = 1024;
 constexpr uint64_t MiB = 1024 * KiB;
 
-// Memory as it is just before the first store to one of its pages: what a kill at that instant would
-// have left.
+// Memory as it is just before the first store to one of its pages: what a kill at that instant
+// would have left.
 class StoreTrap {
  public:
   explicit StoreTrap(std::span<std::byte> watched) : watched_(watched), seen_(watched.size()) {
@@ -232,8 +233,8 @@ TEST_CASE("store crash: the superblock of a checkpoint, or any other write, is l
         REQUIRE(after.holds(*again, i * 64 * KiB, 4 * KiB, i + 1));
       }
     };
-    // After every step of the world, and not only where the pool begins an operation: what has ended
-    // by then may be lost, with what was begun before it kept.
+    // After every step of the world, and not only where the pool begins an operation: what has
+    // ended by then may be lost, with what was begun before it kept.
     const auto checkpoint = [&] {
       bool done = false;
       before.pool->checkpoint([&](Status status) {

@@ -287,7 +287,8 @@ TEST_CASE("layers: ranges of a snapshot and differences between snapshots, from 
   expect(stack.ranges(2, 1, *stack.go_on, 1), {{36 * MiB, 4 * KiB, 1}});
   CHECK_FALSE(stack.go_on.has_value());
   // Backwards, and between two that only share an ancestor.
-  expect(stack.ranges(1, 2), {{4 * KiB, 4 * KiB, 0}, {8 * KiB, 4 * KiB, 1}, {36 * MiB, 4 * KiB, 0}});
+  expect(stack.ranges(1, 2),
+         {{4 * KiB, 4 * KiB, 0}, {8 * KiB, 4 * KiB, 1}, {36 * MiB, 4 * KiB, 0}});
   REQUIRE(stack.clone(5, 1, 40 * MiB).ok());
   Volume& clone = *stack.open_volume(5);
   REQUIRE(stack.write(clone, 64 * KiB, 4 * KiB, 5) == BlockStatus::ok);
