@@ -2,6 +2,10 @@
 
 namespace ashlar::sim {
 
+namespace {
+constexpr uint64_t turn_ns = 50;
+}
+
 SimWorld::SimWorld(uint64_t seed, uint32_t loops) : random_(seed) {
   for (uint32_t i = 0; i < loops; ++i) loops_.push_back(std::make_unique<SimLoop>(clock_, i));
 }
@@ -14,6 +18,8 @@ bool SimWorld::step() {
     SimLoop& loop = *loops_[(first + i) % loops_.size()];
     if (loop.has_ready() || loop.next_deadline_ns() <= clock_.now_ns()) {
       loop.run_ready();
+      // A turn takes time: who asks each turn whether a timer has done its work sees it happen.
+      clock_.advance_to(clock_.now_ns() + turn_ns);
       return true;
     }
     next_ns = std::min(next_ns, loop.next_deadline_ns());

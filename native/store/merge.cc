@@ -179,6 +179,7 @@ void Merge::end_copy(Copy& copy) {
     const MissingPage missing =
         pool_.mapping.missing_for_merge(from, copy.index / limits::words_per_page);
     if (missing) {
+      pool_.gather(&copy);
       pool_.loader.load(*missing.tree, missing.found, [this, &copy](const Status& status) {
         if (!status.ok()) copy.result = -EIO;
         end_copy(copy);
@@ -205,6 +206,7 @@ void Merge::finish_copy(Copy& copy) {
   --copies_under_way_;
   copy.from = nullptr;
   copy.to = nullptr;
+  pool_.gathered(&copy);
   IoQueue waiters = waiters_.take();
   while (IoState* state = waiters.pop()) state->resume(*state);
   pool_.reclaimer.kick();

@@ -81,7 +81,7 @@ class Workload {
     const uint64_t dice = random_.below(100);
     if (dice < 16) {
       // One transaction at a time; the commands under way go on beside it.
-      while (scene_.committing()) scene_.step_world();
+      scene_.wait_for_commit();
       one_transaction();
     } else if (dice < 18) {
       scene_.wait();
@@ -161,7 +161,7 @@ class Workload {
   void commit(uint64_t made = 0) {
     scene_.commit(ErrorCode::no_space);
     if (made == 0 && !random_.one_in(4)) return;
-    while (scene_.committing()) scene_.step_world();
+    scene_.wait_for_commit();
     if (made != 0 && !scene_.last_refused) scene_.open(made);
   }
 
@@ -199,7 +199,7 @@ class Workload {
 
   // What a snapshot was seen to hold it holds for ever.
   void pin_snapshot() {
-    while (scene_.committing()) scene_.step_world();
+    scene_.wait_for_commit();
     const uint64_t number = any(true);
     if (number == 0) return;
     const Facts::Layer& layer = scene_.history.now.layers.at(number);

@@ -130,7 +130,7 @@ class Model {
   // ---- Transactions -----------------------------------------------------------------------------
 
   void transaction() {
-    while (scene_.committing()) scene_.step_world();
+    scene_.wait_for_commit();
     if (kind_ == Kind::exact) scene_.wait();
     const uint64_t number = any(false);
     const uint64_t snapshot = any(true);
@@ -154,7 +154,7 @@ class Model {
   // Waits for it, as do most who ask for one; the commands under way go on.
   bool commit(const char* what, std::optional<ErrorCode> refusal = ErrorCode::no_space) {
     scene_.commit(refusal);
-    while (scene_.committing()) scene_.step_world();
+    scene_.wait_for_commit();
     ++seen[what + std::string(scene_.last_refused ? ", refused" : "")];
     return !scene_.last_refused;
   }

@@ -2,6 +2,7 @@
 // answer is there.
 #pragma once
 
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -86,7 +87,10 @@ class Fixture {
   Status close() {
     std::optional<Status> status;
     pool->close([&](Status answer) { status = std::move(answer); });
-    CHECK(world.run_until([&] { return status.has_value(); }));
+    if (!world.run_until([&] { return status.has_value(); }, 20'000'000)) {
+      std::fprintf(stderr, "the pool never closes\n");
+      CHECK(false);
+    }
     pool.reset();
     devices.clear();
     open_volumes.clear();

@@ -157,12 +157,26 @@ class Scene {
     ended_.clear();
   }
   void wait() {
-    if (!fixture.world.run_until([&] { return under_way() == 0; }, 10'000'000)) {
-      failure = std::to_string(under_way()) + " commands or transactions are never answered";
+    if (!fixture.world.run_until([&] { return under_way() == 0; }, 2'000'000)) {
+      failure = committing_ ? "never answered: a transaction" : "never answered:";
+      for (const Running& each : ios_) {
+        const BlockIo& io = each.io->io;
+        failure += " op " + std::to_string(static_cast<int>(io.op)) + " of layer " +
+                   std::to_string(each.number) + " at " + std::to_string(io.offset_bytes) + "+" +
+                   std::to_string(io.length_bytes);
+      }
       return;
     }
     ended_.clear();
     if (history.next == nullptr) history.prune();
+  }
+  // Until the transaction under way has ended; the commands go on.
+  void wait_for_commit() {
+    if (!fixture.world.run_until([&] { return !committing_; }, 2'000'000)) {
+      failure = "a transaction is never answered";
+      committing_ = false;
+    }
+    ended_.clear();
   }
   // Until nothing happens by itself any more, or for this many steps.
   void rest(uint64_t steps = 20'000) {
