@@ -200,6 +200,17 @@ void Merge::finish_copy(Copy& copy) {
     const uint64_t record = pool_.committer.append(
         {RecordKind::merge_chunk, from.slot, copy.index, copy.needed, {}});
     CHECK(pool_.mapping.apply_merge_chunk(from, copy.index, copy.needed, record));
+    // Zeroes that came while the copy held the chunk open may have left it empty. Without the pages
+    // at hand it stays taken until a write or zeroes come by again.
+    const uint64_t leaf_index = copy.index / limits::words_per_page;
+    const auto slot = static_cast<uint32_t>(copy.index % limits::words_per_page);
+    MapEntry entry =
+        MapEntry::unpack(copy.leaves[1]->words[slot].load(std::memory_order_relaxed));
+    if (entry.chunk != 0 && entry.data == 0 && !pool_.open_chunks.contains(entry.chunk) &&
+        !pool_.mapping.missing(*copy.to, leaf_index)) {
+      entry.chunk = 0;
+      pool_.mapping.change(*copy.to, pool_.mapping.leaf(*copy.to, leaf_index), slot, entry);
+    }
   }
   for (PageNode* leaf : copy.leaves) --leaf->pins;
   --pool_.runs_in_flight;
