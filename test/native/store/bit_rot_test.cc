@@ -24,8 +24,7 @@ constexpr uint64_t pool_bytes = 64 * MiB;
 constexpr uint64_t catalog_records = 40;
 
 // A range of a volume and the stamps that it may have. More than one: the newest is known to
-// nothing but the last commit or the kill log, which cannot be told from torn when they are
-// damaged.
+// nothing but the last commit or the kill log, which cannot be told from torn when damaged.
 struct Content {
   uint64_t volume;
   uint64_t offset;
@@ -62,6 +61,7 @@ class Rot {
   void expect(uint64_t volume, uint64_t offset, uint64_t length, std::vector<uint64_t> stamps) {
     contents_.push_back({volume, offset, length, std::move(stamps)});
   }
+  void expect_all();
   void find_pages();
   void find_tree(PageRef ref, PageIdentity identity);
   void flip(uint64_t block, uint64_t at);
@@ -130,6 +130,15 @@ void Rot::prepare() {
   // First writes that only the kill log knows.
   write(pool, 4, 4 * MiB, 64 * KiB, 10);
   write(pool, 3, 15000 * GiB, 4 * KiB, 11);
+  expect_all();
+  image_ = pool.disk.newest();
+  kill_log_ = pool.disk.kill_safe.bytes;
+  find_pages();
+  REQUIRE(judge(image_, kill_log_) == Verdict::unneeded);
+}
+
+// What the writes above have left, besides the sparse ones of volume 3.
+void Rot::expect_all() {
   expect(4, 0, 64 * KiB, {1});
   expect(4, 64 * KiB, 64 * KiB, {4});
   expect(4, 128 * KiB, 128 * KiB, {1});
@@ -144,14 +153,10 @@ void Rot::prepare() {
   expect(2, 1536, 2 * KiB, {2});
   expect(2, 2 * MiB, 100 * KiB, {5});
   expect(3, 6 * GiB + 400 * GiB, 4 * KiB, {8, 102});
-  contents_.erase(contents_.begin() + 2);  // Block 102's range was written again: see the line above.
+  contents_.erase(contents_.begin() + 2);  // The range of 102 was written again: the line above.
   expect(3, 6 * GiB + 400 * GiB + 4 * KiB, 4 * KiB, {102});
   expect(3, 15000 * GiB, 4 * KiB, {0, 11});
   expect(3, 1 * GiB, 1 * MiB, {0});
-  image_ = pool.disk.newest();
-  kill_log_ = pool.disk.kill_safe.bytes;
-  find_pages();
-  REQUIRE(judge(image_, kill_log_) == Verdict::unneeded);
 }
 
 void Rot::find_pages() {
@@ -296,7 +301,8 @@ void Rot::flip_everything() {
   for (size_t at = 0; at < kill_log_.size(); at += kill_log_[at] != std::byte{0} ? 7 : 997) {
     std::vector<std::byte> damaged = kill_log_;
     damaged[at] ^= std::byte{0x20};
-    count("flips", "byte " + std::to_string(at) + " of the kill log", judge(image_, damaged), false);
+    count("flips", "byte " + std::to_string(at) + " of the kill log", judge(image_, damaged),
+          false);
   }
 }
 
@@ -337,7 +343,8 @@ void Rot::put_stale_pages() {
     seal_page(again.span(), newest_.pool, needed.identity, number, newest_.generation - 1);
     sim::DiskImage damaged = image_;
     damaged.write(number * page_bytes, again.span());
-    count("stale copies", "a sealed page " + std::to_string(number), judge(damaged, kill_log_), true);
+    count("stale copies", "a sealed page " + std::to_string(number), judge(damaged, kill_log_),
+          true);
   }
 }
 
