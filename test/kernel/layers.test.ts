@@ -50,11 +50,11 @@ function suite(): void {
   /** Waits until the background has given back what deleted layers held. */
   async function reclaimed(): Promise<void> {
     for (;;) {
-      const { pool } = await daemon.call<{ pool: { reclaimingLayers: number } }>(
+      const { items } = await daemon.call<{ items: { reclaimingLayers: number }[] }>(
         'GET',
-        '/v1/status',
+        '/v1/pools',
       );
-      if (pool.reclaimingLayers === 0) return;
+      if (items.every(({ reclaimingLayers }) => reclaimingLayers === 0)) return;
       await delay(20);
     }
   }
