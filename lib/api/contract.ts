@@ -139,7 +139,7 @@ export const poolCheckSchema = Type.Object(
     pagesRead: count('Metadata pages read and proved.'),
     layers: count('Layers walked.'),
     chunksOwned: count('Chunks that belong to exactly one layer.'),
-    chunksLeaked: count('Chunks that belong to none; harmless, and reclaimed by the next open.'),
+    chunksLeaked: count('Chunks that belong to none; "ashlar pool check --repair" frees them.'),
     catalogRecords: count('Catalog records read.'),
   },
   { ...exact, description: 'Outcome of a walk over every structure of a pool.' },

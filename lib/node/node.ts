@@ -199,7 +199,7 @@ function makeTarget(parts: TargetParts): Target {
       const now = await native.poolStatus(pool);
       return {
         poolFailed: now.failed,
-        freePercent: Number((now.freeChunks * 100n) / (now.totalChunks || 1n)),
+        freePercent: freePercent(now),
         powerOnHours: BigInt(Math.floor((Date.now() - startedMs) / 3_600_000)),
       };
     },
@@ -449,6 +449,12 @@ class RunningNode implements Node {
         'need new space fail. Delete volumes, discard unused blocks (fstrim), or move data away',
     );
   }
+}
+
+/** What hosts can still write, in percent; what is promised to some is not there for others. */
+function freePercent({ freeChunks, reservedChunks, totalChunks }: PoolStatus): number {
+  const left = freeChunks > reservedChunks ? freeChunks - reservedChunks : 0n;
+  return Number((left * 100n) / (totalChunks || 1n));
 }
 
 function failedAdvice(reason: string): string {
