@@ -67,6 +67,9 @@ Error open_error(int errno_value, const DeviceFileOptions& options) {
   }
 }
 
+constexpr uint32_t lock_wait_ms = 5;
+constexpr uint32_t max_lock_wait_ms = 5000;
+
 // The process that holds a flock on the file, from /proc/locks ("1: FLOCK ADVISORY WRITE 123
 // 08:01:456 0 EOF"); 0 when the system does not tell.
 int lock_holder(int fd) {
@@ -88,6 +91,15 @@ int lock_holder(int fd) {
     }
   }
   return 0;
+}
+
+// Killed, or ended: nothing of it runs any more. The kernel may still hold its files for the
+// operations that were under way in its rings.
+bool has_ended(int pid) {
+  char exe[32];
+  char target[16];
+  std::snprintf(exe, sizeof exe, "/proc/%d/exe", pid);
+  return readlink(exe, target, sizeof target) < 0 && errno == ENOENT;
 }
 
 uint64_t read_queue_limit(dev_t device, const char* name) {
@@ -217,14 +229,24 @@ Status DeviceFile::open_descriptor(const DeviceFileOptions& options) {
 }
 
 Status DeviceFile::lock(bool shared) {
-  if (::flock(fd_, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return Unit{};
-  if (errno != EWOULDBLOCK) return error_from_errno(errno, "cannot lock " + path_);
-  const int holder = lock_holder(fd_);
-  const std::string who = holder == 0          ? "another process"
-                          : holder == getpid() ? "this process"
-                                               : "process " + std::to_string(holder);
-  return Error{ErrorCode::pool_locked,
-               path_ + " is in use by " + who + "; stop it or choose another path"};
+  // A daemon that is started again at once after it was killed meets its own past: the lock goes
+  // when the kernel has ended that process's operations.
+  for (uint32_t waited_ms = 0;; waited_ms += lock_wait_ms) {
+    if (::flock(fd_, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return Unit{};
+    if (errno != EWOULDBLOCK) return error_from_errno(errno, "cannot lock " + path_);
+    const int holder = lock_holder(fd_);
+    // No holder to be found: it has just let go, or lives where this process cannot see it.
+    const bool ending = holder == 0 ? waited_ms == 0 : has_ended(holder);
+    if (ending && waited_ms < max_lock_wait_ms) {
+      ::usleep(lock_wait_ms * 1000);
+      continue;
+    }
+    const std::string who = holder == 0          ? "another process"
+                            : holder == getpid() ? "this process"
+                                                 : "process " + std::to_string(holder);
+    return Error{ErrorCode::pool_locked,
+                 path_ + " is in use by " + who + "; stop it or choose another path"};
+  }
 }
 
 Status DeviceFile::set_size(const DeviceFileOptions& options) {

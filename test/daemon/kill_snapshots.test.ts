@@ -1,6 +1,6 @@
 /**
- * kill -9 while snapshots and clones are made, deleted, rolled back to and merged: each call happened
- * whole or not at all, and no snapshot, clone or volume holds anything but what it must.
+ * kill -9 while snapshots and clones are made, deleted, rolled back to and merged: each call
+ * happened whole or not at all, and no snapshot, clone or volume holds anything but what it must.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
