@@ -223,11 +223,11 @@ void snapshots_under_load(Store& store) {
   figure("mapped_tib", static_cast<double>(status.data_chunks) * 64 * KiB / TiB);
   figure("map_mib_per_tib", static_cast<double>(status.map_memory_bytes) / MiB);
   snapshots_under_load(*store);
-  // Something for the journal to replay: half a second of first writes, then the end.
+  // Something for the journal to replay: first writes over two of its commits, then the end.
   Load::Options options;
   options.op = BlockOp::write;
   options.span_bytes = large_volume;
-  store->run(options, 500);
+  store->run(options, 2500);
   std::fflush(stdout);
   _exit(0);
 }
