@@ -15,6 +15,8 @@ import type { Node, NodeConfig } from '../lib/node/types.js';
 import { BenchTarget } from './target.js';
 
 const mib = 1024 * 1024;
+/** Each block written after a snapshot takes a chunk, of which memory holds what was written. */
+const layeredPoolBytes = 48 * 1024 * mib;
 
 export interface StoreRow {
   what: string;
@@ -189,9 +191,9 @@ async function fill(target: BenchTarget, hostCpu: number, bytes: number): Promis
 }
 
 async function writesThroughTarget(options: StoreOptions, tell: Tell): Promise<void> {
-  const bytes = 3 * 1024 * mib;
+  const bytes = 1024 * mib;
   const ratios: number[] = [];
-  await using target = await BenchTarget.start(options.targetCpu, bytes);
+  await using target = await BenchTarget.start(options.targetCpu, bytes, layeredPoolBytes);
   await fill(target, options.hostCpu, bytes);
   for (let round = 1; round <= 5; round += 1) {
     const load = { readPercent: 0, seed: round, ms: 400, spanBytes: bytes, warmupMs: 100 };
@@ -215,7 +217,7 @@ async function readsThroughTarget(options: StoreOptions, tell: Tell): Promise<vo
   const bytes = 1024 * mib;
   await using flat = await BenchTarget.start(options.targetCpu, bytes);
   await fill(flat, options.hostCpu, bytes);
-  await using deep = await BenchTarget.start(options.targetCpu, bytes);
+  await using deep = await BenchTarget.start(options.targetCpu, bytes, layeredPoolBytes);
   await fill(deep, options.hostCpu, bytes);
   for (let count = 1; count <= 1000; count += 1) {
     await deep.snapshot();

@@ -20,10 +20,13 @@ export class BenchTarget implements AsyncDisposable {
     this.#subnqn = at.subnqn;
   }
 
-  static async start(cpu: number, volumeBytes: number): Promise<BenchTarget> {
+  /** `poolBytes`: not given, room for the volume, the journal and the map. */
+  static async start(
+    cpu: number,
+    volumeBytes: number,
+    poolBytes = volumeBytes * 1.5 + 512 * 1024 * 1024,
+  ): Promise<BenchTarget> {
     const program = fileURLToPath(new URL('./daemon.js', import.meta.url));
-    // Room for the volume, the journal and the map.
-    const poolBytes = volumeBytes * 1.5 + 512 * 1024 * 1024;
     const child = fork(program, [cpu, poolBytes, volumeBytes].map(String));
     const ended = once(child, 'exit').then(([code]) => {
       throw new Error(`the daemon of the benchmark ended with ${String(code)}`);
