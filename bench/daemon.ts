@@ -6,11 +6,11 @@
 import { pino } from 'pino';
 import { openNode } from '../lib/node/node.js';
 
-const [cpu, poolBytes, volumeBytes] = process.argv.slice(2);
+const [cpu, poolBytes, volumeBytes, populate] = process.argv.slice(2);
 const node = await openNode(
   {
     pool: {
-      device: { kind: 'memory', sizeBytes: BigInt(poolBytes ?? 0) },
+      device: { kind: 'memory', sizeBytes: BigInt(poolBytes ?? 0), populate: populate === 'true' },
       create: { sizeBytes: null, journalBytes: null },
       writeThrough: false,
       mapCacheBytes: null,

@@ -20,14 +20,18 @@ export class BenchTarget implements AsyncDisposable {
     this.#subnqn = at.subnqn;
   }
 
-  /** `poolBytes`: not given, room for the volume, the journal and the map. */
+  /**
+   * `poolBytes`: not given, room for the volume, the journal and the map. `populate`: its memory is
+   * there from the start; without it the first write to each page costs a page fault.
+   */
   static async start(
     cpu: number,
     volumeBytes: number,
     poolBytes = volumeBytes * 1.5 + 512 * 1024 * 1024,
+    populate = false,
   ): Promise<BenchTarget> {
     const program = fileURLToPath(new URL('./daemon.js', import.meta.url));
-    const child = fork(program, [cpu, poolBytes, volumeBytes].map(String));
+    const child = fork(program, [cpu, poolBytes, volumeBytes, populate].map(String));
     const ended = once(child, 'exit').then(([code]) => {
       throw new Error(`the daemon of the benchmark ended with ${String(code)}`);
     });

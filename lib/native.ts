@@ -113,7 +113,10 @@ export interface ReactorCounters {
 
 // ---- Pool ---------------------------------------------------------------------------------------
 
-export type DeviceSpec = { kind: 'file'; path: string } | { kind: 'memory'; sizeBytes: bigint };
+export type DeviceSpec =
+  | { kind: 'file'; path: string }
+  /** `populate`: take all of it from the system at once; no page fault comes in between later. */
+  | { kind: 'memory'; sizeBytes: bigint; populate?: boolean };
 
 export interface PoolCreateOptions {
   device: DeviceSpec;

@@ -85,6 +85,7 @@ function addServe(program: Command, outcome: Outcome): void {
         .option('--pool <path>', 'pool file or block device (default: .ashlar/pool.ashlar)')
         .option('--size <size>', 'size of a pool file that is not there yet (default: 64GiB)')
         .option('--memory <size>', 'keep the pool in memory; lost at the end')
+        .option('--populate', 'take all of that memory at the start')
         .option('--no-create', 'fail when the pool is not there')
         .option('--write-through', 'make every acknowledged write durable')
         .option('--portal <address:port...>', 'where hosts connect (default: 127.0.0.1:4420)')

@@ -21,6 +21,7 @@ export interface ServeOptions {
   pool?: string;
   size?: string;
   memory?: string;
+  populate?: boolean;
   create?: boolean;
   writeThrough?: boolean;
   portal?: string[];
@@ -42,6 +43,7 @@ const flagNames: ReadonlyMap<string, string> = new Map([
   ['pool.file', '--pool'],
   ['pool.size', '--size'],
   ['pool.memory', '--memory'],
+  ['pool.populate', '--populate'],
   ['target.portals', '--portal'],
   ['target.discovery', '--discovery'],
   ['runtime.reactors', '--reactors'],
@@ -121,6 +123,7 @@ function flagsOf(options: ServeOptions): ConfigFile {
       ...given(options.pool, 'file'),
       ...given(options.size, 'size'),
       ...given(options.memory, 'memory'),
+      ...given(options.populate, 'populate'),
       ...given(options.create === false ? false : undefined, 'create'),
       ...given(options.writeThrough, 'writeThrough'),
     },

@@ -186,9 +186,22 @@ function resolvePool(from: Resolver): Config['pool'] {
     configDefaults.poolSize,
     (given) => boundedSize(given, minPoolBytes, maxPoolBytes),
   );
+  const populate = from.get(
+    'pool.populate',
+    (f) => f.pool?.populate,
+    false,
+    ({ value, origin, code }) => {
+      if (value && memory === null) {
+        throw new AshlarError(code, `${origin} is for a pool in memory; this one is a file`);
+      }
+      return value;
+    },
+  );
   return {
     device:
-      memory === null ? { kind: 'file', path: file } : { kind: 'memory', sizeBytes: memory.bytes },
+      memory === null
+        ? { kind: 'file', path: file }
+        : { kind: 'memory', sizeBytes: memory.bytes, populate },
     sizeBytes: memory?.bytes ?? sizeBytes,
     create: from.get(
       'pool.create',

@@ -63,6 +63,11 @@ const poolSection = Type.Object(
       description:
         'Keep the pool in memory, with this size, instead of a file. All is lost at the end: for benchmarks and tests.',
     }),
+    populate: flag({
+      description:
+        'Take all memory of a memory pool at the start, not as it is written: for benchmarks.',
+      default: false,
+    }),
     writeThrough: flag({
       description:
         'Make every acknowledged write durable, and report no volatile write cache. Slower.',

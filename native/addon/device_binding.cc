@@ -18,6 +18,7 @@ DeviceChoice read_device_spec(Reader& in, Napi::Value spec) {
     if (choice.path.empty()) in.fail(ErrorCode::invalid_argument, "path must not be empty");
   } else if (kind == "memory") {
     choice.memory_bytes = in.u64(spec, "sizeBytes");
+    choice.populate = in.flag(spec, "populate");
   } else {
     in.fail(ErrorCode::invalid_argument, "device kind must be 'file' or 'memory'");
   }
@@ -29,7 +30,7 @@ Result<std::shared_ptr<PoolMember>> PoolMember::open(Runtime& runtime, const Dev
                                                      bool read_only) {
   auto member = std::make_shared<PoolMember>();
   if (choice.path.empty()) {
-    auto opened = DeviceMemory::open(choice.memory_bytes);
+    auto opened = DeviceMemory::open(choice.memory_bytes, choice.populate);
     if (!opened) return opened.error();
     member->memory = std::move(opened).value();
     member->name = "memory";

@@ -18,6 +18,7 @@ namespace ashlar::addon {
 struct DeviceChoice {
   std::string path;  // Empty: memory.
   uint64_t memory_bytes = 0;
+  bool populate = false;
 };
 DeviceChoice read_device_spec(Reader& in, Napi::Value spec);
 

@@ -137,8 +137,9 @@ Napi::Value begin(const Napi::CallbackInfo& info, bool create) {
   }
   if (!in.ok()) return in.reject();
   auto handle = std::make_shared<PoolHandle>(runtime);
-  const Status status = device.path.empty() ? handle->open_memory(device.memory_bytes)
-                                            : handle->open_device(file_options);
+  const Status status = device.path.empty()
+                            ? handle->open_memory(device.memory_bytes, device.populate)
+                            : handle->open_device(file_options);
   if (!status.ok()) {
     in.fail(status.error().code, status.error().message);
     return in.reject();

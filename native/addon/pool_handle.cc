@@ -13,8 +13,8 @@ Status PoolHandle::open_device(const DeviceFileOptions& options) {
   return Unit{};
 }
 
-Status PoolHandle::open_memory(uint64_t size_bytes) {
-  auto opened = DeviceMemory::open(size_bytes);
+Status PoolHandle::open_memory(uint64_t size_bytes, bool populate) {
+  auto opened = DeviceMemory::open(size_bytes, populate);
   if (!opened) return opened.error();
   memory = std::move(opened).value();
   name = "memory";

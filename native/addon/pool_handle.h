@@ -36,7 +36,7 @@ class PoolHandle final : public Handle, public Attachment {
 
   // JavaScript thread: the file or memory, and one channel a reactor.
   Status open_device(const DeviceFileOptions& options);
-  Status open_memory(uint64_t size_bytes);
+  Status open_memory(uint64_t size_bytes, bool populate);
   void add_channels();
 
   std::vector<store::Port> ports();

@@ -39,6 +39,11 @@ Napi::Value Reader::field(Napi::Value object, const char* name) {
   return value;
 }
 
+bool Reader::flag(Napi::Value object, const char* name) {
+  if (!object.IsObject() || !object.As<Napi::Object>().Has(name)) return false;
+  return boolean(object, name);
+}
+
 bool Reader::boolean(Napi::Value object, const char* name) {
   const Napi::Value value = field(object, name);
   if (!value.IsBoolean()) {

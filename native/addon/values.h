@@ -48,6 +48,7 @@ class Reader {
   }
   uint64_t u64(Napi::Value object, const char* name) { return to_u64(field(object, name), name); }
   bool boolean(Napi::Value object, const char* name);
+  bool flag(Napi::Value object, const char* name);  // Not given: false.
   std::string text(Napi::Value object, const char* name) {
     return to_text(field(object, name), name);
   }

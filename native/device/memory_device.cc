@@ -12,7 +12,7 @@
 
 namespace ashlar {
 
-Result<std::shared_ptr<DeviceMemory>> DeviceMemory::open(uint64_t size_bytes) {
+Result<std::shared_ptr<DeviceMemory>> DeviceMemory::open(uint64_t size_bytes, bool populate) {
   size_bytes = round_down(size_bytes, 4096);
   if (size_bytes == 0) {
     return Error{ErrorCode::invalid_argument, "a memory device needs at least 4096 bytes"};
@@ -26,11 +26,19 @@ Result<std::shared_ptr<DeviceMemory>> DeviceMemory::open(uint64_t size_bytes) {
   }
   std::shared_ptr<DeviceMemory> result(new DeviceMemory());
   result->base_ = static_cast<std::byte*>(memory);
+  // In huge pages where the system has them: under shadow paging even a page that is there faults
+  // once more when it is first touched.
+  if (populate) (void)madvise(memory, size_bytes, MADV_HUGEPAGE);
+  if (populate && madvise(memory, size_bytes, MADV_POPULATE_WRITE) != 0) {
+    return Error{ErrorCode::no_space,
+                 "no " + std::to_string(size_bytes) + " bytes of memory for a device (" +
+                     std::strerror(errno) + "); choose a smaller size, or do not populate it"};
+  }
   result->geometry_.size_bytes = size_bytes;
   result->geometry_.logical_block_bytes = 512;
   result->geometry_.memory_alignment_bytes = 1;
   result->geometry_.atomic_write_bytes = 4096;
-  result->geometry_.discard = true;
+  result->geometry_.discard = !populate;
   result->geometry_.volatile_cache = false;
   return result;
 }

@@ -149,7 +149,11 @@ test('config: contradictions: refused', async () => {
 
 test('config: a memory pool: no file, its own size', async () => {
   const config = await load('[pool]\nmemory = "1GiB"\n');
-  assert.deepEqual(config.pool.device, { kind: 'memory', sizeBytes: 1n << 30n });
+  assert.deepEqual(config.pool.device, { kind: 'memory', sizeBytes: 1n << 30n, populate: false });
+  const populated = await load('[pool]\nmemory = "1GiB"\npopulate = true\n');
+  assert.deepEqual(populated.pool.device, { kind: 'memory', sizeBytes: 1n << 30n, populate: true });
+  const onFile = await refusal('[pool]\npopulate = true\n');
+  assert.match(onFile.message, /pool\.populate is for a pool in memory; this one is a file/);
 });
 
 test('config: a socket path over 107 bytes: refused with its length', async () => {
