@@ -32,6 +32,10 @@ class Checkpointer {
 
   bool wants_to_begin() const noexcept;
   bool running() const noexcept { return phase_ != Phase::idle; }
+  // The share of `whole` that the pages begun are of those of the image; 0: no page is being written.
+  size_t share_written(size_t whole) const noexcept {
+    return phase_ == Phase::writing && !image_.empty() ? whole * next_page_ / image_.size() : 0;
+  }
   // By the committer, as it seals: replay of this image starts there.
   void freeze(uint64_t journal_position, uint64_t next_sequence);
   // By the committer: the commit sealed with the freeze tells of failed devices too, and takes so
@@ -56,6 +60,17 @@ class Checkpointer {
     PageRef ref;
     uint8_t level = 0;
   };
+  // Children are sealed before their parents, and maps before the layer table that names their
+  // roots.
+  struct Sealed {
+    explicit Sealed(PageNode& of);
+    friend bool operator<(const Sealed& a, const Sealed& b) noexcept {
+      return a.tree != b.tree ? a.tree < b.tree : a.index < b.index;
+    }
+    uint64_t tree;
+    uint64_t index;
+    PageNode* node = nullptr;
+  };
   struct Buffer {
     AlignedBuffer memory = AlignedBuffer::unwritten(limits::chunk_bytes);
     bool busy = false;
@@ -77,6 +92,7 @@ class Checkpointer {
   uint32_t holds_ = 0;
   bool commit_durable_ = false;
   uint64_t count_ = 0;
+  std::vector<Sealed> order_;
   std::vector<PageNode*> image_;
   size_t next_page_ = 0;
   uint32_t writes_in_flight_ = 0;

@@ -44,6 +44,7 @@ struct IoState {
   bool locked = false;      // In its volume's list of block ranges.
   bool lock_granted = false;
   uint8_t room_tries = 0;
+  bool gathers = false;     // At the owner: pages; see PoolImpl::gather().
   bool durable = false;     // FUA, or the pool writes through.
   uint32_t failed_devices = 0;  // When it was submitted; see VolumeImpl::heed_failures.
   // Block range lock of 512-byte volumes.

@@ -69,13 +69,22 @@ inline constexpr uint32_t bounce_buffers = 64;
 inline constexpr uint32_t open_chunk_slots = 16384;
 static_assert(open_chunk_slots >= run_ops_per_port * 17 * 3 / 2);
 
-// Checkpoints begin when the ring is half full or when this many pages are dirty (32 MiB), or a
-// quarter of the map cache. At twice that, while one is being written, new mappings wait: so a
-// crash never leaves the journal more pages to touch than that, and recovery fits the cache.
-inline constexpr uint32_t max_dirty_pages = 8192;
+// Checkpoints begin when the ring is half full or when this many pages are dirty (16 MiB), or a
+// quarter of the map cache. At twice that, together with what one under way has still to write, new
+// mappings wait: so a crash never leaves the journal more pages to touch than that, and recovery
+// fits the cache.
+inline constexpr uint32_t max_dirty_pages = 4096;
 inline constexpr uint32_t min_dirty_pages = 512;
-// Records looked at ahead of the one that waits for a page, in recovery.
+// Records looked at ahead of the one that waits for a page, in recovery, and how many pages
+// (16 MiB) may be asked for on that account before it has all of its own.
 inline constexpr uint32_t replay_ahead = 256;
+inline constexpr uint32_t replay_ahead_pages = 4096;
+// Pages and views that the hand of the cache passes in one turn (about 0.3 ms at most), and those
+// that are freed in one: a cache that is too large by much, as after a checkpoint, shrinks over
+// several turns.
+inline constexpr uint32_t trim_steps = 256;
+inline constexpr uint32_t max_trim_steps = 2048;
+inline constexpr uint32_t freed_per_turn = 2048;
 // Pages written per turn of the loop and buffers for them: 8 x 64 KiB in flight.
 inline constexpr uint32_t checkpoint_buffers = 8;
 
@@ -87,6 +96,9 @@ inline constexpr uint32_t pages_per_run = 12;
 inline constexpr uint32_t pages_floor_free = 20;
 inline constexpr uint32_t pages_floor_allocate = 48;
 inline constexpr uint32_t pages_low_water = 80;
+// Metadata grows by this share of itself a time, when less than that share of its pages is free.
+inline constexpr uint32_t metadata_growth = 16;
+inline constexpr uint32_t max_growth_chunks = 64;  // 4 MiB
 inline constexpr uint32_t initial_metadata_chunks = 8;
 static_assert(initial_metadata_chunks * pages_per_chunk > pages_low_water + 16);
 

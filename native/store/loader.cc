@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "base/bytes.h"
+#include "store/layers.h"
 #include "store/pool_impl.h"
 
 namespace ashlar::store {
@@ -26,12 +27,18 @@ constexpr uint32_t tree_window = 64;
 
 }  // namespace
 
+// Cells of that size lie on multiples of it.
+struct PageMemory : FromSlab<PageMemory> {
+  std::byte bytes[limits::page_bytes];
+};
+
 struct Loader::Load {
   PageTree* tree = nullptr;
   uint8_t level = 0;
   uint64_t index = 0;
   PageRef ref;
-  AlignedBuffer buffer{limits::page_bytes};
+  std::unique_ptr<PageMemory> memory = std::make_unique_for_overwrite<PageMemory>();
+  std::span<std::byte> bytes() noexcept { return memory->bytes; }
   IoQueue waiters;
   std::vector<std::function<void(Status)>> calls;
 };
@@ -42,24 +49,23 @@ Loader::~Loader() = default;
 Loader::Load& Loader::begin(PageTree& tree, const PageFound& found) {
   CHECK(found.state == PageFound::State::unloaded);
   const uint8_t level = found.parent == nullptr ? tree.root_level() : found.level;
-  for (const auto& load : loads_) {
-    if (load->tree == &tree && load->level == level && load->index == found.index) return *load;
-  }
-  loads_.push_back(std::make_unique<Load>());
-  Load& load = *loads_.back();
+  std::unique_ptr<Load>& place = loads_[found.ref.page()];
+  if (place != nullptr) return *place;
+  place = std::make_unique<Load>();
+  Load& load = *place;
   load.tree = &tree;
   load.level = level;
   load.index = found.index;
   load.ref = found.ref;
   ++pages_read_;
-  cold_read(pool_.device(), found.ref.page() * limits::page_bytes, load.buffer.span(),
+  cold_read(pool_.device(), found.ref.page() * limits::page_bytes, load.bytes(),
             [this, &load](int result) { finished(load, result); });
   return load;
 }
 
 bool Loader::loading(const PageTree& tree) const noexcept {
   return std::any_of(loads_.begin(), loads_.end(),
-                     [&](const auto& load) { return load->tree == &tree; });
+                     [&](const auto& load) { return load.second->tree == &tree; });
 }
 
 void Loader::load(PageTree& tree, const PageFound& found, IoState& waiter) {
@@ -70,11 +76,34 @@ void Loader::load(PageTree& tree, const PageFound& found, std::function<void(Sta
   begin(tree, found).calls.push_back(std::move(done));
 }
 
+MissingPage Loader::bring_in(Layer& layer, uint64_t leaf_index, uint32_t& asked) {
+  MissingPage last;
+  for (Layer* at = &layer; at != nullptr; at = at->parent.load(std::memory_order_relaxed)) {
+    if (leaf_index > at->chunk_count() / limits::words_per_page) continue;
+    const ViewTable* views = at->views.load(std::memory_order_relaxed);
+    if (views != nullptr && views->find(leaf_index) != nullptr) break;
+    const PageFound found = at->map.find(leaf_index);
+    if (found.state != PageFound::State::unloaded) continue;
+    ++asked;
+    last = {&at->map, found};
+    bring_in(at->map, leaf_index);
+  }
+  return last;
+}
+
+// Down to the leaf. A layer that goes away meanwhile has no pages any more.
+void Loader::bring_in(PageTree& tree, uint64_t leaf_index) {
+  const PageFound found = tree.find(leaf_index);
+  if (found.state != PageFound::State::unloaded) return;
+  load(tree, found, [this, &tree, leaf_index](const Status& status) {
+    if (status.ok()) bring_in(tree, leaf_index);
+  });
+}
+
 void Loader::finished(Load& load, int result) {
-  const auto at = std::find_if(loads_.begin(), loads_.end(),
-                               [&](const auto& each) { return each.get() == &load; });
-  CHECK(at != loads_.end());
-  const std::unique_ptr<Load> self = std::move(*at);
+  const auto at = loads_.find(load.ref.page());
+  CHECK(at != loads_.end() && at->second.get() == &load);
+  const std::unique_ptr<Load> self = std::move(at->second);
   loads_.erase(at);
   Status status = Unit{};
   const PageIdentity identity{self->tree->kind(), self->level, self->tree->id(), self->index};
@@ -86,7 +115,7 @@ void Loader::finished(Load& load, int result) {
                                  : std::string());
   if (result != 0) {
     status = error_from_errno(-result, "reading the " + where);
-  } else if (std::string problem = verify_page(self->buffer.span(), pool_.superblock.pool, identity,
+  } else if (std::string problem = verify_page(self->bytes(), pool_.superblock.pool, identity,
                                                self->ref);
              !problem.empty()) {
     status = Error{ErrorCode::pool_corrupt, "the " + where + ": " + problem};
@@ -100,7 +129,7 @@ void Loader::finished(Load& load, int result) {
       auto node = std::make_unique<PageNode>();
       for (uint32_t i = 0; i < limits::words_per_page; ++i) {
         node->words[i].store(
-            read_at<uint64_t>(self->buffer.span(), limits::page_header_bytes + i * 8ull),
+            read_at<uint64_t>(self->bytes(), limits::page_header_bytes + i * 8ull),
             std::memory_order_relaxed);
       }
       self->tree->install(found, std::move(node));
@@ -112,6 +141,7 @@ void Loader::finished(Load& load, int result) {
     waiter->resume(*waiter);
   }
   for (auto& call : self->calls) call(status);
+  if (loads_.empty() && idle_told_) std::exchange(idle_told_, nullptr)();
   pool_.trim();
   pool_.settle();
   if (pool_.reclaimer.active()) pool_.reclaimer.kick();

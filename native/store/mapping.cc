@@ -72,7 +72,7 @@ void Mapping::refresh(LeafFacts& facts, Layer& layer, uint64_t leaf_index) {
   const View* view = pool_.views.get(*parent, leaf_index, missing);
   CHECK(view != nullptr);
   for (uint32_t slot = 0; slot < limits::words_per_page; ++slot) {
-    facts.below[slot] = view->data(slot);
+    facts.slots[slot].below = view->data(slot);
   }
   const Layer* effective = effective_parent(layer, leaf_index);
   if (effective == nullptr) return;
@@ -144,7 +144,8 @@ void Mapping::tell_children(Layer& layer, uint64_t leaf_index, uint32_t slot, Ma
     }
     if (found.state == PageFound::State::loaded && found.leaf->facts != nullptr) {
       LeafFacts& facts = *found.leaf->facts;
-      facts.below[slot] = static_cast<uint16_t>((facts.below[slot] & ~old_visible) | now_visible);
+      uint16_t& below = facts.slots[slot].below;
+      below = static_cast<uint16_t>((below & ~old_visible) | now_visible);
       if (layer.reclaim_leaf <= leaf_index) facts.set_parent(slot, now);
     }
   }
@@ -161,7 +162,7 @@ bool Mapping::apply(Layer& layer, PageNode& leaf, uint32_t slot, MapEntry entry,
   CHECK(ready(layer, leaf));
   uint16_t below = 0;
   if (leaf.facts != nullptr && layer.parent.load(std::memory_order_relaxed) != nullptr) {
-    below = leaf.facts->below[slot];
+    below = leaf.facts->slots[slot].below;
     const MapEntry parent = leaf.facts->parent(slot);
     add_frees(layer, leaf.index,
               static_cast<int64_t>(merge_frees(parent, entry)) -

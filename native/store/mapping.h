@@ -51,6 +51,13 @@ class Mapping {
   MissingPage missing(Layer& layer, uint64_t leaf_index);
   // The leaf with its facts, made where absent; nothing may be missing.
   PageNode& leaf(Layer& layer, uint64_t leaf_index);
+  // The leaf of a layer without children when nothing is missing and nothing has to be made.
+  static PageNode* at_hand(const Layer& layer, uint64_t leaf_index) noexcept {
+    if (!layer.children.empty()) return nullptr;
+    const PageFound found = layer.map.find(leaf_index);
+    if (found.state != PageFound::State::loaded || !ready(layer, *found.leaf)) return nullptr;
+    return found.leaf;
+  }
   // A leaf at hand that may be changed as it is.
   static bool ready(const Layer& layer, const PageNode& leaf) noexcept {
     return leaf.facts != nullptr || layer.parent.load(std::memory_order_relaxed) == nullptr;

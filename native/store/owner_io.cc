@@ -99,7 +99,7 @@ void OwnerIo::answer(IoState& state, BlockStatus status) noexcept {
     state.io->status = BlockStatus::pool_failed;
   }
   if (state.port == pool_.owner) {
-    state.volume->finish(state);
+    state.volume->end_here(state);
     return;
   }
   state.task.run = [](Task& task) noexcept {
@@ -111,8 +111,15 @@ void OwnerIo::answer(IoState& state, BlockStatus status) noexcept {
 
 void OwnerIo::wait_for(IoState& state, const MissingPage& missing) noexcept {
   state.waiting = true;
+  // A command before it, of which the memory was the same, may have gathered and gone.
+  if (!state.gathers) pool_.gathered(&state);
+  state.gathers = true;
   pool_.gather(&state);
-  pool_.loader.load(*missing.tree, missing.found, state);
+  uint32_t asked = 0;
+  const uint64_t leaf_index = state.cursor / chunk_size / limits::words_per_page;
+  const MissingPage last = pool_.loader.bring_in(state.volume->top(), leaf_index, asked);
+  const MissingPage& waited = last ? last : missing;
+  pool_.loader.load(*waited.tree, waited.found, state);
 }
 
 bool OwnerIo::complete(IoState& state, const ChunkView& view, uint64_t index) noexcept {
@@ -147,10 +154,12 @@ void OwnerIo::load_for_port(IoState& state) noexcept {
     IoState& back = io_state(task);
     VolumeImpl::advance_from_queue(back);
   };
-  if (state.port == pool_.owner) {
-    VolumeImpl::advance_from_queue(state);
-  } else {
+  if (state.port != pool_.owner) {
     pool_.ports[state.port].loop->post(state.task);
+  } else if (state.submitting) {
+    pool_.loop().defer(state.task);
+  } else {
+    VolumeImpl::advance_from_queue(state);
   }
 }
 
@@ -191,16 +200,22 @@ PageNode* OwnerIo::prepare_chunk(IoState& state, uint64_t index, uint32_t wanted
     pool_.reclaimer.merge().wait(state);
     return nullptr;
   }
-  if (const MissingPage missing = pool_.mapping.missing(layer, index / limits::words_per_page);
-      missing) {
-    wait_for(state, missing);
-    return nullptr;
+  const uint64_t leaf_index = index / limits::words_per_page;
+  PageNode* at_hand = Mapping::at_hand(layer, leaf_index);
+  if (at_hand == nullptr) {
+    if (const MissingPage missing = pool_.mapping.missing(layer, leaf_index); missing) {
+      wait_for(state, missing);
+      return nullptr;
+    }
+  }
+  const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
+  if (at_hand != nullptr && at_hand->facts != nullptr) {
+    __builtin_prefetch(&at_hand->facts->slots[slot]);
   }
   pool_.has_gathered(&state);
   Room room = pool_.room(true, run_record_bytes);
-  const auto slot = static_cast<uint32_t>(index % limits::words_per_page);
   if (room == Room::now) {
-    PageNode& leaf = pool_.mapping.leaf(layer, index / limits::words_per_page);
+    PageNode& leaf = at_hand != nullptr ? *at_hand : pool_.mapping.leaf(layer, leaf_index);
     entry = MapEntry::unpack(leaf.words[slot].load(std::memory_order_relaxed));
     if (entry.chunk == 0) {
       entry.chunk = pool_.take_chunk(layer, wanted);

@@ -57,9 +57,9 @@ PageFound PageTree::find(uint64_t leaf_index) const noexcept {
     return found;
   }
   PageNode* node = to_node(word);
-  if (leaf_index >= leaves_under(node->level)) return found;
+  if (page_above(leaf_index, node->level) != 0) return found;
   while (node->level > 0) {
-    const uint64_t child_index = leaf_index / leaves_under(node->level - 1u);
+    const uint64_t child_index = page_above(leaf_index, node->level - 1u);
     word = node->words[child_index % limits::words_per_page].load(std::memory_order_acquire);
     if (word == 0) {
       found.next_leaf = (child_index + 1) * leaves_under(node->level - 1u);
@@ -97,7 +97,7 @@ PageNode* PageTree::root() const noexcept {
 PageNode* PageTree::loaded_node(uint8_t level, uint64_t index) const noexcept {
   PageNode* node = root();
   while (node != nullptr && node->level > level) {
-    const uint64_t child = index / leaves_under(node->level - 1u - level);
+    const uint64_t child = page_above(index, node->level - 1u - level);
     const uint64_t word =
         node->words[child % limits::words_per_page].load(std::memory_order_relaxed);
     node = is_address(word) ? to_node(word) : nullptr;
@@ -154,7 +154,7 @@ PageNode& PageTree::ensure_leaf(uint64_t leaf_index) {
   }
   PageNode* node = root();
   CHECK(node != nullptr);
-  while (leaf_index >= leaves_under(node->level)) {
+  while (page_above(leaf_index, node->level) != 0) {
     CHECK(node->level + 1u < limits::max_tree_levels);
     PageNode& above = add_node(nullptr, static_cast<uint8_t>(node->level + 1), 0);
     above.words[0].store(to_word(*node), std::memory_order_relaxed);
@@ -165,7 +165,7 @@ PageNode& PageTree::ensure_leaf(uint64_t leaf_index) {
     node = &above;
   }
   while (node->level > 0) {
-    const uint64_t child_index = leaf_index / leaves_under(node->level - 1u);
+    const uint64_t child_index = page_above(leaf_index, node->level - 1u);
     auto& word = node->words[child_index % limits::words_per_page];
     const uint64_t value = word.load(std::memory_order_relaxed);
     CHECK(value == 0 || is_address(value));
@@ -275,20 +275,21 @@ Pages::~Pages() {
   retired_.clear();
 }
 
-void Pages::link(PageNode& node) {
-  (node.tree->kind() == TreeKind::map ? map_nodes_ : other_nodes_).push_back(node);
+List<PageNode>& Pages::list_of(const PageNode& node) noexcept {
+  if (node.tree->kind() != TreeKind::map) return other_nodes_;
+  return node.dirty || node.freezing ? kept_nodes_ : map_nodes_;
 }
 
-void Pages::unlink(PageNode& node) {
-  (node.tree->kind() == TreeKind::map ? map_nodes_ : other_nodes_).remove(node);
-}
+void Pages::link(PageNode& node) { list_of(node).push_back(node); }
+
+void Pages::unlink(PageNode& node) { list_of(node).remove(node); }
 
 void Pages::before_change(PageNode& leaf) {
   CHECK(leaf.level == 0);
   if (leaf.freezing && leaf.frozen == nullptr) {
-    leaf.frozen = std::make_unique<uint64_t[]>(limits::words_per_page);
+    leaf.frozen = std::make_unique_for_overwrite<FrozenWords>();
     for (uint32_t i = 0; i < limits::words_per_page; ++i) {
-      leaf.frozen[i] = leaf.words[i].load(std::memory_order_relaxed);
+      leaf.frozen->words[i] = leaf.words[i].load(std::memory_order_relaxed);
     }
   }
   mark_dirty(leaf);
@@ -302,7 +303,9 @@ void Pages::store(PageNode& leaf, uint32_t slot, uint64_t value) {
 void Pages::mark_dirty(PageNode& node) {
   PageNode* at = &node;
   while (at != nullptr && !at->dirty) {
+    unlink(*at);
     at->dirty = true;
+    link(*at);
     at->dirty_position = dirty_.size();
     dirty_.push_back(at);
     at = at->parent != nullptr ? at->parent : at->tree->record_leaf;
@@ -315,23 +318,26 @@ void Pages::forget_dirty(PageNode& node) {
   dirty_[node.dirty_position] = last;
   last->dirty_position = node.dirty_position;
   dirty_.pop_back();
+  unlink(node);
   node.dirty = false;
+  link(node);
 }
 
-std::vector<PageNode*> Pages::take_dirty() {
+void Pages::take_dirty() {
   CHECK(freezing_count_ == 0);
-  std::vector<PageNode*> taken = std::exchange(dirty_, {});
-  for (PageNode* node : taken) {
+  for (PageNode* node : dirty_) {
     node->dirty = false;
     node->freezing = true;
   }
-  freezing_count_ = taken.size();
-  return taken;
+  freezing_count_ = dirty_.size();
+  dirty_.clear();
 }
 
 void Pages::end_freeze_of(PageNode& node) noexcept {
   CHECK(node.freezing && freezing_count_ > 0);
+  unlink(node);
   node.freezing = false;
+  link(node);
   node.frozen.reset();
   if (!node.dirty && node.pins == 0) node.facts.reset();  // Made again when it changes again.
   --freezing_count_;
@@ -345,15 +351,22 @@ void Pages::retire(PageNode* node) {
   retired_.push_back({node, epochs_.current()});
 }
 
-void Pages::trim(uint64_t other_bytes) {
-  if (frozen_pending()) return;
+bool Pages::trim(uint64_t other_bytes) {
+  if (frozen_pending()) round_ = 0;
   const size_t other_pages = std::min<size_t>(other_bytes / sizeof(PageNode), cache_pages_ / 2);
-  // One round of the hand at most: every page is either evicted, passed over or given a second
-  // chance. Interior pages go only when nothing under them is loaded.
-  size_t rounds = map_nodes_.size();
-  while (map_nodes_.size() > cache_pages_ - other_pages && rounds-- > 0) {
+  const size_t bound = cache_pages_ - other_pages;
+  // Every page is either evicted, passed over or given a second chance. Interior pages go only when
+  // nothing under them is loaded.
+  const size_t excess = loaded_map_pages() - std::min(loaded_map_pages(), bound);
+  const size_t steps = std::clamp<size_t>(2 * excess, limits::trim_steps, limits::max_trim_steps);
+  for (size_t step = 0; step < steps && round_ > 0; ++step) {
+    if (loaded_map_pages() <= bound) {
+      round_ = 0;
+      break;
+    }
+    --round_;
     PageNode& node = *map_nodes_.pop_front();
-    if (node.dirty || node.pins > 0 || node.loaded_children > 0 || node.disk.none() ||
+    if (node.pins > 0 || node.loaded_children > 0 || node.disk.none() ||
         node.recent.exchange(false, std::memory_order_relaxed)) {
       map_nodes_.push_back(node);
       continue;
@@ -362,10 +375,12 @@ void Pages::trim(uint64_t other_bytes) {
     if (node.parent != nullptr) --node.parent->loaded_children;
     retired_.push_back({&node, epochs_.current()});
   }
+  return round_ > 0;
 }
 
 void Pages::free_retired() {
-  while (!retired_.empty() && epochs_.reusable(retired_.front().epoch)) {
+  size_t most = limits::freed_per_turn;
+  while (!retired_.empty() && most-- > 0 && epochs_.reusable(retired_.front().epoch)) {
     delete retired_.front().node;
     retired_.pop_front();
   }

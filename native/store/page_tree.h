@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/list.h"
+#include "base/slab.h"
 #include "store/epochs.h"
 #include "store/format.h"
 
@@ -29,25 +30,32 @@ class Pages;
 
 // Beside a map leaf of a layer that has a parent, while its entries change: what lies under them
 // (mapping.h).
-struct LeafFacts {
-  uint16_t below[limits::words_per_page] = {};  // Blocks that the ancestors together show as data.
-  uint16_t parent_data[limits::words_per_page] = {};
+struct LeafFacts : FromSlab<LeafFacts> {
+  struct Slot {
+    uint16_t below = 0;  // Blocks that the ancestors together show as data.
+    uint16_t parent_data = 0;
+  };
+  Slot slots[limits::words_per_page] = {};
   uint64_t parent_chunk[(limits::words_per_page + 63) / 64] = {};  // Bit set: it has a chunk.
 
   // The parent's entry, as far as merge_frees() looks at it.
   MapEntry parent(uint32_t slot) const noexcept {
-    return {static_cast<uint32_t>(parent_chunk[slot / 64] >> (slot % 64) & 1), parent_data[slot],
-            0};
+    return {static_cast<uint32_t>(parent_chunk[slot / 64] >> (slot % 64) & 1),
+            slots[slot].parent_data, 0};
   }
   void set_parent(uint32_t slot, MapEntry entry) noexcept {
-    parent_data[slot] = entry.data;
+    slots[slot].parent_data = entry.data;
     const uint64_t bit = 1ull << (slot % 64);
     parent_chunk[slot / 64] &= ~bit;
     if (entry.chunk != 0) parent_chunk[slot / 64] |= bit;
   }
 };
 
-struct PageNode : ListNode {
+struct FrozenWords : FromSlab<FrozenWords> {
+  uint64_t words[limits::words_per_page];
+};
+
+struct PageNode : ListNode, FromSlab<PageNode> {
   alignas(64) std::atomic<uint64_t> words[limits::words_per_page] = {};
   PageTree* tree = nullptr;
   PageNode* parent = nullptr;
@@ -61,7 +69,7 @@ struct PageNode : ListNode {
   size_t dirty_position = 0;           // In Pages::dirty_, while dirty.
   PageRef disk;                        // Its newest image; none: never written.
   uint64_t assigned = 0;               // Page number in the image being written.
-  std::unique_ptr<uint64_t[]> frozen;  // The words as they were at the freeze.
+  std::unique_ptr<FrozenWords> frozen;  // As they were at the freeze.
   std::unique_ptr<LeafFacts> facts;
 
   // The word of the parent (or the root word) that leads here.
@@ -136,6 +144,11 @@ class PageTree {
     for (uint32_t i = 0; i < level; ++i) leaves *= limits::words_per_page;
     return leaves;
   }
+  // The page that many levels above a page; no division, as the compiler knows the divisor.
+  static constexpr uint64_t page_above(uint64_t index, uint32_t levels) noexcept {
+    for (; levels > 0; --levels) index /= limits::words_per_page;
+    return index;
+  }
 
  private:
   friend class Pages;
@@ -163,11 +176,16 @@ class Pages {
   void before_change(PageNode& leaf);
   void mark_dirty(PageNode& node);
   size_t dirty_count() const noexcept { return dirty_.size(); }
-  size_t loaded_map_pages() const noexcept { return map_nodes_.size(); }
+  size_t loaded_map_pages() const noexcept {
+    return map_nodes_.size() + kept_nodes_.size();
+  }
 
-  // Takes the dirty set: the freeze. The nodes are `freezing` until end_freeze_of().
-  std::vector<PageNode*> take_dirty();
-  std::vector<PageNode*>& dirty() noexcept { return dirty_; }
+  // Dirty pages, and those of the frozen image that are still to be written.
+  size_t unwritten_count() const noexcept { return dirty_.size() + freezing_count_; }
+
+  // Empties the dirty set: the freeze. The nodes are `freezing` until end_freeze_of().
+  void take_dirty();
+  const std::vector<PageNode*>& dirty() const noexcept { return dirty_; }
   void end_freeze_of(PageNode& node) noexcept;
   bool frozen_pending() const noexcept { return freezing_count_ != 0; }
   // Device pages of detached nodes, to be freed by the next checkpoint.
@@ -175,16 +193,20 @@ class Pages {
   size_t detached_count() const noexcept { return detached_pages_.size(); }
 
   // Evicts clean map leaves beyond the cache bound, of which `other_bytes` are taken already; not
-  // while a frozen image is being written.
-  void trim(uint64_t other_bytes);
+  // while a frozen image is being written. begin_trim(), then trim() until it says false: one round
+  // of the hand, a few steps a call. What was loaded just now outlives the round that it begins.
+  void begin_trim() noexcept { round_ = map_nodes_.size(); }
+  bool trim(uint64_t other_bytes);
   // Frees what no reader can hold any more.
   void free_retired();
   bool has_retired() const noexcept { return !retired_.empty(); }
+  size_t retired_count() const noexcept { return retired_.size(); }
 
  private:
   friend class PageTree;
   void retire(PageNode* node);
   void forget_dirty(PageNode& node);
+  List<PageNode>& list_of(const PageNode& node) noexcept;
   void link(PageNode& node);
   void unlink(PageNode& node);
 
@@ -196,8 +218,10 @@ class Pages {
   const size_t cache_pages_;
   std::vector<PageNode*> dirty_;
   size_t freezing_count_ = 0;
+  size_t round_ = 0;  // Steps that are left of the hand's round.
   std::vector<uint64_t> detached_pages_;
-  List<PageNode> map_nodes_;    // Loaded pages of maps, in the order of the eviction hand.
+  List<PageNode> map_nodes_;    // Clean pages of maps, in the order of the eviction hand.
+  List<PageNode> kept_nodes_;   // Those that are dirty, or of an image that is not written yet.
   List<PageNode> other_nodes_;  // All other loaded pages; never evicted.
   std::deque<Retired> retired_;
 };

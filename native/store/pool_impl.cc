@@ -59,6 +59,12 @@ PoolImpl::PoolImpl(std::vector<Port> given, uint32_t owner_index, const PoolOpti
     PoolImpl& pool = *static_cast<SettleTimer&>(timer).pool;
     pool.gathered(pool.gathering_);
   };
+  trim_task_.pool = this;
+  trim_task_.run = [](Task& task) noexcept {
+    PoolImpl& pool = *static_cast<TrimTask&>(task).pool;
+    pool.go_on_trimming();
+    pool.settle();
+  };
   room_task_.pool = this;
   room_task_.run = [](Task& task) noexcept {
     PoolImpl& pool = *static_cast<RoomTask&>(task).pool;
@@ -135,10 +141,22 @@ void PoolImpl::remove_layer(Layer& layer) {
 }
 
 void PoolImpl::trim() {
+  views.begin_trim();
+  pages.begin_trim();
+  go_on_trimming();
+}
+
+void PoolImpl::go_on_trimming() {
   // Writes that land after a snapshot find the pages of the new layers in memory.
   if (mapping.settling_layers > 0 || gathering_ != nullptr) return;
-  views.trim();
-  pages.trim(views.bytes());
+  const bool views_left = views.trim();
+  const bool pages_left = pages.trim(views.bytes());
+  if ((views_left || pages_left) && !closing &&
+      !trim_task_.queued.load(std::memory_order_relaxed)) {
+    loop().defer(trim_task_);
+  }
+  // Reads alone bring no commit, after which what they have evicted would be freed.
+  views.many_retired() ? settle() : settle_later();
 }
 
 void PoolImpl::gather(const void* who) noexcept {
@@ -171,20 +189,34 @@ size_t PoolImpl::dirty_pages_wanted() const noexcept {
   return std::clamp<uint64_t>(share, limits::min_dirty_pages, limits::max_dirty_pages);
 }
 
+int64_t PoolImpl::pages_low_water() const noexcept {
+  const uint64_t share = space.chunk_count() * limits::pages_per_chunk / limits::metadata_growth;
+  return static_cast<int64_t>(std::clamp<uint64_t>(
+      share, limits::pages_low_water, limits::max_growth_chunks * limits::pages_per_chunk));
+}
+
 Room PoolImpl::room(bool allocating, size_t record_bytes) {
+  // While a checkpoint is written each page of it that is through lets another one become dirty: so
+  // writers go on at its pace instead of standing still to its end. An eighth of the bound is saved
+  // up little by little, for the time in which its flush and its superblock are under way.
+  const size_t bound = 2 * dirty_pages_wanted();
+  if (pages.unwritten_count() > bound - checkpointer.share_written(bound / 8)) {
+    if (!checkpointer.running()) checkpointer.request();
+    return Room::wait;
+  }
+  return room_for_transaction(allocating, record_bytes);
+}
+
+Room PoolImpl::room_for_transaction(bool allocating, size_t record_bytes) {
   if (!committer.has_room(record_bytes)) {
     committer.request();
     return Room::wait;
   }
-  if (pages.dirty_count() > 2 * dirty_pages_wanted()) {
-    checkpointer.request();
-    return Room::wait;
-  }
   const int64_t available = available_pages();
-  if (available < limits::pages_low_water) grow_metadata();
+  if (available < pages_low_water()) grow_metadata();
   const int64_t floor = allocating ? limits::pages_floor_allocate : limits::pages_floor_free;
   if (available >= floor) return Room::now;
-  if (growing_ || runs_in_flight > 0) return Room::wait;
+  if (growing_ > 0 || runs_in_flight > 0) return Room::wait;
   // A checkpoint gives the old images of all dirty pages back. Frees need no more than that; new
   // mappings do, and are refused when it was not enough.
   if (allocating && starved_) return Room::none;
@@ -200,17 +232,22 @@ Room PoolImpl::room(bool allocating, size_t record_bytes) {
 }
 
 void PoolImpl::grow_metadata() {
-  if (growing_ || growth_failed_ || options.read_only || failed() || closing) return;
-  const uint32_t chunk = allocator.reserve(0);
-  if (chunk == 0) {
-    growth_failed_ = true;
-    return;
+  if (growing_ > 0 || growth_failed_ || options.read_only || failed() || closing) return;
+  const uint64_t share = space.chunk_count() / limits::metadata_growth;
+  const uint64_t chunks = std::clamp<uint64_t>(share, 1, limits::max_growth_chunks);
+  while (growing_ < chunks && grow_by_chunk()) {
   }
-  growing_ = true;
+  growth_failed_ = growing_ == 0;
+}
+
+bool PoolImpl::grow_by_chunk() {
+  const uint32_t chunk = allocator.reserve(0);
+  if (chunk == 0) return false;
+  ++growing_;
   // Written once with zeroes, so that under a sparse file the room is there for certain.
   cold_write(device(), uint64_t{chunk} * limits::chunk_bytes, zero_chunk_.span(), false,
              [this, chunk](int result) {
-               growing_ = false;
+               --growing_;
                if (result != 0 || failed()) {
                  allocator.unreserve(chunk);
                  growth_failed_ = true;
@@ -225,11 +262,12 @@ void PoolImpl::grow_metadata() {
                }
                room_changed();
              });
+  return true;
 }
 
 bool PoolImpl::ask_for_pages() {
   grow_metadata();
-  return growing_;
+  return growing_ > 0;
 }
 
 uint32_t PoolImpl::take_chunk(Layer& layer, uint32_t wanted) {
@@ -273,9 +311,12 @@ void PoolImpl::room_changed() {
   if (!room_task_.queued.load(std::memory_order_relaxed)) loop().defer(room_task_);
 }
 
+bool PoolImpl::has_retired() const noexcept {
+  return pages.has_retired() || views.has_retired() || layers.has_retired();
+}
+
 bool PoolImpl::has_unsettled() const noexcept {
-  return allocator.quarantined() > 0 || pages.has_retired() || views.has_retired() ||
-         layers.has_retired();
+  return allocator.quarantined() > 0 || has_retired();
 }
 
 void PoolImpl::settle() {
@@ -295,7 +336,12 @@ void PoolImpl::settle() {
   layers.free_retired();
   if (settled > 0 && discards) discarder.start();
   if (settled > 0 && !discards) chunks_came_back();
-  const bool waits_for_commit = allocator.quarantined() > 0 && committer.records_pending();
+  settle_later();
+}
+
+void PoolImpl::settle_later() {
+  // The next commit looks at chunks whose records it makes durable.
+  const bool waits_for_commit = !has_retired() && committer.records_pending();
   if (has_unsettled() && !waits_for_commit && !settle_timer_.armed() && !closing) {
     loop().arm(settle_timer_, loop().clock().now_ns() + settle_interval_ns);
   }
@@ -397,7 +443,9 @@ PoolStatus PoolImpl::status() {
   }
   status.reclaiming_chunks = reclaimable_chunks();
   status.reserved_chunks = mapping.reserved_left();
-  status.map_memory_bytes = pages.loaded_map_pages() * sizeof(PageNode) + views.bytes();
+  status.map_memory_bytes =
+      (pages.loaded_map_pages() + pages.retired_count()) * sizeof(PageNode) + views.bytes() +
+      views.retired_bytes();
   status.layer_count = layers.count();
   status.catalog_records = catalog.record_count();
   status.journal_bytes = superblock.journal_bytes;
@@ -461,7 +509,9 @@ void PoolImpl::abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> the
 bool PoolImpl::quiet() const noexcept {
   return committer.quiet() && !checkpointer.running() && loader.idle() && reclaimer.quiet() &&
          settling.quiet() && devices.idle() &&
-         !growing_ && checks_under_way == 0 && !room_task_.queued.load(std::memory_order_relaxed) &&
+         growing_ == 0 && checks_under_way == 0 &&
+         !room_task_.queued.load(std::memory_order_relaxed) &&
+         !trim_task_.queued.load(std::memory_order_relaxed) &&
          (!fail_posted_.load() || !fail_task_.queued.load());
 }
 

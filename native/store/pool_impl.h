@@ -79,7 +79,8 @@ class PoolImpl final : public Pool {
 
   // A deleted layer whose map is empty goes for good.
   void remove_layer(Layer& layer);
-  // Evicts pages and views beyond the cache's bound, unless they are all needed.
+  // Evicts pages and views beyond the cache's bound, unless they are all needed: a few now, the rest
+  // in later turns.
   void trim();
   // One command, or the background, at a time gathers the pages that it needs together: until it
   // has them all none leaves memory. Otherwise those who need more pages than the cache has would
@@ -95,14 +96,19 @@ class PoolImpl final : public Pool {
   // Room for one more operation's metadata pages and `record_bytes` of journal. `allocating`:
   // leaves the floor that frees need.
   Room room(bool allocating, size_t record_bytes);
+  // The same however many pages are dirty: it changes few, none of a map.
+  Room room_for_transaction(bool allocating, size_t record_bytes);
   // Dirty pages with which a checkpoint begins.
   size_t dirty_pages_wanted() const noexcept;
   int64_t available_pages() const noexcept;
+  // Below it metadata grows.
+  int64_t pages_low_water() const noexcept;
   void wait_for_room(IoState& state) { room_waiters.push(state); }
   void wait_for_room(std::function<void()> again);
   // Something changed that may have made room: runs waiters until one waits again.
   void room_changed();
   void grow_metadata();
+  bool grow_by_chunk();
   // A transaction needs more pages than an operation: grows further. False: not possible.
   bool ask_for_pages();
   // A chunk; 0: see chunk_room(). What is promised to other layers is left to them.
@@ -115,6 +121,8 @@ class PoolImpl final : public Pool {
   void chunks_came_back();
   // Steps the epoch and settles quarantine and retired pages, now and until nothing waits.
   void settle();
+  void settle_later();
+  bool has_retired() const noexcept;
   bool has_unsettled() const noexcept;
   // Nothing of the pool's own is under way or queued.
   bool quiet() const noexcept;
@@ -172,6 +180,10 @@ class PoolImpl final : public Pool {
   struct RoomTask : Task {
     PoolImpl* pool = nullptr;
   } room_task_;
+  void go_on_trimming();
+  struct TrimTask : Task {
+    PoolImpl* pool = nullptr;
+  } trim_task_;
   struct FailTask : Task {
     PoolImpl* pool = nullptr;
     const char* what = nullptr;
@@ -182,7 +194,7 @@ class PoolImpl final : public Pool {
   std::vector<std::function<void()>> room_calls_;
   std::vector<std::unique_ptr<VolumeImpl>> volumes_;
   std::function<void(const std::string&)> failed_told_;
-  bool growing_ = false;
+  uint32_t growing_ = 0;  // Chunks being made metadata.
   bool growth_failed_ = false;  // No chunk could be made metadata since one was last freed.
   bool starved_ = false;        // And a checkpoint did not give enough pages back either.
   bool starving_ = false;       // That checkpoint is under way.

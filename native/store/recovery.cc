@@ -187,7 +187,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
         self->replayed_blocks_ += blocks;
         self->position_ += blocks;
         ++self->sequence_;
-        self->left_ = self->records_;
+        self->left_ = self->ahead_ = self->records_;
         self->replay();
       });
     });
@@ -206,6 +206,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
       }
       ++pool_->replayed_records;
       left_ = after;
+      asked_ahead_ = 0;
+      pool_->gathered(this);
     }
     if (kill_log_step_ > 0) return adopt_kill_log();
     read_first_block();
@@ -219,18 +221,18 @@ class Opening : public std::enable_shared_from_this<Opening> {
   enum class Applied : uint8_t { done, loading, wrong };
 
   // Reads what a record needs, after which it is applied again. What the records after it need is
-  // asked for at the same time: records of random writes each want a page of their own.
+  // asked for at the same time: records of random writes each want pages of their own. All pages of
+  // a record, one of each layer under its own, must be in memory together, whatever the cache.
   Applied load(const MissingPage& missing) {
-    std::span<const std::byte> ahead = left_;
-    for (uint32_t i = 0; i < limits::replay_ahead; ++i) {
-      const std::optional<Record> record = decode_record(ahead);
+    pool_->gather(this);
+    if (ahead_.size() > left_.size()) ahead_ = left_;  // Overtaken.
+    while (left_.size() - ahead_.size() < limits::replay_ahead * sizeof(RecordHeader) &&
+           asked_ahead_ < limits::replay_ahead_pages) {
+      const std::optional<Record> record = decode_record(ahead_);
       if (!record.has_value()) break;
-      if (record->kind != RecordKind::map_entry) continue;
       Layer* layer = pool_->layers.at(record->a);
-      if (layer == nullptr) continue;
-      const MissingPage next =
-          pool_->mapping.missing(*layer, record->b / limits::words_per_page);
-      if (next) pool_->loader.load(*next.tree, next.found, [](const Status&) {});
+      if (record->kind != RecordKind::map_entry || layer == nullptr) continue;
+      pool_->loader.bring_in(*layer, record->b / limits::words_per_page, asked_ahead_);
     }
     pool_->loader.load(*missing.tree, missing.found, [self = shared_from_this()](Status status) {
       if (!status.ok()) return self->fail(status.error().code, status.error().message);
@@ -312,7 +314,11 @@ class Opening : public std::enable_shared_from_this<Opening> {
         if (layer == nullptr || layer->state != LayerState::live) return applied;
         pool.mapping.set_reserved(*layer, record.b);
         return Applied::done;
-      case RecordKind::remove_layer: return apply_remove(layer);
+      case RecordKind::remove_layer:
+        // Pages that were asked for ahead may turn out not to be needed; they find their tree.
+        if (pool.loader.idle()) return apply_remove(layer);
+        pool.loader.when_idle([self = shared_from_this()] { self->replay(); });
+        return Applied::loading;
       case RecordKind::put_record:
         pool.catalog.put(record.b, record.payload);
         return Applied::done;
@@ -455,7 +461,7 @@ class Opening : public std::enable_shared_from_this<Opening> {
   void replay_kill_log() {
     records_ = kill_log_.read(sequence_);
     if (++kill_log_step_ > 2 || records_.empty()) return finish();
-    left_ = records_;
+    left_ = ahead_ = records_;
     ++sequence_;  // As after a commit of the ring; its name in messages.
     replay();
   }
@@ -505,6 +511,8 @@ class Opening : public std::enable_shared_from_this<Opening> {
   uint32_t kill_log_step_ = 0;  // Halves begun.
   std::vector<std::byte> records_;
   std::span<const std::byte> left_;
+  std::span<const std::byte> ahead_;  // Of records_: those whose pages were not asked for yet.
+  uint32_t asked_ahead_ = 0;          // Pages, since a record was last applied.
 };
 
 }  // namespace

@@ -369,8 +369,7 @@ namespace {
 
 using Done = std::shared_ptr<std::function<void(Status)>>;
 
-void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, uint32_t tries,
-             const Done& done);
+void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, const Done& done);
 
 // Applied: what it froze settles, then all of it becomes durable.
 void finish(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, const Done& done) {
@@ -411,49 +410,42 @@ void look_beyond(PoolImpl& pool, std::vector<std::pair<Uuid, uint64_t>> shrinkin
 }
 
 // Everything is known: judges, and applies when there is room.
-void decide(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, uint32_t tries,
-            const Done& done) {
+void decide(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, const Done& done) {
   const auto answer = [&](Status status) { (*done)(std::move(status)); };
   if (pool.failed()) return answer(pool.failure_error());
   if (Status status = transaction->judge(); !status.ok()) return answer(std::move(status));
-  const auto again = [&pool, transaction, tries, done] {
-    attempt(pool, transaction, tries + 1, done);
-  };
-  const Room room = pool.room(true, transaction->record_bytes());
+  const Room room = pool.room_for_transaction(true, transaction->record_bytes());
   if (room == Room::now &&
       pool.available_pages() >= transaction->pages() + limits::pages_floor_free) {
     transaction->apply();
     return finish(pool, transaction, done);
   }
-  // Metadata grows by one chunk (16 pages) a time, so that a large transaction may come back often.
-  if (room == Room::none || tries > 256) {
+  if (room == Room::none) {
     return answer(Error{ErrorCode::no_space,
                         "the pool has no room for metadata: " +
                             std::to_string(pool.allocator.free_count()) +
                             " chunks are free; delete volumes or data, or grow the pool"});
   }
+  // Metadata grows by a few chunks a time, so that a large transaction may come back often.
   if (room == Room::now && !pool.ask_for_pages()) {
     return answer(Error{ErrorCode::no_space,
                         "the pool has no room for the metadata of this transaction; delete "
                         "volumes or data, or grow the pool"});
   }
-  pool.wait_for_room(again);
+  pool.wait_for_room([&pool, transaction, done] { attempt(pool, transaction, done); });
 }
 
 // Tries now, and again whenever there may be room.
-void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, uint32_t tries,
-             const Done& done) {
+void attempt(PoolImpl& pool, const std::shared_ptr<Transaction>& transaction, const Done& done) {
   if (pool.failed()) return (*done)(pool.failure_error());
   if (transaction->must_wait_for_settling()) {
-    pool.wait_for_room([&pool, transaction, tries, done] {
-      attempt(pool, transaction, tries, done);
-    });
+    pool.wait_for_room([&pool, transaction, done] { attempt(pool, transaction, done); });
     return;
   }
   // What is refused anyway is refused before anything is read.
   if (Status status = transaction->judge(); !status.ok()) return (*done)(std::move(status));
-  look_beyond(pool, transaction->shrinking(), done, [&pool, transaction, tries, done] {
-    decide(pool, transaction, tries, done);
+  look_beyond(pool, transaction->shrinking(), done, [&pool, transaction, done] {
+    decide(pool, transaction, done);
   });
 }
 
@@ -468,7 +460,7 @@ void PoolImpl::commit(std::vector<Change> changes, std::function<void(Status)> d
     done(Error{ErrorCode::closed, "the pool is being closed"});
     return;
   }
-  attempt(*this, std::make_shared<Transaction>(*this, std::move(changes)), 0,
+  attempt(*this, std::make_shared<Transaction>(*this, std::move(changes)),
           std::make_shared<std::function<void(Status)>>(std::move(done)));
 }
 

@@ -10,6 +10,7 @@
 // snapshot each leaf is flattened once more and not again from the bottom.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "base/list.h"
+#include "base/slab.h"
 #include "store/epochs.h"
 #include "store/page_tree.h"
 
@@ -25,7 +27,7 @@ namespace ashlar::store {
 
 struct Layer;
 
-struct View : ListNode {
+struct View : ListNode, FromSlab<View> {
   // Chunk i of the leaf: {source 32, data mask 16, several 16}. `several` 0: all blocks of the mask
   // lie in chunk `source`; 1: block b lies in chunk sources[source][b].
   std::array<uint64_t, limits::words_per_page> words = {};
@@ -35,13 +37,16 @@ struct View : ListNode {
   uint64_t leaf = 0;
 
   uint16_t data(uint32_t slot) const noexcept { return static_cast<uint16_t>(words[slot] >> 32); }
+  bool several(uint32_t slot) const noexcept { return words[slot] >> 48 != 0; }
   // The chunk that holds block `b`, which data() has.
   uint32_t chunk(uint32_t slot, uint32_t b) const noexcept {
     const auto source = static_cast<uint32_t>(words[slot]);
-    return words[slot] >> 48 == 0 ? source : sources[source][b];
+    return several(slot) ? sources[source][b] : source;
   }
   size_t bytes() const noexcept { return sizeof(View) + sources.capacity() * sizeof(sources[0]); }
 };
+inline constexpr size_t max_view_bytes =
+    sizeof(View) + limits::words_per_page * sizeof(View::sources[0]);
 
 // A frozen layer's views by leaf. Its size is the layer's, which does not grow any more.
 class ViewTable {
@@ -69,7 +74,9 @@ class ViewTable {
 
 class Views {
  public:
-  Views(Epochs& epochs, uint64_t cache_bytes) : epochs_(epochs), cache_bytes_(cache_bytes / 2) {}
+  // At least what one command needs at once is kept: 1 MiB lies in two leaves at most.
+  Views(Epochs& epochs, uint64_t cache_bytes)
+      : epochs_(epochs), cache_bytes_(std::max<uint64_t>(cache_bytes / 2, 2 * max_view_bytes)) {}
   ~Views();
 
   // The owner's thread. The view, made if need be; null: `missing` has to be read first.
@@ -79,11 +86,15 @@ class Views {
   // What the layer or one above it holds there has changed, or will.
   void drop(Layer& layer, uint64_t leaf);
   void drop_all(Layer& layer);
-  // Evicts beyond the bound (half of the map cache).
-  void trim();
+  // Evicts beyond the bound (half of the map cache). begin_trim(), then trim() until it says false:
+  // two rounds of the hand, a few steps a call.
+  void begin_trim() noexcept { round_ = all_.size() * 2; }
+  bool trim();
   void free_retired();
   bool has_retired() const noexcept { return !retired_.empty(); }
   uint64_t bytes() const noexcept { return bytes_; }
+  uint64_t retired_bytes() const noexcept { return retired_bytes_; }
+  bool many_retired() const noexcept { return retired_bytes_ > cache_bytes_; }
 
  private:
   struct Retired {
@@ -91,15 +102,18 @@ class Views {
     uint64_t epoch;
   };
   View* flatten(const View* base);
+  void mix(View& view, const View* base, uint32_t slot);
   std::atomic<View*>& place(Layer& layer, uint64_t leaf);
   void retire(View* view);
 
   Epochs& epochs_;
   const uint64_t cache_bytes_;
   uint64_t bytes_ = 0;
+  size_t round_ = 0;  // Steps that are left of the hand's rounds.
   View empty_;
   List<View> all_;  // In the order of the eviction hand.
   std::deque<Retired> retired_;
+  uint64_t retired_bytes_ = 0;
   // While one is being made: the leaves over its base, nearest first.
   std::vector<const PageNode*> stack_;
 };

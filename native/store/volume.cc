@@ -42,6 +42,17 @@ bool top_entry(Layer& top, uint64_t index, ChunkView& view, MapEntry& entry) noe
   return true;
 }
 
+// What the entry itself says of the blocks `wanted`.
+void view_entry(MapEntry entry, uint16_t wanted, ChunkView& view) noexcept {
+  view.state = ChunkView::State::known;
+  view.top_data = entry.data;
+  for (uint32_t bits = wanted & (entry.data | entry.zero); bits != 0; bits &= bits - 1) {
+    const auto i = static_cast<uint32_t>(std::countr_zero(bits));
+    view.device_block[i] =
+        (entry.data >> i & 1) != 0 ? uint64_t{entry.chunk} * limits::blocks_per_chunk + i : 0;
+  }
+}
+
 // The blocks `left` of the chunk as the layer and its ancestors hold them; false: no view.
 bool view_below(Layer* layer, uint64_t index, uint16_t left, ChunkView& view) noexcept {
   const View* flat = nullptr;
@@ -70,17 +81,16 @@ bool view_below(Layer* layer, uint64_t index, uint16_t left, ChunkView& view) no
 
 }  // namespace
 
+void view_top(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) noexcept {
+  MapEntry entry;
+  if (top_entry(top, index, view, entry)) view_entry(entry, wanted, view);
+}
+
 void view_chunk(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) noexcept {
   MapEntry entry;
   if (!top_entry(top, index, view, entry)) return;
   for (;;) {
-    view.state = ChunkView::State::known;
-    view.top_data = entry.data;
-    for (uint32_t bits = wanted & (entry.data | entry.zero); bits != 0; bits &= bits - 1) {
-      const uint32_t i = static_cast<uint32_t>(std::countr_zero(bits));
-      view.device_block[i] =
-          (entry.data >> i & 1) != 0 ? uint64_t{entry.chunk} * limits::blocks_per_chunk + i : 0;
-    }
+    view_entry(entry, wanted, view);
     const auto left = static_cast<uint16_t>(wanted & ~(entry.data | entry.zero));
     if (left == 0) return;
     if (!view_below(top.parent.load(std::memory_order_acquire), index, left, view)) return;
@@ -236,7 +246,12 @@ bool VolumeImpl::step(IoState& state, PortContext& port) noexcept {
     const uint32_t end =
         static_cast<uint32_t>((chunk_end - index * chunk_size + block - 1) / block);
     ChunkView view;
-    view_chunk(top, index, block_mask(first, end), view);
+    const uint16_t wanted = block_mask(first, end);
+    if (writing) {
+      view_top(top, index, wanted, view);
+    } else {
+      view_chunk(top, index, wanted, view);
+    }
     if (view.state != ChunkView::State::known) {
       state.needs_owner = true;
       break;
@@ -324,10 +339,15 @@ void VolumeImpl::end_fast(IoState& state) noexcept {
     state.needs_owner = true;
   }
   if (state.needs_owner && state.io->status == BlockStatus::ok) {
+    if (state.port == pool_.owner && state.submitting) {
+      pool_.owner_io.take(state);
+      return;
+    }
     state.task.run = [](Task& task) noexcept {
       IoState& at_owner = io_state(task);
       at_owner.volume->pool_.owner_io.take(at_owner);
     };
+    // Not at once when it came back from there for more: that could go on and on in one call.
     if (state.port == pool_.owner) {
       pool_.loop().defer(state.task);
     } else {
@@ -335,6 +355,11 @@ void VolumeImpl::end_fast(IoState& state) noexcept {
     }
     return;
   }
+  end_here(state);
+}
+
+// On its port. Never inside submit(): its caller hears of the end from the loop.
+void VolumeImpl::end_here(IoState& state) noexcept {
   if (!state.submitting) {
     finish(state);
     return;

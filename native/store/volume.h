@@ -35,6 +35,9 @@ struct ChunkView {
 // Looks up the blocks `wanted` (a mask) of chunk `index`. Any thread, inside an epoch.
 void view_chunk(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) noexcept;
 
+// As far as the top layer itself holds them: what an overwrite has to know. Never `unseen`.
+void view_top(Layer& top, uint64_t index, uint16_t wanted, ChunkView& view) noexcept;
+
 class VolumeImpl final : public Volume {
  public:
   VolumeImpl(PoolImpl& pool, Layer& layer, bool read_only);
@@ -60,6 +63,8 @@ class VolumeImpl final : public Volume {
   void close(std::function<void()> drained);
   // On the command's own port: answers it.
   void finish(IoState& state) noexcept;
+  // The same where it may still be inside submit().
+  void end_here(IoState& state) noexcept;
 
  private:
   friend class OwnerIo;

@@ -112,7 +112,7 @@ bool OwnerIo::zero_in_chunk(IoState& state, uint64_t index, uint32_t first, uint
   uint16_t below = 0;
   if (Layer* parent = layer.parent.load(std::memory_order_relaxed); parent != nullptr) {
     if (found.state == PageFound::State::loaded && found.leaf->facts != nullptr) {
-      below = found.leaf->facts->below[slot];
+      below = found.leaf->facts->slots[slot].below;
     } else {
       MissingPage none;
       below = pool_.views.get(*parent, leaf_index, none)->data(slot);

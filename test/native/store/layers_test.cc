@@ -15,8 +15,9 @@ constexpr uint64_t MiB = 1024 * KiB;
 constexpr uint64_t chunk = 64 * KiB;
 
 struct Stack : Fixture {
-  explicit Stack(uint64_t seed, uint64_t size = 32 * MiB) : Fixture(seed, size) {
-    options.map_cache_bytes = 64 * KiB;
+  explicit Stack(uint64_t seed, uint64_t size = 32 * MiB, uint64_t cache_bytes = 64 * KiB)
+      : Fixture(seed, size) {
+    options.map_cache_bytes = cache_bytes;
     REQUIRE(create().ok());
   }
   Volume& make(uint64_t number, uint64_t bytes = 8 * MiB, uint32_t block = 4096) {
@@ -368,4 +369,88 @@ TEST_CASE("layers: two hundred snapshots deep, each block is found in one look")
     CHECK(stack.holds(volume, at * 4 * KiB, 4 * KiB, stamps[at]));
   }
   CHECK(stack.check() == "");
+}
+
+// Each record of the journal needs a page of every layer under its own in memory at once, and the
+// cache is smaller than the one with which the pool was used.
+TEST_CASE("layers: forty snapshots deep, a crash is recovered with a cache of fifteen pages") {
+  constexpr uint64_t leaf_bytes = limits::words_per_page * chunk;
+  constexpr uint64_t leaves = 3;
+  constexpr uint64_t layers = 40;
+  Stack stack(21, 64 * MiB);
+  stack.options.map_cache_bytes = 64 * MiB;
+  const uint64_t bytes = leaves * leaf_bytes;
+  Volume& volume = stack.make(1, bytes);
+  for (uint64_t layer = 1; layer <= layers; ++layer) {
+    for (uint64_t leaf = 0; leaf < leaves; ++leaf) {
+      REQUIRE(stack.write(volume, leaf * leaf_bytes + layer * chunk, 4 * KiB, layer) ==
+              BlockStatus::ok);
+    }
+    REQUIRE(stack.snapshot(layer, layer + 1, bytes).ok());
+  }
+  REQUIRE(stack.checkpoint().ok());
+  for (uint64_t leaf = 0; leaf < leaves; ++leaf) {
+    REQUIRE(stack.write(volume, leaf * leaf_bytes + 5 * chunk, 4 * KiB, 99) == BlockStatus::ok);
+  }
+  REQUIRE(stack.flush(volume) == BlockStatus::ok);
+  sim::SimRandom random(22);
+  Fixture after(21, stack.disk.after_crash(random));
+  after.options = stack.options;
+  after.options.map_cache_bytes = 64 * KiB;
+  REQUIRE(after.open().ok());
+  CHECK(after.pool->status().replayed_records >= leaves);
+  Volume& again = *after.open_volume(layers + 1);
+  for (uint64_t layer = 1; layer <= layers; ++layer) {
+    for (uint64_t leaf = 0; leaf < leaves; ++leaf) {
+      const uint64_t at = leaf * leaf_bytes + layer * chunk;
+      CHECK(after.holds(again, at, 4 * KiB, layer == 5 ? 99 : layer));
+    }
+  }
+  CHECK(after.check() == "");
+}
+
+namespace {
+
+// A volume of two leaves of map, with one block in each, and `count` snapshots of it that hold
+// nothing more: few pages, which stay in memory, and many views, which come and go.
+struct Shelf : Stack {
+  static constexpr uint64_t leaf = limits::words_per_page * chunk;
+  Shelf(uint64_t seed, uint64_t count, uint64_t cache_bytes) : Stack(seed, 32 * MiB, cache_bytes) {
+    Volume& volume = make(1, 2 * leaf);
+    for (const uint64_t at : {leaf - chunk, leaf}) {
+      REQUIRE(write(volume, at, 4 * KiB, 1) == BlockStatus::ok);
+    }
+    for (uint64_t i = 1; i <= count; ++i) {
+      REQUIRE(snapshot(i, i + 1, 2 * leaf).ok());
+      snapshots.push_back(open_volume(i, true));
+    }
+  }
+  std::vector<Volume*> snapshots;
+};
+
+}  // namespace
+
+TEST_CASE("views: evicted by reads alone, without a commit: their memory comes back at once") {
+  Shelf shelf(20, 64, 256 * KiB);
+  REQUIRE(shelf.flush(*shelf.snapshots[0]) == BlockStatus::ok);
+  const uint64_t commits = shelf.pool->status().commits;
+  uint64_t most = 0;
+  for (uint64_t round = 0; round < 50; ++round) {
+    for (Volume* snapshot : shelf.snapshots) {
+      CHECK(shelf.holds(*snapshot, Shelf::leaf - chunk, 4 * KiB, 1));
+      CHECK(shelf.holds(*snapshot, Shelf::leaf, 4 * KiB, 1));
+      most = std::max(most, shelf.pool->status().map_memory_bytes);
+    }
+  }
+  // 6,400 views of 4 KiB were made. Half of the cache bounds those in use, and those evicted.
+  CHECK(most < (256 + 64) * KiB);
+  CHECK_EQ(shelf.pool->status().commits, commits);
+}
+
+TEST_CASE("views: a cache smaller than one of them: a read over two leaves comes to its end") {
+  for (const uint64_t cache_bytes : {uint64_t{0}, 8 * KiB, 64 * KiB}) {
+    Shelf shelf(21, 2, cache_bytes);
+    TestIo io(BlockOp::read, Shelf::leaf - chunk, 2 * chunk);
+    CHECK(shelf.run(*shelf.snapshots[1], io) == BlockStatus::ok);
+  }
 }

@@ -38,6 +38,65 @@ std::vector<std::byte> content(Fixture& pool, uint64_t number, uint64_t length) 
   return bytes;
 }
 
+constexpr uint64_t held_ns = 50'000'000;  // Many times what all the rest takes.
+
+// Two reactors, of which 0 is the owner, and a volume of 4 MiB, all mapped durably, of stamp 7.
+struct TwoReactors : Fixture {
+  TwoReactors() : Fixture(1, 16 * MiB, 2) {
+    REQUIRE(create().ok());
+    REQUIRE(create_layer(1, 4 * MiB).ok());
+    volume = open_volume(1);
+    REQUIRE(write(*volume, 0, 4 * MiB, 7) == BlockStatus::ok);
+    REQUIRE(checkpoint().ok());
+    disk.faults.error = 0;  // Not failing: held.
+    disk.faults.stall_ns = held_ns;
+    disk.faults.sticky = true;
+  }
+  TestIo& begin(uint32_t reactor, uint64_t offset, uint64_t stamp) {
+    flights.push_back(std::make_unique<TestIo>(BlockOp::write, offset, 4 * KiB));
+    TestIo& io = *flights.back();
+    io.fill(stamp);
+    volume->submit(reactor, io.io);
+    return io;
+  }
+  // The device has it, and keeps it.
+  TestIo& hold(uint32_t reactor, uint64_t offset, uint64_t stamp) {
+    const uint64_t before = disk.writes;
+    disk.faults.fail_at = 1;
+    TestIo& io = begin(reactor, offset, stamp);
+    world.run_ready();
+    disk.faults.fail_at = 0;
+    CHECK(disk.writes == before + 1);
+    return io;
+  }
+  void ask_for_snapshot() {
+    pool->commit({snapshot_of(1, 2)}, [this](Status status) { acknowledged = status; });
+    world.run_ready();
+  }
+  void await(TestIo& io) {
+    REQUIRE(world.run_until([&] { return io.done; }));
+    REQUIRE(io.io.status == BlockStatus::ok);
+  }
+  void await_snapshot() {
+    REQUIRE(world.run_until([&] { return acknowledged.has_value(); }));
+    REQUIRE(acknowledged->ok());
+  }
+  bool snapshot_holds(uint64_t offset, uint64_t stamp) {
+    Volume* frozen = open_volume(1, true);
+    REQUIRE(frozen != nullptr);
+    const bool as_expected = holds(*frozen, offset, 4 * KiB, stamp);
+    close_volume(*frozen);
+    return as_expected;
+  }
+  bool volume_holds(uint64_t offset, uint64_t stamp) {
+    return holds(*volume, offset, 4 * KiB, stamp);
+  }
+
+  Volume* volume = nullptr;
+  std::vector<std::unique_ptr<TestIo>> flights;
+  std::optional<Status> acknowledged;
+};
+
 }  // namespace
 
 TEST_CASE("snapshot: acknowledged, then the power is lost: it is there, whole and frozen") {
@@ -119,4 +178,58 @@ TEST_CASE("snapshot: writes under way on every reactor: once acknowledged it nev
     CHECK_EQ(pool.check(), "");
   }
   CHECK(on_both_sides > 10);
+}
+
+TEST_CASE("snapshot: an overwrite held by the device, on either reactor: is awaited, and in both") {
+  for (uint32_t reactor = 0; reactor < 2; ++reactor) {
+    INFO("reactor " << reactor);
+    TwoReactors pool;
+    TestIo& held = pool.hold(reactor, 8 * KiB, 8);
+    pool.ask_for_snapshot();
+    // Everything else goes on meanwhile: new writes go to the new top, and are not waited for.
+    for (int i = 0; i < 100; ++i) pool.await(pool.begin(1 - reactor, 16 * KiB, 9));
+    CHECK(!held.done);
+    CHECK(!pool.acknowledged.has_value());
+    pool.await_snapshot();
+    CHECK(held.done);
+    CHECK(pool.snapshot_holds(8 * KiB, 8));
+    CHECK(pool.snapshot_holds(16 * KiB, 7));
+    CHECK(pool.volume_holds(8 * KiB, 8));
+    CHECK(pool.volume_holds(16 * KiB, 9));
+    CHECK_EQ(pool.check(), "");
+  }
+}
+
+TEST_CASE("snapshot: an overwrite asked for once it was taken, before it is told: volume only") {
+  for (uint32_t reactor = 0; reactor < 2; ++reactor) {
+    INFO("reactor " << reactor);
+    TwoReactors pool;
+    TestIo& held = pool.hold(1, 8 * KiB, 8);
+    pool.ask_for_snapshot();
+    // Over the very block whose older write is still held; that one lands later, elsewhere.
+    TestIo& newer = pool.begin(reactor, 8 * KiB, 9);
+    pool.await(newer);
+    CHECK(!held.done);
+    CHECK(pool.volume_holds(8 * KiB, 9));
+    pool.await_snapshot();
+    CHECK(pool.snapshot_holds(8 * KiB, 8));
+    CHECK(pool.volume_holds(8 * KiB, 9));
+    CHECK_EQ(pool.check(), "");
+  }
+}
+
+TEST_CASE("snapshot: overwrites beyond what a reactor has under way: held ones in it, others not") {
+  TwoReactors pool;
+  for (uint64_t i = 0; i < limits::run_ops_per_port; ++i) pool.hold(1, i * 4 * KiB, 8);
+  TestIo& queued = pool.begin(1, limits::run_ops_per_port * 4 * KiB, 8);
+  pool.ask_for_snapshot();
+  CHECK(!queued.done);
+  pool.await_snapshot();
+  pool.await(queued);
+  for (const auto& io : pool.flights) {
+    const uint64_t at = io->io.offset_bytes;
+    CHECK(pool.snapshot_holds(at, io.get() == &queued ? 7 : 8));
+    CHECK(pool.volume_holds(at, 8));
+  }
+  CHECK_EQ(pool.check(), "");
 }
