@@ -16,10 +16,15 @@ async function sanitizerLibrary() {
   return fs.realpathSync(library);
 }
 
-/** Sources are copied over those of the last time; what is built of them stays. */
+/**
+ * Sources take the place of those of the last time, of which some may be gone; what is built of
+ * them stays, as their times do.
+ */
 function stage() {
   fs.mkdirSync(staging, { recursive: true });
-  fs.rmSync(path.join(staging, '.build'), { recursive: true, force: true });
+  for (const name of ['native', '.build']) {
+    fs.rmSync(path.join(staging, name), { recursive: true, force: true });
+  }
   for (const name of ['native', 'binding.gyp', 'package.json', '.build/lib', '.build/test']) {
     const options = { recursive: true, preserveTimestamps: true };
     fs.cpSync(path.join(root, name), path.join(staging, name), options);
