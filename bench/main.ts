@@ -1,4 +1,7 @@
-/** `npm run bench [-- [run|idle|store] [--seconds N] [--json]]`: see the reports' own files. */
+/**
+ * `npm run bench [-- [run|idle|store] [--seconds N] [--json] [--only SCENARIO]]`: see the reports'
+ * own files. `--only`, again for each: of those of `store`.
+ */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureIdle } from './idle.js';
@@ -11,6 +14,7 @@ const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string' },
     json: { type: 'boolean', default: false },
+    only: { type: 'string', multiple: true },
   },
 });
 
@@ -113,7 +117,7 @@ async function store(): Promise<void> {
   const loopback = await Loopback.build(checkout(), [cpus.hostCpu, cpus.targetCpu]);
   const before = await loopback.state();
   const rows = await benchStore(
-    { root: checkout(), ...cpus },
+    { root: checkout(), ...cpus, only: values.only ?? null },
     ({ what, wanted, reached, fine }) => {
       say(`${fine ? 'ok  ' : 'MISS'}  ${what}\n        wanted ${wanted}: ${reached}`);
     },

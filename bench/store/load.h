@@ -23,10 +23,16 @@ class Load {
     uint64_t first_bytes = 0;   // Sequential: where it begins.
     bool sequential = false;    // Ends at the end of the span.
     uint64_t seed = 1;
+    // Commands that become due a second, 0: one after the other. A latency counts from when the
+    // command was due, whether or not another one had to end before it could begin.
+    uint64_t per_second = 0;
   };
 
   Load(Loop& loop, store::Volume& volume, const Options& options)
-      : loop_(loop), volume_(volume), options_(options), random_(options.seed * 2654435761u + 1) {}
+      : loop_(loop), volume_(volume), options_(options), random_(options.seed * 2654435761u + 1) {
+    tick_.load = this;
+    tick_.fire = [](Timer& timer) noexcept { static_cast<Tick&>(timer).load->tick(); };
+  }
 
   // The reactor's thread. `ended` when it was stopped, or is through.
   void start(std::function<void()> ended) {
@@ -34,8 +40,15 @@ class Load {
     began_ns_ = loop_.clock().now_ns();
     for (uint32_t i = 0; i < options_.depth; ++i) {
       commands_.push_back(std::make_unique<Command>(*this));
-      next(*commands_.back());
+      if (options_.per_second > 0) {
+        idle_.push_back(commands_.back().get());
+      } else {
+        next(*commands_.back(), began_ns_);
+      }
     }
+    if (options_.per_second == 0) return;
+    due_ns_ = began_ns_;
+    tick();
   }
   void stop() noexcept { stopping_ = true; }
   // From now on latencies count anew.
@@ -79,7 +92,23 @@ class Load {
     return random_;
   }
 
-  void next(Command& command) {
+  // What has become due begins, as far as commands are free.
+  void tick() {
+    const uint64_t now_ns = loop_.clock().now_ns();
+    while (due_ns_ <= now_ns && !idle_.empty() && !stopping_) {
+      Command& command = *idle_.back();
+      idle_.pop_back();
+      next(command, due_ns_);
+      due_ns_ += 1'000'000'000 / options_.per_second;
+    }
+    if (!stopping_) {
+      loop_.arm(tick_, now_ns + tick_ns);
+    } else if (under_way_ == 0 && ended_) {
+      std::exchange(ended_, nullptr)();
+    }
+  }
+
+  void next(Command& command, uint64_t began_ns) {
     const uint64_t slots = options_.span_bytes / options_.io_bytes;
     uint64_t slot = 0;
     if (options_.sequential) {
@@ -104,7 +133,7 @@ class Load {
       auto& self = *static_cast<Command*>(ended.context);
       self.load.finished(self);
     };
-    command.began_ns = loop_.clock().now_ns();
+    command.began_ns = began_ns;
     volume_.submit(0, io);
   }
 
@@ -113,7 +142,9 @@ class Load {
     if (command.io.status != BlockStatus::ok) ++errors_;
     latencies_.push_back(static_cast<uint32_t>(
         std::min<uint64_t>(loop_.clock().now_ns() - command.began_ns, UINT32_MAX)));
-    next(command);
+    if (options_.per_second == 0) return next(command, loop_.clock().now_ns());
+    idle_.push_back(&command);
+    if (due_ns_ <= loop_.clock().now_ns() || stopping_) tick();
   }
 
   Loop& loop_;
@@ -121,6 +152,12 @@ class Load {
   const Options options_;
   uint64_t random_;
   std::vector<std::unique_ptr<Command>> commands_;
+  static constexpr uint64_t tick_ns = 50'000;
+  struct Tick : Timer {
+    Load* load = nullptr;
+  } tick_;
+  uint64_t due_ns_ = 0;
+  std::vector<Command*> idle_;
   std::vector<uint32_t> latencies_;
   uint64_t began_ns_ = 0;
   uint64_t issued_ = 0;

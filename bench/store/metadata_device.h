@@ -2,8 +2,8 @@
 // a pool with terabytes mapped fits a small machine. It counts both.
 //
 // A 4 KiB block is the store's own when it begins with one of its magics; the loads here write
-// zeroes, which have none. Blocks that were dropped read as zeroes. The memory is shared, so a process
-// that is killed leaves its pool to the next.
+// zeroes, which have none. Blocks that were dropped read as zeroes. The power can be cut: what a
+// device is asked after that changes nothing, and another one goes on with the same space.
 #pragma once
 
 #include <sys/mman.h>
@@ -19,23 +19,50 @@
 
 namespace ashlar::bench {
 
-class SharedSpace {
+// Memory for the chunks that hold something of the store's own. It is taken from the system before
+// the measuring begins, in huge pages, so that no page fault is taken for time of the store.
+class MetadataSpace {
  public:
-  explicit SharedSpace(uint64_t bytes) : bytes_(bytes) {
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    CHECK(memory != MAP_FAILED);
-    base_ = static_cast<std::byte*>(memory);
+  MetadataSpace(uint64_t bytes, uint64_t metadata_bytes)
+      : bytes_(bytes), metadata_bytes_(metadata_bytes) {
+    places_ = static_cast<uint32_t*>(map(bytes / chunk * sizeof(uint32_t)));
+    base_ = static_cast<std::byte*>(map(metadata_bytes));
+    (void)madvise(base_, metadata_bytes, MADV_HUGEPAGE);
+    CHECK(madvise(base_, metadata_bytes, MADV_POPULATE_WRITE) == 0);
   }
-  ~SharedSpace() { munmap(base_, bytes_); }
-  SharedSpace(const SharedSpace&) = delete;
-  SharedSpace& operator=(const SharedSpace&) = delete;
-  std::byte* at(uint64_t offset) const noexcept { return base_ + offset; }
+  ~MetadataSpace() {
+    munmap(places_, bytes_ / chunk * sizeof(uint32_t));
+    munmap(base_, metadata_bytes_);
+  }
+  MetadataSpace(const MetadataSpace&) = delete;
+  MetadataSpace& operator=(const MetadataSpace&) = delete;
+
   uint64_t size_bytes() const noexcept { return bytes_; }
+  // Of a block; null: it was never written.
+  const std::byte* find(uint64_t offset) const noexcept {
+    const uint32_t place = places_[offset / chunk];
+    return place == 0 ? nullptr : base_ + uint64_t{place - 1} * chunk + offset % chunk;
+  }
+  std::byte* make(uint64_t offset) noexcept {
+    uint32_t& place = places_[offset / chunk];
+    if (place == 0) place = ++used_;
+    CHECK(uint64_t{used_} * chunk <= metadata_bytes_);
+    return base_ + uint64_t{place - 1} * chunk + offset % chunk;
+  }
 
  private:
+  static constexpr uint64_t chunk = store::limits::chunk_bytes;
+  static void* map(uint64_t bytes) noexcept {
+    void* const memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    return memory;
+  }
+
+  const uint64_t bytes_, metadata_bytes_;
+  uint32_t* places_ = nullptr;  // By chunk: 1 + its place in memory; 0: none.
+  uint32_t used_ = 0;
   std::byte* base_ = nullptr;
-  uint64_t bytes_;
 };
 
 struct Written {
@@ -47,7 +74,7 @@ struct Written {
 
 class MetadataDevice final : public Device {
  public:
-  MetadataDevice(Loop& loop, SharedSpace& space) : loop_(loop), space_(space) {
+  MetadataDevice(Loop& loop, MetadataSpace& space) : loop_(loop), space_(space) {
     geometry_.size_bytes = space.size_bytes();
     geometry_.logical_block_bytes = 512;
     geometry_.memory_alignment_bytes = 1;
@@ -66,6 +93,7 @@ class MetadataDevice final : public Device {
     tail_ = &op;
     if (!teller_.queued.load(std::memory_order_relaxed)) loop_.defer(teller_);
   }
+  void cut_power() noexcept { powered_ = false; }
   Written written;
   uint64_t reads = 0;
 
@@ -89,22 +117,31 @@ class MetadataDevice final : public Device {
     if (journal) written.journal_bytes += 4096;
     if (page) written.page_bytes += 4096;
     if (journal || page) {
-      std::memcpy(space_.at(offset), from, 4096);
+      std::memcpy(space_.make(offset), from, 4096);
     } else {
       written.data_bytes += 4096;
     }
   }
 
+  void read_block(uint64_t offset, std::byte* to) const noexcept {
+    const std::byte* const from = space_.find(offset);
+    if (from == nullptr) {
+      std::memset(to, 0, 4096);
+    } else {
+      std::memcpy(to, from, 4096);
+    }
+  }
+
   void carry_out(const DeviceOp& op) noexcept {
+    if (!powered_) return;
     uint64_t offset = op.offset_bytes;
     const uint64_t data_before = written.data_bytes;
     if (op.kind == DeviceOpKind::read) ++reads;
     for (const iovec& segment : op.segments) {
       auto* memory = static_cast<std::byte*>(segment.iov_base);
-      if (op.kind == DeviceOpKind::read) {
-        std::memcpy(memory, space_.at(offset), segment.iov_len);
-      } else if (op.kind == DeviceOpKind::write) {
-        for (uint64_t at = 0; at < segment.iov_len; at += 4096) write_block(offset + at, memory + at);
+      for (uint64_t at = 0; at < segment.iov_len; at += 4096) {
+        if (op.kind == DeviceOpKind::read) read_block(offset + at, memory + at);
+        if (op.kind == DeviceOpKind::write) write_block(offset + at, memory + at);
       }
       offset += segment.iov_len;
     }
@@ -122,7 +159,8 @@ class MetadataDevice final : public Device {
   }
 
   Loop& loop_;
-  SharedSpace& space_;
+  MetadataSpace& space_;
+  bool powered_ = true;
   DeviceGeometry geometry_;
   DeviceOp* head_ = nullptr;
   DeviceOp* tail_ = nullptr;
