@@ -430,14 +430,16 @@ export interface ConnectEvent {
 }
 
 /**
- * An admin command (Fabrics Property Get and Set included) that native code does not answer
- * itself. Answer with `adminComplete`. Native answers Keep Alive, Abort, Asynchronous Event
- * Request and Disconnect.
+ * A command that native code does not answer itself: of the admin queue (Fabrics Property Get and
+ * Set included) all but Keep Alive, Abort, Asynchronous Event Request and Disconnect; of an I/O
+ * queue those about reservations, at most 8 at a time. Answer with `commandComplete`.
  */
-export interface AdminEvent {
-  type: 'admin';
+export interface CommandEvent {
+  type: 'command';
   controller: ControllerHandle;
-  /** Names this command in `adminComplete`. */
+  /** 0: the admin queue. */
+  qid: number;
+  /** Names this command in `commandComplete`. */
   command: bigint;
   sqe: Uint8Array;
   /** Data that came with the command; null when it carries none. */
@@ -472,12 +474,12 @@ export interface PoolFailedEvent {
 
 export type NativeEvent =
   | ConnectEvent
-  | AdminEvent
+  | CommandEvent
   | ControllerEndedEvent
   | PoolFailedEvent
   | DeviceFailedEvent;
 
-export interface AdminCompletion {
+export interface CommandCompletion {
   /** SCT << 8 | SC; 0: success. */
   status: number;
   doNotRetry: boolean;
@@ -691,7 +693,12 @@ export interface NativeAddon {
    * for Connect Controller Busy (181h). The connection ends once the host has the answer.
    */
   connectReject(connect: ConnectHandle, status: number, result: bigint): void;
-  adminComplete(controller: ControllerHandle, command: bigint, completion: AdminCompletion): void;
+  /** A command whose queue has gone is ignored. */
+  commandComplete(
+    controller: ControllerHandle,
+    command: bigint,
+    completion: CommandCompletion,
+  ): void;
 
   hostConnect(runtime: RuntimeHandle, options: HostOptions): Promise<HostConnected>;
   /**

@@ -1,5 +1,5 @@
 /** Admin commands of a connected controller: from submission queue entry to completion. */
-import type { AdminCompletion, AdminEvent } from '../native.js';
+import type { CommandCompletion, CommandEvent } from '../native.js';
 import type { Controller } from './controller.js';
 import { type DiscoveryRecord, encodeDiscoveryLog } from './discovery.js';
 import { identify } from './identify.js';
@@ -47,9 +47,9 @@ export interface AdminEnvironment {
 /** Decodes and answers one admin command; failures go to the controller's error log. */
 export async function answerAdmin(
   controller: Controller,
-  event: AdminEvent,
+  event: CommandEvent,
   environment: AdminEnvironment,
-): Promise<AdminCompletion> {
+): Promise<CommandCompletion> {
   const sqe = decodeSqe(event.sqe);
   const completion = await dispatch(controller, sqe, event, environment);
   if (completion.status !== statuses.success) {
@@ -61,9 +61,9 @@ export async function answerAdmin(
 async function dispatch(
   controller: Controller,
   sqe: Sqe,
-  event: AdminEvent,
+  event: CommandEvent,
   environment: AdminEnvironment,
-): Promise<AdminCompletion> {
+): Promise<CommandCompletion> {
   if (sqe.opcode === adminOpcodes.fabrics) return fabrics(controller, sqe);
   // Until CC.EN and CSTS.RDY are 1 a controller takes Fabrics commands only (Base 3.6.1).
   if (!controller.properties.ready) return refuse(statuses.commandSequenceError);
@@ -85,7 +85,7 @@ async function dispatch(
   }
 }
 
-function fabrics(controller: Controller, sqe: Sqe): AdminCompletion {
+function fabrics(controller: Controller, sqe: Sqe): CommandCompletion {
   switch (sqe.fctype) {
     case fabricsTypes.propertyGet:
       return controller.properties.get(decodeProperty(sqe));
@@ -121,7 +121,7 @@ async function getLogPage(
   sqe: Sqe,
   roomBytes: number,
   environment: AdminEnvironment,
-): Promise<AdminCompletion> {
+): Promise<CommandCompletion> {
   const command = decodeGetLogPage(sqe);
   if (!hasLogPage(controller.identity.kind, command.lid)) return refuse(statuses.invalidLogPage);
   const problem = logPageProblem(command);

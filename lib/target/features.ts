@@ -1,5 +1,5 @@
 /** Get Features and Set Features (Base 5.15 and 5.27). */
-import type { AdminCompletion } from '../native.js';
+import type { CommandCompletion } from '../native.js';
 import { discoveryControllerOaes, ioControllerOaes } from './identify_controller.js';
 import { keepAliveGranularity, maxNsid } from './limits.js';
 import { decodeFeature, type FeatureCommand, type Sqe } from './sqe.js';
@@ -98,7 +98,7 @@ export class FeatureState {
     return this.#keepAliveMs;
   }
 
-  get(sqe: Sqe): AdminCompletion {
+  get(sqe: Sqe): CommandCompletion {
     const command = decodeFeature(sqe);
     const problem = this.#refusal(command);
     if (problem !== null) return problem;
@@ -118,7 +118,7 @@ export class FeatureState {
     return succeed(BigInt(source.#dword(command)));
   }
 
-  set(sqe: Sqe, data: Uint8Array | null, hooks: FeatureHooks): AdminCompletion {
+  set(sqe: Sqe, data: Uint8Array | null, hooks: FeatureHooks): CommandCompletion {
     const command = decodeFeature(sqe);
     const problem = this.#refusal(command);
     if (problem !== null) return problem;
@@ -127,7 +127,7 @@ export class FeatureState {
     return this.#set(command, data, hooks);
   }
 
-  #refusal(command: FeatureCommand): AdminCompletion | null {
+  #refusal(command: FeatureCommand): CommandCompletion | null {
     const found = traits.get(command.fid);
     if (found === undefined || (this.#input.kind === 'discovery' && !found.discovery)) {
       return refuse(statuses.invalidField);
@@ -169,7 +169,7 @@ export class FeatureState {
     }
   }
 
-  #set(command: FeatureCommand, data: Uint8Array | null, hooks: FeatureHooks): AdminCompletion {
+  #set(command: FeatureCommand, data: Uint8Array | null, hooks: FeatureHooks): CommandCompletion {
     const { cdw11 } = command;
     switch (command.fid) {
       case features.arbitration:
@@ -205,7 +205,7 @@ export class FeatureState {
   }
 
   /** Number of Queues (Base 5.27.1.5): 0's based; FFFFh is not allowed; before I/O queues only. */
-  #setNumberOfQueues(cdw11: number, hooks: FeatureHooks): AdminCompletion {
+  #setNumberOfQueues(cdw11: number, hooks: FeatureHooks): CommandCompletion {
     const submission = cdw11 & 0xffff;
     const completion = cdw11 >>> 16;
     if (submission === 0xffff || completion === 0xffff) return refuse(statuses.invalidField);
@@ -216,28 +216,28 @@ export class FeatureState {
     return succeed(BigInt(zeroBasedQueues(this.#ioQueues)));
   }
 
-  #setAsyncEvents(cdw11: number): AdminCompletion {
+  #setAsyncEvents(cdw11: number): CommandCompletion {
     const oaes = this.#input.kind === 'io' ? ioControllerOaes : discoveryControllerOaes;
     if ((cdw11 & ~(oaes | criticalWarningBits)) !== 0) return refuse(statuses.invalidField);
     this.#asyncEvents = cdw11;
     return succeed();
   }
 
-  #setKeepAlive(cdw11: number, hooks: FeatureHooks): AdminCompletion {
+  #setKeepAlive(cdw11: number, hooks: FeatureHooks): CommandCompletion {
     this.#keepAliveMs = roundKeepAlive(cdw11);
     hooks.setKeepAlive(this.#keepAliveMs);
     return succeed(BigInt(this.#keepAliveMs));
   }
 
   /** Host Behavior Support (Base 5.27.1.18): kept as given; nothing here depends on it. */
-  #setHostBehavior(data: Uint8Array | null): AdminCompletion {
+  #setHostBehavior(data: Uint8Array | null): CommandCompletion {
     if (data === null || data.length < 512) return refuse(statuses.dataSglLengthInvalid);
     this.#hostBehavior = data.slice(0, 512);
     return succeed();
   }
 
   /** Host Identifier (Base 5.27.1.25): given by Connect, always 128 bits over fabrics. */
-  #getHostIdentifier(command: FeatureCommand): AdminCompletion {
+  #getHostIdentifier(command: FeatureCommand): CommandCompletion {
     if ((command.cdw11 & 1) !== 1) return refuse(statuses.invalidField);
     return succeed(0n, this.#input.hostId.slice());
   }

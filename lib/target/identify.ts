@@ -1,5 +1,5 @@
 /** Identify (Base 5.17): which structure a CNS asks for, and of what. */
-import type { AdminCompletion } from '../native.js';
+import type { CommandCompletion } from '../native.js';
 import {
   encodeIdentifyController,
   encodeIdentifyControllerNvm,
@@ -43,7 +43,7 @@ const broadcastNsid = 0xffff_ffff;
 const emptyPage = (): Uint8Array => new Uint8Array(4096);
 
 /** Answers Identify; a CNS that is not supported gets Invalid Field in Command. */
-export async function identify(sqe: Sqe, context: IdentifyContext): Promise<AdminCompletion> {
+export async function identify(sqe: Sqe, context: IdentifyContext): Promise<CommandCompletion> {
   const command = decodeIdentify(sqe);
   if (command.cns === 0x01) return succeed(0n, encodeIdentifyController(context));
   // Discovery controllers have no namespaces and no command set (Base 3.1.2.3).
@@ -81,7 +81,7 @@ export async function identify(sqe: Sqe, context: IdentifyContext): Promise<Admi
 }
 
 /** Command set identifiers other than NVM's are not supported. */
-function onlyNvm(command: IdentifyCommand): AdminCompletion | null {
+function onlyNvm(command: IdentifyCommand): CommandCompletion | null {
   return command.csi === 0 ? null : refuse(statuses.invalidField);
 }
 
@@ -92,7 +92,7 @@ function validNsid(nsid: number): boolean {
 async function identifyNamespace(
   command: IdentifyCommand,
   context: IdentifyContext,
-): Promise<AdminCompletion> {
+): Promise<CommandCompletion> {
   if (!validNsid(command.nsid)) return refuse(statuses.invalidNamespaceOrFormat);
   const namespace = context.namespaces.get(command.nsid);
   if (namespace === undefined) return succeed(0n, emptyPage());
@@ -106,7 +106,7 @@ function ofNamespaceOrZero(
   command: IdentifyCommand,
   context: IdentifyContext,
   encode: (namespace: IdentifiedNamespace) => Uint8Array,
-): AdminCompletion {
+): CommandCompletion {
   if (!validNsid(command.nsid)) return refuse(statuses.invalidNamespaceOrFormat);
   const namespace = context.namespaces.get(command.nsid);
   return succeed(0n, namespace === undefined ? emptyPage() : encode(namespace));
@@ -117,20 +117,20 @@ function ofActive(
   command: IdentifyCommand,
   context: IdentifyContext,
   encode: (namespace: IdentifiedNamespace) => Uint8Array,
-): AdminCompletion {
+): CommandCompletion {
   const namespace = context.namespaces.get(command.nsid);
   if (namespace === undefined) return refuse(statuses.invalidNamespaceOrFormat);
   return succeed(0n, encode(namespace));
 }
 
 /** Lists start above an NSID; FFFFFFFEh and FFFFFFFFh are no such NSID (Base 5.17.2.2). */
-function nsidList(command: IdentifyCommand, context: IdentifyContext): AdminCompletion {
+function nsidList(command: IdentifyCommand, context: IdentifyContext): CommandCompletion {
   if (command.nsid >= broadcastNsid - 1) return refuse(statuses.invalidNamespaceOrFormat);
   return succeed(0n, encodeNsidList([...context.namespaces.keys()], command.nsid));
 }
 
 /** CNTID names a controller of the subsystem, FFFFh this one. */
-function commandSets(command: IdentifyCommand, context: IdentifyContext): AdminCompletion {
+function commandSets(command: IdentifyCommand, context: IdentifyContext): CommandCompletion {
   if (command.cntid !== 0xffff && !context.ownCntlids.includes(command.cntid)) {
     return refuse(statuses.invalidField);
   }

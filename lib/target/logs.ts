@@ -2,7 +2,7 @@
  * Get Log Page (Base 5.16): which page, which part of it. Each page is built whole, then cut by
  * LPO and NUMD; what lies beyond its end reads as zeroes.
  */
-import type { AdminCompletion, AnaState } from '../native.js';
+import type { AnaState, CommandCompletion } from '../native.js';
 import { exactly, FieldWriter } from './bytes.js';
 import { supportedFeatures } from './features.js';
 import { changedNamespacesMax, maxAnaGroups, maxNamespaces, maxTransferBytes } from './limits.js';
@@ -50,7 +50,7 @@ export function cutLogPage(
   command: GetLogPageCommand,
   page: Uint8Array,
   roomBytes: number,
-): AdminCompletion {
+): CommandCompletion {
   // OT 1 counts entries; no page of ours says that it supports that (LPA bit 2 is for bytes).
   if (command.offsetIsIndex) return refuse(statuses.invalidField);
   const end = command.lid === logPages.ana ? largestAnaBytes : page.length;

@@ -1,5 +1,5 @@
 /** Controller properties and what Property Set makes of them (Base 3.1.3, 3.5, 3.6). */
-import type { AdminCompletion } from '../native.js';
+import type { CommandCompletion } from '../native.js';
 import { specVersion } from './identify_controller.js';
 import { maxQueueEntries } from './limits.js';
 import type { PropertyCommand } from './sqe.js';
@@ -55,7 +55,7 @@ export class Properties {
   }
 
   /** Property Get (Base 6.4): the value in dwords 0 and 1. */
-  get(command: PropertyCommand): AdminCompletion {
+  get(command: PropertyCommand): CommandCompletion {
     const value = this.#value(command.offset, command.sizeCode);
     return value === null ? refuse(statuses.invalidField) : succeed(value);
   }
@@ -78,7 +78,7 @@ export class Properties {
   }
 
   /** Property Set (Base 6.6). Only CC can be set; others are read-only or absent. */
-  set(command: PropertyCommand): { completion: AdminCompletion; effect: PropertyEffect } {
+  set(command: PropertyCommand): { completion: CommandCompletion; effect: PropertyEffect } {
     if (command.offset !== propertyOffsets.cc || command.sizeCode !== 0) {
       return { completion: refuse(statuses.invalidField), effect: 'none' };
     }

@@ -2,7 +2,7 @@
  * Statuses as SCT << 8 | SC (Base 3.3.3.2.1, Figures 94 to 98; Fabrics 3.3), and what an admin
  * command answers with.
  */
-import type { AdminCompletion } from '../native.js';
+import type { CommandCompletion } from '../native.js';
 
 export const statuses = {
   success: 0x000,
@@ -26,16 +26,16 @@ export const statuses = {
 export type Status = (typeof statuses)[keyof typeof statuses];
 
 /** Success, with dwords 0 and 1 of the completion and data to the host. */
-export function succeed(result = 0n, data: Uint8Array | null = null): AdminCompletion {
+export function succeed(result = 0n, data: Uint8Array | null = null): CommandCompletion {
   return { status: statuses.success, doNotRetry: false, result, data };
 }
 
 /** A refusal that the host must not repeat as it is (DNR). */
-export function refuse(status: Status): AdminCompletion {
+export function refuse(status: Status): CommandCompletion {
   return { status, doNotRetry: true, result: 0n, data: null };
 }
 
 /** A failure that may pass. */
-export function failRetryably(status: Status): AdminCompletion {
+export function failRetryably(status: Status): CommandCompletion {
   return { status, doNotRetry: false, result: 0n, data: null };
 }

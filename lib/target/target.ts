@@ -5,8 +5,8 @@
  */
 import { AshlarError, toAshlarError } from '../errors.js';
 import type {
-  AdminEvent,
   AnaState,
+  CommandEvent,
   ConnectEvent,
   ControllerEndedEvent,
   ControllerHandle,
@@ -164,12 +164,12 @@ export class Target {
   // ---- Events of native code --------------------------------------------------------------------
 
   /** Takes one event; the work goes on after it returns. */
-  handle(event: ConnectEvent | AdminEvent | ControllerEndedEvent): void {
+  handle(event: ConnectEvent | CommandEvent | ControllerEndedEvent): void {
     switch (event.type) {
       case 'connect':
         void this.#connect(event);
         return;
-      case 'admin':
+      case 'command':
         void this.#admin(event);
         return;
       case 'controller-ended':
@@ -307,7 +307,7 @@ export class Target {
     return null;
   }
 
-  async #admin(event: AdminEvent): Promise<void> {
+  async #admin(event: CommandEvent): Promise<void> {
     const controller = this.#controllers.get(event.controller);
     if (controller === undefined) return; // Ended; the event was under way.
     let completion: Awaited<ReturnType<typeof answerAdmin>>;
@@ -320,7 +320,7 @@ export class Target {
     }
     if (controller.ended) return;
     this.#answer('admin command', () =>
-      this.#native.adminComplete(event.controller, event.command, completion),
+      this.#native.commandComplete(event.controller, event.command, completion),
     );
   }
 

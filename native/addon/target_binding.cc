@@ -138,13 +138,14 @@ class TargetExtension final : public Extension, private target::TargetEvents {
     });
   }
 
-  bool admin_requested(target::AdminRequest request) noexcept override {
-    auto shared = std::make_shared<target::AdminRequest>(std::move(request));
+  bool command_requested(target::CommandRequest request) noexcept override {
+    auto shared = std::make_shared<target::CommandRequest>(std::move(request));
     return runtime_.bridge().emit([this, shared](Napi::Env env) -> Napi::Value {
       Napi::Object event = Napi::Object::New(env);
-      event["type"] = js(env, "admin");
+      event["type"] = js(env, "command");
       event["controller"] = controller_object(env, shared->controller);
-      event["command"] = js(env, uint64_t{shared->command});
+      event["qid"] = js(env, uint32_t{shared->qid});
+      event["command"] = js(env, shared->command);
       event["sqe"] = js(env, bytes_of(shared->sqe));
       event["data"] = shared->has_data ? js(env, std::span<const std::byte>(shared->data))
                                        : env.Null();
@@ -490,21 +491,20 @@ Napi::Value connect_reject(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value admin_complete(const Napi::CallbackInfo& info) {
+Napi::Value command_complete(const Napi::CallbackInfo& info) {
   Reader in(info.Env());
   const auto controller = named<ControllerHandle>(info, 0, in);
   const uint64_t command = in.to_u64(info[1], "command");
-  target::AdminCompletion completion;
+  target::CommandCompletion completion;
   completion.status = in.number<uint16_t>(info[2], "status");
   completion.do_not_retry = in.boolean(info[2], "doNotRetry");
   completion.result = in.u64(info[2], "result");
   completion.data = in.bytes_or_null(info[2], "data").value_or(std::vector<std::byte>());
-  if (in.ok() && (completion.status > 0x7ff || command > UINT32_MAX)) {
-    in.fail(ErrorCode::invalid_argument, "status must be SCT << 8 | SC, and command an event's");
+  if (in.ok() && completion.status > 0x7ff) {
+    in.fail(ErrorCode::invalid_argument, "status must be SCT << 8 | SC");
   }
   if (!in.ok()) return in.raise();
-  target_of(controller).complete_admin(controller->id, static_cast<uint32_t>(command),
-                                       std::move(completion));
+  target_of(controller).complete_command(controller->id, command, std::move(completion));
   return info.Env().Undefined();
 }
 
@@ -526,7 +526,7 @@ void register_target(Napi::Env env, Napi::Object exports) {
   add.operator()<controller_destroy>("controllerDestroy");
   add.operator()<connect_accept>("connectAccept");
   add.operator()<connect_reject>("connectReject");
-  add.operator()<admin_complete>("adminComplete");
+  add.operator()<command_complete>("commandComplete");
 }
 
 }  // namespace ashlar::addon

@@ -81,8 +81,19 @@ enum class IoOpcode : uint8_t {
   write_zeroes = 0x08,
   dataset_management = 0x09,
   verify = 0x0c,
+  reservation_register = 0x0d,
+  reservation_report = 0x0e,
+  reservation_acquire = 0x11,
+  reservation_release = 0x15,
   fabrics = 0x7f,
 };
+
+// Base 7.2 to 7.5: commands on I/O queues that the control plane answers.
+constexpr bool is_reservation(uint8_t opcode) noexcept {
+  const auto of = static_cast<IoOpcode>(opcode);
+  return of == IoOpcode::reservation_register || of == IoOpcode::reservation_report ||
+         of == IoOpcode::reservation_acquire || of == IoOpcode::reservation_release;
+}
 
 enum class FabricsType : uint8_t {
   property_set = 0x00,

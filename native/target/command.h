@@ -28,7 +28,7 @@ enum class CommandState : uint8_t {
   awaiting_data,         // R2Ts are out; H2CData PDUs move it on.
   awaiting_scratch,      // A Compare that waits for the connection's scratch buffer.
   at_store,              // BlockIo under way; done() moves it on.
-  at_control_plane,      // TypeScript has it; complete_admin() or connectAccept/Reject.
+  at_control_plane,      // TypeScript has it; complete_command() or connectAccept/Reject.
   parked,                // An Asynchronous Event Request; an event or an Abort moves it on.
   responding,            // In the send queue.
   sending,               // Its response is with the socket; the end of the send frees the slot.
@@ -71,11 +71,12 @@ struct Command {
   bool queued_to_send = false;
   bool owns_reserve = false;  // Its data is in the connection's reserve buffer.
   bool disconnect_after = false;  // Close the connection when the response is out.
+  bool forwarded = false;     // The control plane's, with its data in own_data.
   uint32_t capsule_bytes = 0;  // Data that came in the capsule.
   bool counted = false;        // Counts against the connection's share of buffers.
   const void* table = nullptr; // The namespace table that the command was judged by.
   uint8_t table_parity = 0;    // Which namespace table counts it while it is at the store.
-  uint32_t token = 0;         // Distinguishes uses of this slot in complete_admin().
+  uint32_t token = 0;         // Distinguishes uses of this slot in complete_command().
 
   // The response.
   Refusal outcome{nvme::StatusCode::success, false};
@@ -95,8 +96,8 @@ struct Command {
   iovec scratch_segment{};
 
   BufferRequest buffers;
-  iovec own_segment{};                // Data elsewhere: in `admin_data` or the reserve.
-  std::vector<std::byte> admin_data;  // Admin queues only.
+  iovec own_segment{};                // Data elsewhere: in `own_data` or the reserve.
+  std::vector<std::byte> own_data;  // Of Connect, and of commands that are forwarded.
 
   Command* next = nullptr;  // The free list, the send queue, or the line for scratch or share.
 

@@ -309,7 +309,8 @@ Command* Connection::take_slot() noexcept {
 
 void Connection::free_slot(Command& command) noexcept {
   give_back(command);
-  if (command.admin_data.capacity() != 0) std::vector<std::byte>().swap(command.admin_data);
+  if (std::exchange(command.forwarded, false)) --forwarded_count_;
+  if (command.own_data.capacity() != 0) std::vector<std::byte>().swap(command.own_data);
   command.set_state(CommandState::free);
   if (&command == &connect_command_) return;
   command.next = free_;

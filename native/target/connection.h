@@ -70,7 +70,7 @@ class Connection {
   void set_keep_alive(uint32_t timeout_ms) noexcept;
   void raise_event(const AsyncEvent& event) noexcept;
   void clear_event(const AsyncEvent& event) noexcept;
-  void complete_admin(uint32_t token, AdminCompletion completion) noexcept;
+  void complete_command(uint32_t token, CommandCompletion completion) noexcept;
   void end(EndReason reason, std::string detail) noexcept;
   // The same, but lets a C2HTermReq on its way out arrive.
   void end_with_controller() noexcept;
@@ -159,8 +159,8 @@ class Connection {
   void dispatch_connect(Command& command, uint32_t capsule_bytes) noexcept;
   void dispatch_io_fabrics(Command& command) noexcept;
   void dispatch_admin(Command& command, uint32_t capsule_bytes) noexcept;
-  void forward_admin(Command& command, uint32_t capsule_bytes) noexcept;
-  void execute_admin(Command& command) noexcept;
+  void forward(Command& command, uint32_t capsule_bytes) noexcept;
+  void execute_at_control_plane(Command& command) noexcept;
   void execute_connect(Command& command) noexcept;
   void on_keep_alive(Command& command) noexcept;
   void on_abort(Command& command) noexcept;
@@ -260,11 +260,14 @@ class Connection {
   uint32_t at_store_[2] = {0, 0};  // By parity of the table they began with.
   uint64_t settling_update_ = 0;   // 0: none.
 
+  // At the control plane.
+  uint32_t forwarded_count_ = 0;
+  uint32_t next_token_ = 1;
+
   // Admin queue.
   AsyncEvents events_;
   Line parked_;
   uint32_t parked_count_ = 0;
-  uint32_t next_token_ = 1;
   uint32_t keep_alive_ms_ = 0;
 
   // End.

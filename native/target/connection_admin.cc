@@ -1,5 +1,5 @@
 // Connect, the other Fabrics commands, and the admin queue: what cannot wait for JavaScript is
-// answered here, the rest crosses to the control plane and comes back through complete_admin().
+// answered here, the rest crosses to the control plane and comes back through complete_command().
 #include <algorithm>
 #include <utility>
 
@@ -79,8 +79,8 @@ void Connection::dispatch_connect(Command& command, uint32_t capsule_bytes) noex
     refuse(command, {StatusCode::data_sgl_length_invalid});
     return;
   }
-  command.admin_data.resize(limits::connect_data_bytes);
-  command.own_segment = {command.admin_data.data(), command.admin_data.size()};
+  command.own_data.resize(limits::connect_data_bytes);
+  command.own_segment = {command.own_data.data(), command.own_data.size()};
   command.set_state(CommandState::receiving);
   sink_ = &command;
   sink_transfer_ = nullptr;
@@ -100,8 +100,8 @@ void Connection::execute_connect(Command& command) noexcept {
   request.local = endpoint_text(stream_->local());
   request.sqe = command.sqe;
   command.own_segment = {};
-  request.data = std::move(command.admin_data);
-  command.admin_data = {};
+  request.data = std::move(command.own_data);
+  command.own_data = {};
   set_state(ConnectionState::connecting);
   command.set_state(CommandState::at_control_plane);
   arm_state_timer(limits::accept_timeout_ns);
@@ -147,7 +147,7 @@ void Connection::dispatch_admin(Command& command, uint32_t capsule_bytes) noexce
       case FabricsType::auth_send:
       case FabricsType::auth_receive: break;
     }
-    forward_admin(command, capsule_bytes);
+    forward(command, capsule_bytes);
     return;
   }
   // Base 3.5.3: only Fabrics commands before CC.EN.
@@ -165,12 +165,19 @@ void Connection::dispatch_admin(Command& command, uint32_t capsule_bytes) noexce
     case nvme::AdminOpcode::get_features:
     case nvme::AdminOpcode::fabrics: break;
   }
-  forward_admin(command, capsule_bytes);
+  forward(command, capsule_bytes);
 }
 
-// A command for the control plane: plans its data by the direction that its opcode says.
-void Connection::forward_admin(Command& command, uint32_t capsule_bytes) noexcept {
+// A command for the control plane: plans its data by the direction that its opcode says. What I/O
+// queues have there at a time is bounded, as their commands are many.
+void Connection::forward(Command& command, uint32_t capsule_bytes) noexcept {
   const nvme::Sqe& sqe = command.sqe;
+  if (qid_ != 0 && forwarded_count_ >= limits::forwarded_per_io_queue) {
+    refuse(command, control_plane_full);
+    return;
+  }
+  command.forwarded = true;
+  ++forwarded_count_;
   const Direction way = direction(sqe);
   if (way == Direction::both) {
     refuse(command, {StatusCode::invalid_opcode});
@@ -200,24 +207,25 @@ void Connection::forward_admin(Command& command, uint32_t capsule_bytes) noexcep
   begin(command);
 }
 
-void Connection::execute_admin(Command& command) noexcept {
-  AdminRequest request;
+void Connection::execute_at_control_plane(Command& command) noexcept {
+  CommandRequest request;
   request.controller = controller_->id;
+  request.qid = qid_;
   request.sqe = command.sqe;
-  request.has_data = !command.admin_data.empty();
-  request.data = std::move(command.admin_data);
-  command.admin_data = {};
+  request.has_data = !command.own_data.empty();
+  request.data = std::move(command.own_data);
+  command.own_data = {};
   command.own_segment = {};
   if (command.data.path == DataPath::to_host) request.data_room_bytes = command.data.bytes;
   // The token says which use of which slot; a stale one finds nobody.
   next_token_ = (next_token_ + 1) & 0xffff;
   command.token = next_token_ << 16 | command.index;
-  request.command = command.token;
+  request.command = command_name(id_, command.token);
   command.set_state(CommandState::at_control_plane);
-  if (!shard_.events().admin_requested(std::move(request))) respond(command, control_plane_full);
+  if (!shard_.events().command_requested(std::move(request))) respond(command, control_plane_full);
 }
 
-void Connection::complete_admin(uint32_t token, AdminCompletion completion) noexcept {
+void Connection::complete_command(uint32_t token, CommandCompletion completion) noexcept {
   const uint32_t slot = token & 0xffff;
   if (state_ != ConnectionState::live || slot >= entries_) return;
   Command& command = commands_[slot];
@@ -226,9 +234,9 @@ void Connection::complete_admin(uint32_t token, AdminCompletion completion) noex
   if (status == StatusCode::success && command.data.path == DataPath::to_host &&
       !completion.data.empty()) {
     completion.data.resize(std::min<size_t>(completion.data.size(), command.data.bytes));
-    command.admin_data = std::move(completion.data);
-    command.own_segment = {command.admin_data.data(), command.admin_data.size()};
-    command.response_data_bytes = static_cast<uint32_t>(command.admin_data.size());
+    command.own_data = std::move(completion.data);
+    command.own_segment = {command.own_data.data(), command.own_data.size()};
+    command.response_data_bytes = static_cast<uint32_t>(command.own_data.size());
   }
   respond(command, {status, completion.do_not_retry}, completion.result);
 }

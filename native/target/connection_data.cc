@@ -10,16 +10,15 @@ namespace ashlar::target {
 
 // A command that was let in, with `data` planned. Moves it to whatever it waits for first.
 void Connection::begin(Command& command) noexcept {
-  const bool admin = qid_ == 0;
   switch (command.data.path) {
     case DataPath::none: execute(command); return;
     case DataPath::to_host:
-      if (admin || acquire(command)) execute(command);
+      if (command.forwarded || acquire(command)) execute(command);
       return;
     case DataPath::from_host:
-      if (admin) {
-        command.admin_data.resize(command.data.bytes);
-        command.own_segment = {command.admin_data.data(), command.admin_data.size()};
+      if (command.forwarded) {
+        command.own_data.resize(command.data.bytes);
+        command.own_segment = {command.own_data.data(), command.own_data.size()};
         issue_r2ts(command);
       } else if (acquire(command)) {
         issue_r2ts(command);
@@ -34,9 +33,9 @@ void Connection::begin(Command& command) noexcept {
 void Connection::begin_in_capsule(Command& command) noexcept {
   sink_ = &command;
   sink_transfer_ = nullptr;
-  if (qid_ == 0) {
-    command.admin_data.resize(command.data.bytes);
-    command.own_segment = {command.admin_data.data(), command.admin_data.size()};
+  if (command.forwarded) {
+    command.own_data.resize(command.data.bytes);
+    command.own_segment = {command.own_data.data(), command.own_data.size()};
     command.set_state(CommandState::receiving);
     return;
   }
@@ -164,8 +163,8 @@ void Connection::execute(Command& command) noexcept {
   }
   if (&command == &connect_command_) {
     execute_connect(command);
-  } else if (qid_ == 0) {
-    execute_admin(command);
+  } else if (command.forwarded) {
+    execute_at_control_plane(command);
   } else {
     execute_io(command);
   }

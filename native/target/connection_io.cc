@@ -26,6 +26,10 @@ void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept 
     refuse(command, {StatusCode::command_sequence_error});
     return;
   }
+  if (nvme::is_reservation(command.sqe.opcode)) {
+    forward(command, capsule_bytes);
+    return;
+  }
   Refusal refusal{};
   if (!judge_io(command, capsule_bytes, refusal)) {
     refuse(command, refusal);

@@ -29,4 +29,11 @@ ConnectionId Controller::admin_queue() const noexcept {
   return 0;
 }
 
+ConnectionId Controller::queue_of(uint64_t command) const noexcept {
+  for (const auto& [connection, qid] : queues) {
+    if (command_name(connection, token_of(command)) == command) return connection;
+  }
+  return 0;
+}
+
 }  // namespace ashlar::target

@@ -40,6 +40,8 @@ struct Controller {
   // QIDs in use. A queue counts until its connection has left.
   bool has_queue(uint16_t qid) const noexcept;
   ConnectionId admin_queue() const noexcept;  // 0: none.
+  // On which queue a command waits for the control plane; 0: that queue has gone.
+  ConnectionId queue_of(uint64_t command) const noexcept;
 
   std::shared_ptr<ControllerState> state;
   ControllerPhase phase = ControllerPhase::fresh;

@@ -26,18 +26,26 @@ struct ConnectRequest {
   std::vector<std::byte> data;  // 1,024 bytes.
 };
 
-// An admin command waits for complete_admin(). Commands of an ended controller may be answered
-// late or never.
-struct AdminRequest {
+// The name of a command that the control plane has: which connection (its low 32 bits tell those of
+// one controller apart) and which use of which of its slots.
+constexpr uint64_t command_name(ConnectionId connection, uint32_t token) noexcept {
+  return connection << 32 | token;
+}
+constexpr uint32_t token_of(uint64_t command) noexcept { return static_cast<uint32_t>(command); }
+
+// A command waits for complete_command(). Commands of an ended controller may be answered late or
+// never.
+struct CommandRequest {
   ControllerId controller = 0;
-  uint32_t command = 0;  // Names it within the controller.
+  uint16_t qid = 0;
+  uint64_t command = 0;  // Names it within the controller.
   nvme::Sqe sqe{};
   bool has_data = false;
   std::vector<std::byte> data;
   uint32_t data_room_bytes = 0;
 };
 
-struct AdminCompletion {
+struct CommandCompletion {
   uint16_t status = 0;  // SCT << 8 | SC.
   bool do_not_retry = false;
   uint64_t result = 0;
@@ -60,7 +68,7 @@ class TargetEvents {
  public:
   virtual ~TargetEvents() = default;
   [[nodiscard]] virtual bool connect_requested(ConnectRequest request) noexcept = 0;
-  [[nodiscard]] virtual bool admin_requested(AdminRequest request) noexcept = 0;
+  [[nodiscard]] virtual bool command_requested(CommandRequest request) noexcept = 0;
   virtual void controller_ended(ControllerEnded ended) noexcept = 0;
 };
 

@@ -43,6 +43,9 @@ static_assert(max_queue_entries * r2ts_per_command <= 65536);
 // Data that an admin command may bring. The largest we answer is a 4 KiB Set Features; 64 KiB × 32
 // entries bound an admin queue to 2 MiB.
 inline constexpr uint32_t admin_from_host_bytes = 64 * 1024;
+// Commands that an I/O queue has at the control plane at a time; more are answered retryably. They
+// are reservations and authentication, which hosts send one by one: 8 × 64 KiB bound a queue.
+inline constexpr uint32_t forwarded_per_io_queue = 8;
 // Data that an admin command may ask for (Get Log Page).
 inline constexpr uint32_t admin_to_host_bytes = max_transfer_bytes;
 inline constexpr uint32_t connect_data_bytes = 1024;

@@ -312,14 +312,14 @@ void Target::clear_event(ControllerId id, const AsyncEvent& event) {
   });
 }
 
-void Target::complete_admin(ControllerId id, uint32_t command, AdminCompletion completion) {
+void Target::complete_command(ControllerId id, uint64_t command, CommandCompletion completion) {
   at_home([this, id, command, completion = std::move(completion)]() mutable {
     Controller* controller = find(id);
-    if (controller == nullptr || controller->admin_queue() == 0) return;
-    at_connection(controller->admin_queue(),
-                  [command, answer = std::move(completion)](Connection& queue) mutable {
-                    queue.complete_admin(command, std::move(answer));
-                  });
+    const ConnectionId queue = controller == nullptr ? 0 : controller->queue_of(command);
+    if (queue == 0) return;
+    at_connection(queue, [command, answer = std::move(completion)](Connection& at) mutable {
+      at.complete_command(token_of(command), std::move(answer));
+    });
   });
 }
 

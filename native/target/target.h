@@ -70,7 +70,7 @@ class Target final : private Home {
   void accept(ConnectionId connection, ControllerId controller);
   // `status` is final for the host, except Controller Busy.
   void reject(ConnectionId connection, uint16_t status, uint64_t result);
-  void complete_admin(ControllerId id, uint32_t command, AdminCompletion completion);
+  void complete_command(ControllerId id, uint64_t command, CommandCompletion completion);
 
   // Closes every portal and connection; controllers end. `done` when nothing is left under way.
   void close(std::function<void()> done);

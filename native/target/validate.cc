@@ -30,6 +30,10 @@ bool kind_of(uint8_t opcode, IoKind& kind) noexcept {
     case IoOpcode::dataset_management: kind = IoKind::dataset_management; return true;
     case IoOpcode::write_uncorrectable:
     case IoOpcode::verify:
+    case IoOpcode::reservation_register:
+    case IoOpcode::reservation_report:
+    case IoOpcode::reservation_acquire:
+    case IoOpcode::reservation_release:
     case IoOpcode::fabrics: return false;
   }
   return false;

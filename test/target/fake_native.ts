@@ -3,8 +3,8 @@
  * sockets. Everything that moves bytes is tested with the real addon (test/node).
  */
 import type {
-  AdminCompletion,
   AsyncEvent,
+  CommandCompletion,
   ConnectHandle,
   ControllerHandle,
   ControllerOptions,
@@ -18,7 +18,7 @@ import type {
 type Told =
   | { call: 'accept'; connect: object; controller: object }
   | { call: 'reject'; connect: object; status: number; result: bigint }
-  | { call: 'complete'; command: bigint; completion: AdminCompletion }
+  | { call: 'complete'; command: bigint; completion: CommandCompletion }
   | { call: 'event'; controller: object; event: AsyncEvent }
   | { call: 'clear'; controller: object; event: AsyncEvent }
   | { call: 'keep-alive'; timeoutMs: number }
@@ -90,7 +90,7 @@ export class FakeNative {
       connectAccept: (connect, controller) => this.#tell({ call: 'accept', connect, controller }),
       connectReject: (connect, status, result) =>
         this.#tell({ call: 'reject', connect, status, result }),
-      adminComplete: (_controller, command, completion) =>
+      commandComplete: (_controller, command, completion) =>
         this.#tell({ call: 'complete', command, completion }),
     };
     return calls as NativeAddon;

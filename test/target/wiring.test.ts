@@ -1,7 +1,7 @@
 /** How the target decides: who is let in, what each host sees and hears of. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { AdminCompletion, ControllerHandle } from '../../lib/native.js';
+import type { CommandCompletion, ControllerHandle } from '../../lib/native.js';
 import type { HostAccess, TargetNamespace } from '../../lib/target/namespace.js';
 import { discoveryNqn } from '../../lib/target/nqn.js';
 import { statuses } from '../../lib/target/statuses.js';
@@ -103,11 +103,12 @@ class Bench {
     return handle;
   }
 
-  async admin(controller: ControllerHandle, bytes: Uint8Array): Promise<AdminCompletion> {
+  async admin(controller: ControllerHandle, bytes: Uint8Array): Promise<CommandCompletion> {
     this.#command += 1n;
     const command = this.#command;
     this.target.handle({
-      type: 'admin',
+      type: 'command',
+      qid: 0,
       controller,
       command,
       sqe: bytes,
@@ -133,7 +134,7 @@ class Bench {
     return all.filter((nsid) => nsid !== 0);
   }
 
-  log(controller: ControllerHandle, lid: number, bytes = 4096): Promise<AdminCompletion> {
+  log(controller: ControllerHandle, lid: number, bytes = 4096): Promise<CommandCompletion> {
     return this.admin(controller, sqe({ opcode: 2, cdw10: lid | ((bytes / 4 - 1) << 16) }));
   }
 

@@ -96,12 +96,12 @@ class FalseQueue {
     }
     command_ = receiver_.capsule_cmd().sqe;
     if (admin_ || command_.opcode == 0x7f) {
-      answer_admin();
+      answer_commands();
     } else {
       on_io_(*this);
     }
   }
-  void answer_admin() {
+  void answer_commands() {
     nvme::Cqe cqe{};
     cqe.cid = command_.cid;
     nvme::PropertyCommand property;

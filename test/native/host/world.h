@@ -149,10 +149,10 @@ class ControlPlane final : public target::TargetEvents {
     return true;
   }
 
-  bool admin_requested(target::AdminRequest request) noexcept override {
-    target::AdminCompletion completion;
+  bool command_requested(target::CommandRequest request) noexcept override {
+    target::CommandCompletion completion;
     answer(request, completion);
-    target->complete_admin(request.controller, request.command, std::move(completion));
+    target->complete_command(request.controller, request.command, std::move(completion));
     return true;
   }
 
@@ -169,7 +169,7 @@ class ControlPlane final : public target::TargetEvents {
     uint32_t cc = 0;
   };
 
-  void answer(const target::AdminRequest& request, target::AdminCompletion& completion) {
+  void answer(const target::CommandRequest& request, target::CommandCompletion& completion) {
     Registers& registers = controllers_[request.controller];
     nvme::PropertyCommand property;
     std::memcpy(&property, &request.sqe, sizeof property);

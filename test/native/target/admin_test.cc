@@ -163,7 +163,7 @@ TEST_CASE("connect: no room for another event: Controller Busy, and the host may
 
 TEST_CASE("admin: Identify crosses to the control plane and its data comes back, cut to the room") {
   Rig rig;
-  rig.admin_answer = pattern(4096, 5);
+  rig.command_answer = pattern(4096, 5);
   Peer admin(rig);
   REQUIRE(admin.join(0));
   nvme::Sqe sqe = admin_sqe(AdminOpcode::identify, 3);
@@ -171,16 +171,16 @@ TEST_CASE("admin: Identify crosses to the control plane and its data comes back,
   admin.send_command(sqe);
   auto pdu = admin.next();
   REQUIRE(pdu);
-  CHECK_EQ(pdu->data, rig.admin_answer);
+  CHECK_EQ(pdu->data, rig.command_answer);
   const auto cqe = admin.response();
   REQUIRE(cqe);
   CHECK_EQ(cqe->result, 0xabcd);
-  CHECK_EQ(rig.admins[0].data_room_bytes, 4096);
+  CHECK_EQ(rig.forwarded[0].data_room_bytes, 4096);
   sqe.sgl.length = 100;
   admin.send_command(sqe);
   pdu = admin.next();
   REQUIRE(pdu);
-  CHECK_EQ(pdu->data, Bytes(rig.admin_answer.begin(), rig.admin_answer.begin() + 100));
+  CHECK_EQ(pdu->data, Bytes(rig.command_answer.begin(), rig.command_answer.begin() + 100));
 }
 
 TEST_CASE("admin: data to the control plane in a capsule and by R2T") {
@@ -192,11 +192,11 @@ TEST_CASE("admin: data to the control plane in a capsule and by R2T") {
   sqe.sgl.length = 4096;
   CHECK_EQ(admin.run(in_capsule(sqe), data), 0);
   CHECK_EQ(admin.write_by_r2t(sqe, data, 4096), 0);
-  REQUIRE_EQ(rig.admins.size(), 2);
-  CHECK_EQ(rig.admins[0].data, data);
-  CHECK_EQ(rig.admins[1].data, data);
+  REQUIRE_EQ(rig.forwarded.size(), 2);
+  CHECK_EQ(rig.forwarded[0].data, data);
+  CHECK_EQ(rig.forwarded[1].data, data);
   CHECK_EQ(admin.run(admin_sqe(AdminOpcode::set_features, 3)), 0);
-  CHECK_FALSE(rig.admins[2].has_data);
+  CHECK_FALSE(rig.forwarded[2].has_data);
   sqe.sgl.length = limits::admin_from_host_bytes + 4;
   CHECK_EQ(admin.run(sqe), code(StatusCode::invalid_field));
 }
@@ -210,9 +210,9 @@ TEST_CASE("admin: before CC.EN only Fabrics commands are heard") {
                                    AdminOpcode::async_event_request, AdminOpcode::abort}) {
     CHECK_EQ(admin.run(admin_sqe(opcode, 1)), code(StatusCode::command_sequence_error));
   }
-  CHECK(rig.admins.empty());
+  CHECK(rig.forwarded.empty());
   CHECK_EQ(admin.run(fabrics_sqe(FabricsType::property_get, 1)), 0);
-  CHECK_EQ(rig.admins.size(), 1);
+  CHECK_EQ(rig.forwarded.size(), 1);
   rig.target->set_enabled(1, true);
   rig.settle();
   CHECK_EQ(admin.run(admin_sqe(AdminOpcode::keep_alive, 1)), 0);
@@ -294,7 +294,7 @@ TEST_CASE("control plane asleep for 25 s: connections, keep-alive, abort and I/O
   REQUIRE(admin.join(0));
   Peer io(rig);
   REQUIRE(io.join(1));
-  rig.answer_connects = rig.answer_admin = false;
+  rig.answer_connects = rig.answer_commands = false;
   nvme::Sqe identify = admin_sqe(AdminOpcode::identify, 3);
   identify.sgl.length = 4096;
   admin.send_command(identify);
@@ -306,8 +306,8 @@ TEST_CASE("control plane asleep for 25 s: connections, keep-alive, abort and I/O
     CHECK_EQ(admin.run(admin_sqe(AdminOpcode::keep_alive, 1)), 0);
     CHECK_EQ(io.run(make_sqe(static_cast<uint8_t>(IoOpcode::flush), 1)), 0);
   }
-  REQUIRE_EQ(rig.admins.size(), 1);
-  rig.target->complete_admin(1, rig.admins[0].command, {});
+  REQUIRE_EQ(rig.forwarded.size(), 1);
+  rig.target->complete_command(1, rig.forwarded[0].command, {});
   CHECK_EQ(admin.status(), 0);
   rig.target->accept(rig.connects.back().connection, 1);
   CHECK_EQ(late.status(), 0);
@@ -376,27 +376,61 @@ TEST_CASE("admin: more commands than the control plane takes: refused for now, n
   CHECK_EQ(live.admin.run(admin_sqe(AdminOpcode::get_features, 1)), 0);
 }
 
+TEST_CASE("I/O queue: commands for the control plane come back on their queue, eight at a time") {
+  Live live;
+  live.rig.answer_commands = false;
+  nvme::Sqe report = make_sqe(static_cast<uint8_t>(IoOpcode::reservation_report), 0);
+  report.sgl.length = 4096;
+  for (uint16_t cid = 0; cid < 9; ++cid) {
+    report.cid = cid;
+    live.io.send_command(report);
+  }
+  auto cqe = live.io.response();
+  REQUIRE(cqe);
+  CHECK_EQ(cqe->cid, 8);
+  CHECK_EQ(cqe->status, code(StatusCode::internal_error) << 1);  // And DNR is 0.
+  REQUIRE_EQ(live.rig.forwarded.size(), 8);
+  CHECK_EQ(live.rig.forwarded[3].qid, 1);
+  CHECK_EQ(live.rig.forwarded[3].data_room_bytes, 4096);
+  // Reads go on beside them.
+  CHECK_EQ(live.io.run(make_sqe(static_cast<uint8_t>(IoOpcode::flush), 20)), 0);
+  CommandCompletion answer;
+  answer.data = pattern(64, 1);
+  live.rig.target->complete_command(1, live.rig.forwarded[3].command, answer);
+  const auto data = live.io.next();
+  REQUIRE(data);
+  CHECK_EQ(data->data, answer.data);
+  cqe = live.io.response();
+  REQUIRE(cqe);
+  CHECK_EQ(cqe->cid, 3);
+  // There is room for one more.
+  report.cid = 9;
+  live.io.send_command(report);
+  live.rig.settle();
+  CHECK_EQ(live.rig.forwarded.size(), 9);
+}
+
 TEST_CASE("admin: a completion that comes twice, late, or for nobody is ignored") {
   Live live;
-  live.rig.answer_admin = false;
+  live.rig.answer_commands = false;
   live.admin.send_command(admin_sqe(AdminOpcode::get_features, 1));
   live.rig.settle();
-  const uint32_t command = live.rig.admins[0].command;
-  live.rig.target->complete_admin(1, command, {});
-  live.rig.target->complete_admin(1, command, {});
-  live.rig.target->complete_admin(1, 0xffffffff, {});
-  live.rig.target->complete_admin(2, command, {});
+  const uint64_t command = live.rig.forwarded[0].command;
+  live.rig.target->complete_command(1, command, {});
+  live.rig.target->complete_command(1, command, {});
+  live.rig.target->complete_command(1, 0xffffffff, {});
+  live.rig.target->complete_command(2, command, {});
   CHECK_EQ(live.admin.status(), 0);
   live.rig.settle();
   CHECK(live.admin.received.empty());
   live.admin.send_command(admin_sqe(AdminOpcode::get_features, 1));
   live.rig.settle();
-  live.rig.target->complete_admin(1, command, {});
+  live.rig.target->complete_command(1, command, {});
   live.rig.settle();
   CHECK(live.admin.received.empty());  // The same slot, but another command.
   live.admin.hang_up();
   live.rig.settle();
-  live.rig.target->complete_admin(1, live.rig.admins[1].command, {});
+  live.rig.target->complete_command(1, live.rig.forwarded[1].command, {});
   live.rig.settle();
   CHECK_EQ(live.rig.ended.size(), 1);
 }

@@ -223,14 +223,14 @@ class Rig final : public TargetEvents {
     target->set_keep_alive(id, keep_alive_ms);
     target->set_enabled(id, enabled);
   }
-  bool admin_requested(AdminRequest request) noexcept override {
-    admins.push_back(request);
+  bool command_requested(CommandRequest request) noexcept override {
+    forwarded.push_back(request);
     if (full) return false;
-    if (answer_admin) {
-      AdminCompletion completion;
+    if (answer_commands) {
+      CommandCompletion completion;
       completion.result = 0xabcd;
-      completion.data = admin_answer;
-      target->complete_admin(request.controller, request.command, std::move(completion));
+      completion.data = command_answer;
+      target->complete_command(request.controller, request.command, std::move(completion));
     }
     return true;
   }
@@ -256,16 +256,16 @@ class Rig final : public TargetEvents {
   uint64_t time_limit = 0;
 
   bool answer_connects = true;
-  bool answer_admin = true;
+  bool answer_commands = true;
   bool full = false;
   bool enabled = true;
   uint32_t max_io_queues = 4;
   uint32_t keep_alive_ms = 0;
   Uuid hostid{};
   ControllerId next_controller = 1;
-  Bytes admin_answer;
+  Bytes command_answer;
   std::vector<ConnectRequest> connects;
-  std::vector<AdminRequest> admins;
+  std::vector<CommandRequest> forwarded;
   std::vector<ControllerEnded> ended;
 };
 
