@@ -98,8 +98,8 @@ const sgls = 0b01 | (1 << 20) | (1 << 21);
 /** Commands Supported and Effects; LPO and NUMDU; Supported Log Pages and FIDs. */
 const lpa = (1 << 1) | (1 << 2) | (1 << 5);
 
-/** Compare, Dataset Management, Write Zeroes, and Save and Select of features. */
-const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4);
+/** Compare, Dataset Management, Write Zeroes, Save and Select of features, Verify. */
+const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 7);
 
 /** Bit 0: a volatile cache is present. Bits 2:1: Flush takes the broadcast NSID. */
 function vwc(writeThrough: boolean): number {
@@ -107,10 +107,12 @@ function vwc(writeThrough: boolean): number {
 }
 
 /**
- * I/O Command Set specific Identify Controller for NVM. WZSL bounds Write Zeroes to 2^13 pages
- * = 32 MiB, which is 65,536 blocks of 512 bytes: the most that NLB can say, whatever the format.
- * Deallocation has no limits of its own.
+ * I/O Command Set specific Identify Controller for NVM. VSL is what MDTS is. WZSL bounds Write
+ * Zeroes to 2^13 pages = 32 MiB, which is 65,536 blocks of 512 bytes: the most that NLB can say,
+ * whatever the format. Deallocation has no limits of its own.
  */
 export function encodeIdentifyControllerNvm(): Uint8Array {
-  return new FieldWriter(4096).u8(1, 13).bytes;
+  return new FieldWriter(4096)
+    .u8(0, mdtsExponent) // VSL
+    .u8(1, 13).bytes; // WZSL
 }

@@ -17,7 +17,9 @@ void Command::set_state(CommandState to) noexcept {
       break;
     case S::awaiting_buffers: CHECK(from == S::free); break;
     case S::awaiting_data: CHECK(from == S::free || from == S::awaiting_buffers); break;
-    case S::awaiting_scratch: CHECK(from == S::receiving || from == S::awaiting_data); break;
+    case S::awaiting_scratch:
+      CHECK(from == S::free || from == S::receiving || from == S::awaiting_data);
+      break;
     case S::at_store:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_buffers ||
             from == S::awaiting_data || from == S::awaiting_scratch || from == S::at_store);

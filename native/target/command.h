@@ -26,7 +26,7 @@ enum class CommandState : uint8_t {
   receiving,             // Its capsule's data is next in the stream; the receive side moves it on.
   awaiting_buffers,      // In the line of the buffer pool or of the connection's share.
   awaiting_data,         // R2Ts are out; H2CData PDUs move it on.
-  awaiting_scratch,      // A Compare that waits for the connection's scratch buffer.
+  awaiting_scratch,      // A Compare or Verify that waits for the connection's scratch buffer.
   at_store,              // BlockIo under way; done() moves it on.
   at_control_plane,      // TypeScript has it; complete_command() or connectAccept/Reject.
   parked,                // An Asynchronous Event Request; an event or an Abort moves it on.
@@ -92,7 +92,8 @@ struct Command {
   // At the store.
   BlockBackend* backend = nullptr;
   BlockIo io;
-  uint32_t cursor = 0;  // Next DSM range; next NSID of a flush of all; next byte of a Compare.
+  // Next DSM range; next NSID of a flush of all; next byte of a Compare or Verify.
+  uint32_t cursor = 0;
   iovec scratch_segment{};
 
   BufferRequest buffers;

@@ -149,8 +149,8 @@ class Connection {
   bool next_dsm_range(Command& command) noexcept;
   bool next_flush(Command& command) noexcept;
   bool check_dsm_ranges(Command& command) noexcept;
-  void start_compare(Command& command) noexcept;
-  void next_compare_piece(Command& command) noexcept;
+  void start_scratch_read(Command& command) noexcept;
+  bool next_scratch_piece(Command& command) noexcept;
   bool compare_piece_equal(Command& command) noexcept;
   void on_store_done(Command& command) noexcept;
   void finish_at_store(Command& command, Refusal outcome) noexcept;

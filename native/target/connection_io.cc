@@ -15,6 +15,11 @@ using nvme::StatusCode;
 
 constexpr Refusal success{StatusCode::success, false};
 
+// These read back through the connection's scratch buffer.
+constexpr bool needs_scratch(IoKind kind) noexcept {
+  return kind == IoKind::compare || kind == IoKind::verify;
+}
+
 }  // namespace
 
 void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept {
@@ -71,7 +76,7 @@ void Connection::execute_io(Command& command) noexcept {
     }
   }
   if (command.request.kind == IoKind::dataset_management && !check_dsm_ranges(command)) return;
-  if (command.request.kind == IoKind::compare && scratch_user_ != nullptr) {
+  if (needs_scratch(command.request.kind) && scratch_user_ != nullptr) {
     command.set_state(CommandState::awaiting_scratch);
     scratch_line_.push(command);
     return;
@@ -117,7 +122,8 @@ void Connection::submit_io(Command& command) noexcept {
     case IoKind::dataset_management:
       if (!next_dsm_range(command)) finish_at_store(command, success);
       return;
-    case IoKind::compare: start_compare(command); return;
+    case IoKind::compare:
+    case IoKind::verify: start_scratch_read(command); return;
   }
   command.backend->submit(shard_.reactor_index(), io);
 }
@@ -125,7 +131,7 @@ void Connection::submit_io(Command& command) noexcept {
 void Connection::on_store_done(Command& command) noexcept {
   const BlockStatus status = command.io.status;
   const IoKind kind = command.request.kind;
-  const bool reads = kind == IoKind::read || kind == IoKind::compare;
+  const bool reads = kind == IoKind::read || needs_scratch(kind);
   if (status != BlockStatus::ok || !may_respond()) {
     finish_at_store(command, refusal_of(status, reads));
     return;
@@ -149,10 +155,11 @@ void Connection::on_store_done(Command& command) noexcept {
         finish_at_store(command, {StatusCode::compare_failure, true});
         return;
       }
-      if (command.cursor < command.data.bytes) {
-        next_compare_piece(command);
-        return;
-      }
+      if (next_scratch_piece(command)) return;
+      break;
+    case IoKind::verify:
+      command.cursor += static_cast<uint32_t>(command.scratch_segment.iov_len);
+      if (next_scratch_piece(command)) return;
       break;
   }
   finish_at_store(command, success);
@@ -161,14 +168,13 @@ void Connection::on_store_done(Command& command) noexcept {
 void Connection::finish_at_store(Command& command, Refusal outcome) noexcept {
   CHECK(at_store_[command.table_parity] > 0);
   --at_store_[command.table_parity];
-  Command* next_compare = nullptr;
-  if (scratch_user_ == &command) {
-    scratch_user_ = nullptr;
-    if (may_respond()) next_compare = scratch_line_.pop();
-  }
+  if (scratch_user_ == &command) scratch_user_ = nullptr;
   respond(command, outcome);
   settle_namespaces();
-  if (next_compare != nullptr) execute_io(*next_compare);
+  // One of them takes the buffer; those that are refused by now leave it to the next.
+  while (may_respond() && scratch_user_ == nullptr && scratch_line_.head != nullptr) {
+    execute_io(*scratch_line_.pop());
+  }
   finish_if_idle();
 }
 
@@ -229,23 +235,25 @@ bool Connection::next_dsm_range(Command& command) noexcept {
   return false;
 }
 
-// ---- Compare ------------------------------------------------------------------------------------
+// ---- Compare and Verify -------------------------------------------------------------------------
 
-// One Compare at a time reads back through the connection's scratch buffer, so that a command never
+// One command at a time reads back through the connection's scratch buffer, so that a command never
 // waits for buffers while it holds some.
-void Connection::start_compare(Command& command) noexcept {
+void Connection::start_scratch_read(Command& command) noexcept {
   if (scratch_ == nullptr) {
     scratch_.reset(static_cast<std::byte*>(
         std::aligned_alloc(ashlar::limits::block_bytes, limits::compare_piece_bytes)));
     CHECK(scratch_ != nullptr);
   }
   scratch_user_ = &command;
-  next_compare_piece(command);
+  CHECK(next_scratch_piece(command));
 }
 
-void Connection::next_compare_piece(Command& command) noexcept {
-  const uint32_t length =
-      std::min(command.data.bytes - command.cursor, limits::compare_piece_bytes);
+// False: all of the range has been read.
+bool Connection::next_scratch_piece(Command& command) noexcept {
+  const auto left = static_cast<uint32_t>(command.request.length_bytes) - command.cursor;
+  if (left == 0) return false;
+  const uint32_t length = std::min(left, limits::compare_piece_bytes);
   command.scratch_segment = {scratch_.get(), length};
   command.io.op = BlockOp::read;
   command.io.fua = false;
@@ -253,6 +261,7 @@ void Connection::next_compare_piece(Command& command) noexcept {
   command.io.length_bytes = length;
   command.io.segments = {&command.scratch_segment, 1};
   command.backend->submit(shard_.reactor_index(), command.io);
+  return true;
 }
 
 bool Connection::compare_piece_equal(Command& command) noexcept {

@@ -50,7 +50,7 @@ inline constexpr uint32_t forwarded_per_io_queue = 8;
 inline constexpr uint32_t admin_to_host_bytes = max_transfer_bytes;
 inline constexpr uint32_t connect_data_bytes = 1024;
 
-// Compare reads back through one scratch buffer per connection, piece by piece.
+// Compare and Verify read back through one scratch buffer per connection, piece by piece.
 inline constexpr uint32_t compare_piece_bytes = 64 * 1024;
 
 // ---- Memory of a connection ---------------------------------------------------------------------

@@ -28,8 +28,8 @@ bool kind_of(uint8_t opcode, IoKind& kind) noexcept {
     case IoOpcode::compare: kind = IoKind::compare; return true;
     case IoOpcode::write_zeroes: kind = IoKind::write_zeroes; return true;
     case IoOpcode::dataset_management: kind = IoKind::dataset_management; return true;
+    case IoOpcode::verify: kind = IoKind::verify; return true;
     case IoOpcode::write_uncorrectable:
-    case IoOpcode::verify:
     case IoOpcode::reservation_register:
     case IoOpcode::reservation_report:
     case IoOpcode::reservation_acquire:
@@ -46,6 +46,7 @@ bool changes_data(IoKind kind) noexcept {
     case IoKind::dataset_management: return true;
     case IoKind::read:
     case IoKind::compare:
+    case IoKind::verify:
     case IoKind::flush:
     case IoKind::flush_all: return false;
   }
@@ -117,6 +118,21 @@ Verdict validate_write_zeroes(const Sqe& sqe, const NamespaceView& ns) noexcept 
   return request;
 }
 
+// VSL is what MDTS is: one Verify keeps the scratch buffer of its queue no longer than a Compare.
+Verdict validate_verify(const Sqe& sqe, const NamespaceView& ns,
+                        const TransferLimits& limits) noexcept {
+  ByteRange range;
+  if (!to_bytes(nvme::slba(sqe), nvme::number_of_blocks(sqe), ns, range)) {
+    return Refusal{StatusCode::lba_out_of_range};
+  }
+  if (range.length_bytes > limits.max_transfer_bytes) return Refusal{StatusCode::invalid_field};
+  IoRequest request;
+  request.kind = IoKind::verify;
+  request.offset_bytes = range.offset_bytes;
+  request.length_bytes = range.length_bytes;
+  return request;
+}
+
 // Hosts may send the whole 4 KiB list whatever the number of ranges says; the ranges themselves
 // are judged when they have arrived.
 Verdict validate_dataset_management(const Sqe& sqe, uint32_t capsule_bytes) noexcept {
@@ -168,7 +184,8 @@ Verdict validate_io(const Sqe& sqe, const NamespaceView* ns, uint32_t capsule_by
   IoKind kind{};
   if (!kind_of(sqe.opcode, kind)) return Refusal{StatusCode::invalid_opcode};
   if (fuse(sqe) != 0) return Refusal{StatusCode::invalid_field};
-  const bool carries_data = kind != IoKind::flush && kind != IoKind::write_zeroes;
+  const bool carries_data =
+      kind != IoKind::flush && kind != IoKind::write_zeroes && kind != IoKind::verify;
   if (!carries_data && capsule_bytes != 0) return Refusal{StatusCode::invalid_field};
   if (ns == nullptr) {
     if (kind == IoKind::flush && sqe.nsid == nvme::nsid_all) return validate_flush(sqe, nullptr);
@@ -184,6 +201,7 @@ Verdict validate_io(const Sqe& sqe, const NamespaceView* ns, uint32_t capsule_by
     case IoKind::write:
     case IoKind::compare: return validate_transfer(sqe, kind, *ns, capsule_bytes, limits);
     case IoKind::write_zeroes: return validate_write_zeroes(sqe, *ns);
+    case IoKind::verify: return validate_verify(sqe, *ns, limits);
     case IoKind::dataset_management: return validate_dataset_management(sqe, capsule_bytes);
   }
   CHECK(false);

@@ -22,6 +22,7 @@ enum class IoKind : uint8_t {
   flush_all,  // NSID FFFFFFFFh: every attached namespace.
   write_zeroes,
   dataset_management,
+  verify,  // Reads back and transfers nothing.
 };
 
 // How the data of a command travels.

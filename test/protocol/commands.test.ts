@@ -111,7 +111,7 @@ describe('the namespace of a command', () => {
 });
 
 describe('the form of a command', () => {
-  for (const code of [0x03, 0x04, 0x0c, 0x7e, 0x80, 0xff]) {
+  for (const code of [0x03, 0x04, 0x0b, 0x7e, 0x80, 0xff]) {
     test(`I/O opcode ${code.toString(16)}h: Invalid Command Opcode`, () =>
       failsWith(sqe({ opcode: code, nsid: target.nsid }), status.invalidOpcode));
   }

@@ -292,6 +292,37 @@ TEST_CASE("target: Compare: equal, unequal in the last byte, and two at once") {
   CHECK_EQ(live.io.status(), code(StatusCode::compare_failure));
 }
 
+TEST_CASE("target: Verify: every block is read, nothing is sent, a media error is told") {
+  Live live;
+  const nvme::Sqe verify = make_sqe(IoOpcode::verify, 1, 10, 40);
+  CHECK_EQ(live.io.run(verify), 0);
+  const std::vector<MemoryVolume::Entry> pieces{
+      {BlockOp::read, false, false, 10 * 4096, 64 * 1024},
+      {BlockOp::read, false, false, 26 * 4096, 64 * 1024},
+      {BlockOp::read, false, false, 42 * 4096, 32 * 1024}};
+  CHECK(live.rig.volume.log == pieces);
+  live.rig.volume.status = BlockStatus::read_error;
+  CHECK_EQ(live.io.run(verify), code(StatusCode::unrecovered_read_error));
+  CHECK_EQ(live.rig.volume.log.size(), 4u);  // The first piece that fails is the last.
+}
+
+TEST_CASE("target: Verify: revoked while they wait for the scratch buffer: all are answered") {
+  Live live;
+  live.rig.volume.held = true;
+  for (uint16_t cid = 1; cid <= 4; ++cid) {
+    live.io.send_command(make_sqe(IoOpcode::verify, cid, 0, 1));
+  }
+  live.rig.settle();
+  CHECK_EQ(live.rig.volume.under_way(), 1);
+  live.rig.target->set_namespaces(1, {}, [] {});
+  live.rig.settle();
+  live.rig.volume.release();
+  CHECK_EQ(live.io.status(), 0);
+  for (int i = 0; i < 3; ++i) {
+    CHECK_EQ(live.io.status(), code(StatusCode::invalid_namespace_or_format));
+  }
+}
+
 TEST_CASE("target: errors of the store become statuses") {
   struct Row {
     BlockStatus status;

@@ -146,14 +146,27 @@ TEST_CASE("validator: every other SGL descriptor type is refused by name") {
   }
 }
 
-TEST_CASE("validator: opcodes: six run, 250 are invalid") {
+TEST_CASE("validator: opcodes: seven run, 249 are invalid") {
   int valid = 0;
   for (uint32_t opcode = 0; opcode < 256; ++opcode) {
     Sqe sqe = transfer(IoOpcode::read, 0, 1);
     sqe.opcode = static_cast<uint8_t>(opcode);
     valid += judge(sqe) != StatusCode::invalid_opcode ? 1 : 0;
   }
-  CHECK_EQ(valid, 6);
+  CHECK_EQ(valid, 7);
+}
+
+TEST_CASE("validator: Verify: no data, any SGL, and at most what one command may transfer") {
+  Sqe sqe = transfer(IoOpcode::verify, 999, 1);
+  sqe.sgl = {};
+  CHECK_EQ(accepted(sqe).offset_bytes, 999u * 4096);
+  CHECK(accepted(sqe).data.path == DataPath::none);
+  CHECK_EQ(judge(sqe, &small_ns, 512), StatusCode::invalid_field);
+  CHECK_EQ(judge(transfer(IoOpcode::verify, 1000, 1)), StatusCode::lba_out_of_range);
+  CHECK_EQ(judge(transfer(IoOpcode::verify, 0, 256)), StatusCode::success);
+  CHECK_EQ(judge(transfer(IoOpcode::verify, 0, 257)), StatusCode::invalid_field);
+  const NamespaceView frozen{4096, 1000 * 4096, true, AnaState::optimized};
+  CHECK_EQ(judge(transfer(IoOpcode::verify, 0, 1), &frozen), StatusCode::success);
 }
 
 TEST_CASE("validator: FUSE and PSDT") {
