@@ -81,9 +81,11 @@ export function encodeIdentifyController(input: IdentifyControllerInput): Uint8A
     .u8(513, 0x44) // CQES: 16 bytes
     .u32(516, maxNsid) // NN
     .u16(520, oncs)
+    .u16(522, 1) // FUSES: Compare and Write
     .u8(525, vwc(input.writeThrough))
     .u16(526, 0) // AWUN and AWUPF: one block, the least that can be said; namespaces say more
     .u16(528, 0)
+    .u16(532, 0) // ACWU: likewise one block
     .u32(540, maxNamespaces) // MNAN
     .u32(1792, (64 + inCapsuleDataBytes) / 16) // IOCCSZ
     .u32(1796, 1) // IORCSZ: 16 bytes

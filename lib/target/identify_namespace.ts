@@ -29,13 +29,14 @@ export function encodeIdentifyNamespace(input: IdentifyNamespaceInput): Uint8Arr
     .u64(0, blocks) // NSZE
     .u64(8, blocks) // NCAP: thin, so all of it can be allocated
     .u64(16, usedBlocks < blocks ? usedBlocks : blocks) // NUSE
-    .u8(24, 0b1_0011) // NSFEAT: thin, NAWUN and NAWUPF are ours, NPWG to NOWS are given
+    .u8(24, 0b1_0011) // NSFEAT: thin, NAWUN, NAWUPF and NACWU are ours, NPWG to NOWS are given
     .u8(25, 0) // NLBAF, 0's based: one format
     .u8(26, 0) // FLBAS: that one
     .u8(30, 1) // NMIC: shared by controllers
     .u8(33, 0b0_1001) // DLFEAT: deallocated blocks read as zeroes; Write Zeroes takes DEAC
     .u16(34, atomicBlocks - 1) // NAWUN, 0's based
     .u16(36, atomicBlocks - 1) // NAWUPF, 0's based
+    .u16(38, boundaryBlocks - 1) // NACWU, 0's based: fused pairs of one mapped block at most
     .u16(40, boundaryBlocks - 1) // NABSN: atomic only within one mapped block
     .u16(44, boundaryBlocks - 1) // NABSPF
     .u16(64, zeroBased(mappedBlockBytes)) // NPWG

@@ -61,6 +61,11 @@ static_assert(sizeof(Cqe) == 16);
 static_assert(offsetof(Cqe, cid) == 12);
 static_assert(offsetof(Cqe, status) == 14);
 
+// FUSE. 11b is reserved.
+inline constexpr uint8_t fuse_first = 1;
+inline constexpr uint8_t fuse_second = 2;
+constexpr uint8_t fuse(const Sqe& sqe) noexcept { return sqe.flags & 3; }
+
 enum class AdminOpcode : uint8_t {
   get_log_page = 0x02,
   identify = 0x06,
@@ -113,15 +118,19 @@ enum class StatusCode : uint16_t {
   data_transfer_error = 0x004,
   internal_error = 0x006,
   abort_requested = 0x007,
+  aborted_failed_fused = 0x009,
+  aborted_missing_fused = 0x00a,
   invalid_namespace_or_format = 0x00b,
   command_sequence_error = 0x00c,
   invalid_sgl_segment_descriptor = 0x00d,
   invalid_sgl_descriptor_count = 0x00e,
   data_sgl_length_invalid = 0x00f,
   sgl_descriptor_type_invalid = 0x011,
+  atomic_write_unit_exceeded = 0x014,
   sgl_offset_invalid = 0x016,
   keep_alive_timeout_invalid = 0x01a,
   namespace_write_protected = 0x020,
+  command_interrupted = 0x021,
   transient_transport_error = 0x022,
   lba_out_of_range = 0x080,
   capacity_exceeded = 0x081,

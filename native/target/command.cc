@@ -17,12 +17,20 @@ void Command::set_state(CommandState to) noexcept {
       break;
     case S::awaiting_buffers: CHECK(from == S::free); break;
     case S::awaiting_data: CHECK(from == S::free || from == S::awaiting_buffers); break;
+    case S::awaiting_range:
+      CHECK(from == S::free || from == S::receiving || from == S::awaiting_data ||
+            from == S::awaiting_range);
+      break;
+    case S::awaiting_other_half:
+      CHECK(from == S::receiving || from == S::awaiting_data);
+      break;
     case S::awaiting_scratch:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_data);
       break;
     case S::at_store:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_buffers ||
-            from == S::awaiting_data || from == S::awaiting_scratch || from == S::at_store);
+            from == S::awaiting_data || from == S::awaiting_scratch ||
+            from == S::awaiting_range || from == S::awaiting_other_half || from == S::at_store);
       break;
     case S::at_control_plane:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_data);
@@ -32,6 +40,37 @@ void Command::set_state(CommandState to) noexcept {
     case S::sending: CHECK(from == S::responding); break;
   }
   state_ = to;
+}
+
+void CommandLine::push(Command& command) noexcept {
+  command.next = nullptr;
+  if (tail == nullptr) {
+    head = &command;
+  } else {
+    tail->next = &command;
+  }
+  tail = &command;
+}
+
+Command* CommandLine::pop() noexcept {
+  Command* command = head;
+  if (command == nullptr) return nullptr;
+  head = command->next;
+  if (head == nullptr) tail = nullptr;
+  command->next = nullptr;
+  return command;
+}
+
+bool CommandLine::remove(Command& command) noexcept {
+  Command* before = nullptr;
+  for (Command* at = head; at != nullptr; before = at, at = at->next) {
+    if (at != &command) continue;
+    (before == nullptr ? head : before->next) = at->next;
+    if (tail == at) tail = before;
+    at->next = nullptr;
+    return true;
+  }
+  return false;
 }
 
 std::span<std::byte> contiguous_at(std::span<const iovec> segments, uint32_t offset) noexcept {

@@ -26,6 +26,8 @@ enum class CommandState : uint8_t {
   receiving,             // Its capsule's data is next in the stream; the receive side moves it on.
   awaiting_buffers,      // In the line of the buffer pool or of the connection's share.
   awaiting_data,         // R2Ts are out; H2CData PDUs move it on.
+  awaiting_range,        // A change of blocks that a RangeLock covers; the gate moves it on.
+  awaiting_other_half,   // Fused, with its data: the other half or the range's lock moves it on.
   awaiting_scratch,      // A Compare or Verify that waits for the connection's scratch buffer.
   at_store,              // BlockIo under way; done() moves it on.
   at_control_plane,      // TypeScript has it; complete_command() or connectAccept/Reject.
@@ -42,6 +44,8 @@ struct Transfer {
   bool active = false;  // H2CData may name it by its TTAG.
   bool unsent = false;  // The R2T PDU itself is not yet with the socket.
 };
+
+inline constexpr uint8_t no_fused_block = 0xff;
 
 struct Command {
   explicit Command(Connection& owner) noexcept : connection(owner) {
@@ -76,6 +80,13 @@ struct Command {
   bool counted = false;        // Counts against the connection's share of buffers.
   const void* table = nullptr; // The namespace table that the command was judged by.
   uint8_t table_parity = 0;    // Which namespace table counts it while it is at the store.
+  bool counts_as_change = false;  // The gate counts it, by this parity.
+  uint8_t change_parity = 0;
+  // Fused (connection_fused.cc).
+  uint8_t fuse = 0;                      // nvme::fuse_first, fuse_second, or 0.
+  uint8_t fused_block = no_fused_block;  // Where its data is.
+  nvme::StatusCode fused_abort = nvme::StatusCode::success;  // Its answer once its data is here.
+  Command* partner = nullptr;            // The other half; null: not here, or answered.
   uint32_t token = 0;         // Distinguishes uses of this slot in complete_command().
 
   // The response.
@@ -107,6 +118,15 @@ struct Command {
 };
 
 static_assert(sizeof(Command) <= 768);  // limits.h counts on it.
+
+// A line of commands linked through Command::next.
+struct CommandLine {
+  Command* head = nullptr;
+  Command* tail = nullptr;
+  void push(Command& command) noexcept;
+  Command* pop() noexcept;
+  bool remove(Command& command) noexcept;
+};
 
 // Copies into (out of) segments at `offset` of the bytes they hold together.
 void copy_into(std::span<const iovec> segments, uint32_t offset,

@@ -21,37 +21,6 @@ std::string describe(tcp::Violation violation) {
 
 }  // namespace
 
-void Connection::Line::push(Command& command) noexcept {
-  command.next = nullptr;
-  if (tail == nullptr) {
-    head = &command;
-  } else {
-    tail->next = &command;
-  }
-  tail = &command;
-}
-
-Command* Connection::Line::pop() noexcept {
-  Command* command = head;
-  if (command == nullptr) return nullptr;
-  head = command->next;
-  if (head == nullptr) tail = nullptr;
-  command->next = nullptr;
-  return command;
-}
-
-bool Connection::Line::remove(Command& command) noexcept {
-  Command* before = nullptr;
-  for (Command* at = head; at != nullptr; before = at, at = at->next) {
-    if (at != &command) continue;
-    (before == nullptr ? head : before->next) = at->next;
-    if (tail == at) tail = before;
-    at->next = nullptr;
-    return true;
-  }
-  return false;
-}
-
 void Connection::FreePages::operator()(std::byte* memory) const noexcept { std::free(memory); }
 
 Connection::Connection(Shard& shard, ConnectionId id, std::unique_ptr<Stream> stream,
@@ -182,6 +151,8 @@ void Connection::close(bool linger, EndReason reason, std::string detail) noexce
   for (Command& command : commands_) {
     if (command.state() == CommandState::awaiting_buffers) {
       shard_.buffers().cancel(command.buffers);
+    } else if (command.state() == CommandState::awaiting_range) {
+      shard_.range_gate().leave(command);
     }
   }
   stream_->close(linger, closed_task_);
@@ -196,6 +167,7 @@ void Connection::on_stream_closed() noexcept {
 void Connection::finish_if_idle() noexcept {
   if (state_ != ConnectionState::closing || !stream_closed_) return;
   if (at_store_[0] != 0 || at_store_[1] != 0) return;
+  if (fused_ != nullptr && fused_->lock.phase() != RangeLock::Phase::idle) return;
   CHECK(!receive_under_way_ && !send_under_way_);
   set_state(ConnectionState::closed);
   shard_.retire(*this, controller_ == nullptr ? 0 : controller_->id);
@@ -310,6 +282,7 @@ Command* Connection::take_slot() noexcept {
 void Connection::free_slot(Command& command) noexcept {
   give_back(command);
   if (std::exchange(command.forwarded, false)) --forwarded_count_;
+  if (command.fuse != 0) free_fused(command);
   if (command.own_data.capacity() != 0) std::vector<std::byte>().swap(command.own_data);
   command.set_state(CommandState::free);
   if (&command == &connect_command_) return;

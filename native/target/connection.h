@@ -5,6 +5,7 @@
 //   connection_send.cc     responses, data and R2Ts → PDUs → one gathered send
 //   connection_data.cc     buffers of a command: share of the pool, reserve, R2Ts
 //   connection_io.cc       NVM commands to and from the store
+//   connection_fused.cc    pairs of a Compare and a Write
 //   connection_admin.cc    Connect, the other Fabrics commands, and the admin queue
 //
 // Bounds: commands by the queue's entries, memory by limits.h, buffers by the pool and by this
@@ -27,6 +28,7 @@
 #include "target/async_events.h"
 #include "target/command.h"
 #include "target/limits.h"
+#include "target/range_lock.h"
 #include "nvme/fabrics.h"
 #include "target/shared.h"
 #include "tcp/codec.h"
@@ -71,6 +73,8 @@ class Connection {
   void raise_event(const AsyncEvent& event) noexcept;
   void clear_event(const AsyncEvent& event) noexcept;
   void complete_command(uint32_t token, CommandCompletion completion) noexcept;
+  // From the gate of this reactor: a change that waited may go on.
+  void on_range_free(Command& command) noexcept;
   void end(EndReason reason, std::string detail) noexcept;
   // The same, but lets a C2HTermReq on its way out arrive.
   void end_with_controller() noexcept;
@@ -145,6 +149,8 @@ class Connection {
   void dispatch_io(Command& command, uint32_t capsule_bytes) noexcept;
   bool judge_io(Command& command, uint32_t capsule_bytes, Refusal& refusal) noexcept;
   void execute_io(Command& command) noexcept;
+  bool must_wait_for_range(const Command& command) noexcept;
+  void enter_store(Command& command) noexcept;
   void submit_io(Command& command) noexcept;
   bool next_dsm_range(Command& command) noexcept;
   bool next_flush(Command& command) noexcept;
@@ -154,6 +160,23 @@ class Connection {
   bool compare_piece_equal(Command& command) noexcept;
   void on_store_done(Command& command) noexcept;
   void finish_at_store(Command& command, Refusal outcome) noexcept;
+
+  // ---- connection_fused.cc ----------------------------------------------------------------------
+  bool admit_fused(Command& command) noexcept;
+  bool halves_match(const Command& second) const noexcept;
+  bool take_fused_block(Command& command) noexcept;
+  void free_fused(Command& command) noexcept;
+  std::byte* fused_memory(uint32_t block) noexcept;
+  void miss_other_half() noexcept;
+  void other_half_fails(Command& half) noexcept;
+  void abort_half(Command& half, Refusal why) noexcept;
+  void on_half_ready(Command& half) noexcept;
+  void next_fused() noexcept;
+  bool pair_still_right(Command& first, Command& second) noexcept;
+  void on_range_locked() noexcept;
+  void on_fused_read(Command& first) noexcept;
+  void on_fused_written(Command& second) noexcept;
+  void finish_fused(Refusal of_first, Refusal of_second) noexcept;
 
   // ---- connection_admin.cc ----------------------------------------------------------------------
   void dispatch_connect(Command& command, uint32_t capsule_bytes) noexcept;
@@ -178,14 +201,7 @@ class Connection {
     slot,     // The capsule waits for a slot whose response is with the socket.
     buffers,  // The capsule's data waits for buffers.
   };
-  // A line of commands linked through Command::next.
-  struct Line {
-    Command* head = nullptr;
-    Command* tail = nullptr;
-    void push(Command& command) noexcept;
-    Command* pop() noexcept;
-    bool remove(Command& command) noexcept;
-  };
+  using Line = CommandLine;
 
   Shard& shard_;
   const ConnectionId id_;
@@ -237,6 +253,19 @@ class Connection {
   std::unique_ptr<std::byte, FreePages> scratch_;
   Command* scratch_user_ = nullptr;
   Line scratch_line_;
+
+  // Fused pairs.
+  struct Fused {
+    Fused(RangeLocks& locks, Loop& loop);
+    RangeLock lock;
+    std::unique_ptr<std::byte, FreePages> memory;
+    uint32_t used = 0;  // Blocks of `memory`, a bit each.
+  };
+  std::unique_ptr<Fused> fused_;     // Made with the first fused command.
+  Command* fused_first_ = nullptr;   // The command that comes next must be its second half.
+  bool fused_first_failed_ = false;  // Likewise, but it has been answered.
+  Line fused_line_;                  // Second halves of pairs that are here whole.
+  Command* fused_active_ = nullptr;  // Of the pair that has the lock or awaits it.
 
   // Send side.
   Line send_queue_;

@@ -20,7 +20,7 @@ void Connection::begin(Command& command) noexcept {
         command.own_data.resize(command.data.bytes);
         command.own_segment = {command.own_data.data(), command.own_data.size()};
         issue_r2ts(command);
-      } else if (acquire(command)) {
+      } else if (command.fuse != 0 || acquire(command)) {
         issue_r2ts(command);
       }
       return;
@@ -39,7 +39,7 @@ void Connection::begin_in_capsule(Command& command) noexcept {
     command.set_state(CommandState::receiving);
     return;
   }
-  if (acquire(command)) {
+  if (command.fuse != 0 || acquire(command)) {
     command.set_state(CommandState::receiving);
     return;
   }
@@ -158,6 +158,7 @@ void Connection::issue_r2ts(Command& command) noexcept {
 // All data of the command is here (or a digest was wrong, and no more is due).
 void Connection::execute(Command& command) noexcept {
   if (command.digest_failed) {
+    other_half_fails(command);
     respond(command, {nvme::StatusCode::transient_transport_error, false});
     return;
   }

@@ -24,20 +24,34 @@ constexpr bool needs_scratch(IoKind kind) noexcept {
 
 void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept {
   if (command.sqe.opcode == static_cast<uint8_t>(nvme::IoOpcode::fabrics)) {
+    miss_other_half();
     dispatch_io_fabrics(command);
     return;
   }
   if (!controller_->enabled.load(std::memory_order_relaxed)) {
+    miss_other_half();
     refuse(command, {StatusCode::command_sequence_error});
     return;
   }
   if (nvme::is_reservation(command.sqe.opcode)) {
+    miss_other_half();
     forward(command, capsule_bytes);
     return;
   }
+  const bool of_a_pair =
+      nvme::fuse(command.sqe) != 0 || fused_first_ != nullptr || fused_first_failed_;
+  if (of_a_pair && !admit_fused(command)) return;
   Refusal refusal{};
   if (!judge_io(command, capsule_bytes, refusal)) {
+    other_half_fails(command);
     refuse(command, refusal);
+    return;
+  }
+  if (command.fuse == nvme::fuse_second && !halves_match(command)) {
+    Command& first = *command.partner;
+    command.partner = first.partner = nullptr;
+    abort_half(first, {StatusCode::invalid_field});
+    refuse(command, {StatusCode::invalid_field});
     return;
   }
   begin(command);
@@ -62,12 +76,19 @@ bool Connection::judge_io(Command& command, uint32_t capsule_bytes, Refusal& ref
   command.data = command.request.data;
   command.backend = ns == nullptr ? nullptr : ns->backend;
   command.table = namespaces_.get();
+  if (command.fuse != 0) {
+    command.own_segment = {fused_memory(command.fused_block), command.data.bytes};
+  }
   return true;
 }
 
 // The namespace may have been taken away while the command waited for buffers or data: what counts
 // is what is attached when the command goes to the store.
 void Connection::execute_io(Command& command) noexcept {
+  if (command.fuse != 0) {
+    on_half_ready(command);
+    return;
+  }
   if (command.table != namespaces_.get()) {
     Refusal refusal{};
     if (!judge_io(command, command.capsule_bytes, refusal)) {
@@ -76,6 +97,11 @@ void Connection::execute_io(Command& command) noexcept {
     }
   }
   if (command.request.kind == IoKind::dataset_management && !check_dsm_ranges(command)) return;
+  if (must_wait_for_range(command)) {
+    command.set_state(CommandState::awaiting_range);
+    shard_.range_gate().wait(command);
+    return;
+  }
   if (needs_scratch(command.request.kind) && scratch_user_ != nullptr) {
     command.set_state(CommandState::awaiting_scratch);
     scratch_line_.push(command);
@@ -84,24 +110,48 @@ void Connection::execute_io(Command& command) noexcept {
   submit_io(command);
 }
 
+// Whether a fused pair has the blocks that this command would change. Of Dataset Management any
+// block may be one.
+bool Connection::must_wait_for_range(const Command& command) noexcept {
+  const IoRequest& request = command.request;
+  if (!changes_data(request.kind)) return false;
+  const bool any = request.kind == IoKind::dataset_management;
+  return shard_.range_gate().closed_to(command.backend, any ? 0 : request.offset_bytes,
+                                       any ? UINT64_MAX : request.length_bytes);
+}
+
+void Connection::on_range_free(Command& command) noexcept {
+  if (may_respond()) execute_io(command);
+}
+
 // From here until finish_at_store() the command counts as under way in its namespace.
-void Connection::submit_io(Command& command) noexcept {
+void Connection::enter_store(Command& command) noexcept {
   command.set_state(CommandState::at_store);
   command.table_parity = table_parity_;
   ++at_store_[table_parity_];
   command.cursor = 0;
   BlockIo& io = command.io;
   const IoRequest& request = command.request;
-  io.done = [](BlockIo& done) noexcept {
-    auto& finished = *static_cast<Command*>(done.context);
-    finished.connection.on_store_done(finished);
-  };
   io.fua = request.fua;
   io.deallocate = request.deallocate;
   io.offset_bytes = request.offset_bytes;
   io.length_bytes = request.length_bytes;
   io.segments = {};
   io.status = BlockStatus::ok;
+}
+
+void Connection::submit_io(Command& command) noexcept {
+  enter_store(command);
+  BlockIo& io = command.io;
+  const IoRequest& request = command.request;
+  io.done = [](BlockIo& done) noexcept {
+    auto& finished = *static_cast<Command*>(done.context);
+    finished.connection.on_store_done(finished);
+  };
+  if (changes_data(request.kind)) {
+    command.counts_as_change = true;
+    command.change_parity = shard_.range_gate().begin_change();
+  }
   switch (request.kind) {
     case IoKind::read:
       io.op = BlockOp::read;
@@ -168,6 +218,9 @@ void Connection::on_store_done(Command& command) noexcept {
 void Connection::finish_at_store(Command& command, Refusal outcome) noexcept {
   CHECK(at_store_[command.table_parity] > 0);
   --at_store_[command.table_parity];
+  if (std::exchange(command.counts_as_change, false)) {
+    shard_.range_gate().end_change(command.change_parity);
+  }
   if (scratch_user_ == &command) scratch_user_ = nullptr;
   respond(command, outcome);
   settle_namespaces();

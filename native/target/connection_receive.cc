@@ -180,6 +180,7 @@ void Connection::on_capsule() noexcept {
   }
   command.owns_cid = !cid_in_use(command.sqe.cid);
   if (!command.owns_cid) {
+    miss_other_half();
     refuse(command, {nvme::StatusCode::command_id_conflict});
     return;
   }

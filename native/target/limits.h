@@ -53,6 +53,12 @@ inline constexpr uint32_t connect_data_bytes = 1024;
 // Compare and Verify read back through one scratch buffer per connection, piece by piece.
 inline constexpr uint32_t compare_piece_bytes = 64 * 1024;
 
+// A fused Compare and Write: at most one block of the store, which a power loss leaves whole
+// (NACWU). Halves of pairs that a queue holds at a time; one more is answered retryably. Memory,
+// from a queue's first fused command on: 32 halves and one block to read into, 132 KiB.
+inline constexpr uint32_t fused_bytes = ashlar::limits::block_bytes;
+inline constexpr uint32_t fused_per_queue = 32;
+
 // ---- Memory of a connection ---------------------------------------------------------------------
 
 // Before Connect: ICReq (128) or a Connect capsule (72 + 4 + 124 padding + 1,024 + 4) at a time.

@@ -11,6 +11,7 @@
 #include "reactor/network.h"
 #include "target/connection.h"
 #include "target/events.h"
+#include "target/range_lock.h"
 #include "target/shared.h"
 
 namespace ashlar::target {
@@ -37,6 +38,7 @@ class Shard {
   ReactorCounters& counters() noexcept { return *port_.counters; }
   Home& home() noexcept { return home_; }
   TargetEvents& events() noexcept { return events_; }
+  RangeGate& range_gate() noexcept { return range_gate_; }
   uint32_t reactor_index() noexcept { return port_.loop->index(); }
 
   // Takes a socket over. Beyond connections_per_reactor, or when the network refuses, it is closed.
@@ -64,6 +66,7 @@ class Shard {
   Home& home_;
   TargetEvents& events_;
   uint64_t next_sequence_ = 1;
+  RangeGate range_gate_;
   std::unordered_map<ConnectionId, std::unique_ptr<Entry>> connections_;
 };
 

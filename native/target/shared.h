@@ -36,6 +36,8 @@ struct ControllerState {
   std::atomic<bool> enabled{false};
 };
 
+class RangeLocks;
+
 // What a connection learns when the control plane takes it into a controller.
 struct AcceptTerms {
   std::shared_ptr<ControllerState> controller;
@@ -43,7 +45,8 @@ struct AcceptTerms {
   uint32_t keep_alive_ms = 0;  // Admin queues only.
 };
 
-// The home reactor, as a connection on any reactor sees it. Each call is a message.
+// The home reactor, as a connection on any reactor sees it. Each call but range_locks() is a
+// message.
 class Home {
  public:
   virtual ~Home() = default;
@@ -56,6 +59,7 @@ class Home {
   // The connection is gone, and with it everything that it had under way. `controller` is 0 when
   // it had none.
   virtual void connection_left(ControllerId controller, ConnectionId connection) = 0;
+  virtual RangeLocks& range_locks() noexcept = 0;
 };
 
 }  // namespace ashlar::target

@@ -16,6 +16,7 @@ Target::Target(std::vector<ReactorPort> reactors, TargetEvents& events) : events
   for (uint32_t i = 0; i < reactors.size(); ++i) {
     shards_.push_back(
         std::make_unique<Shard>(reactors[i], i, static_cast<Home&>(*this), events));
+    range_locks_.add_shard(shards_[i]->loop(), shards_[i]->range_gate());
   }
 }
 

@@ -94,6 +94,7 @@ class Target final : private Home {
   void namespaces_settled(ControllerId controller, ConnectionId connection,
                           uint64_t update) override;
   void connection_left(ControllerId controller, ConnectionId connection) override;
+  RangeLocks& range_locks() noexcept override { return range_locks_; }
 
   // Home thread.
   template <class Function>
@@ -127,6 +128,7 @@ class Target final : private Home {
   void on_all_shards(const std::function<void(Shard&)>& function, std::function<void()> done);
 
   TargetEvents& events_;
+  RangeLocks range_locks_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::atomic<uint32_t> next_shard_{0};
   std::map<PortalId, Portal> portals_;

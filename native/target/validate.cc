@@ -17,7 +17,6 @@ constexpr uint8_t psdt_sgl = 1;
 constexpr uint32_t write_dtype_mask = 0xfu << 20;  // CDW12 of Write: directives are not supported.
 constexpr uint32_t dsm_attributes = 7;             // IDR, IDW, AD.
 
-constexpr uint8_t fuse(const Sqe& sqe) noexcept { return sqe.flags & 3; }
 constexpr uint8_t psdt(const Sqe& sqe) noexcept { return static_cast<uint8_t>(sqe.flags >> 6); }
 
 bool kind_of(uint8_t opcode, IoKind& kind) noexcept {
@@ -37,20 +36,6 @@ bool kind_of(uint8_t opcode, IoKind& kind) noexcept {
     case IoOpcode::fabrics: return false;
   }
   return false;
-}
-
-bool changes_data(IoKind kind) noexcept {
-  switch (kind) {
-    case IoKind::write:
-    case IoKind::write_zeroes:
-    case IoKind::dataset_management: return true;
-    case IoKind::read:
-    case IoKind::compare:
-    case IoKind::verify:
-    case IoKind::flush:
-    case IoKind::flush_all: return false;
-  }
-  CHECK(false);
 }
 
 // 8.1.3: what a path that may not serve answers. These are about the path, so never DNR.
@@ -83,7 +68,7 @@ Verdict validate_flush(const Sqe& sqe, const NamespaceView* ns) noexcept {
 
 // Read, Write, Compare.
 Verdict validate_transfer(const Sqe& sqe, IoKind kind, const NamespaceView& ns,
-                          uint32_t capsule_bytes, const TransferLimits& limits) noexcept {
+                          uint32_t capsule_bytes, const TransferLimits& transfer) noexcept {
   if (kind == IoKind::write && (sqe.cdw12 & write_dtype_mask) != 0) {
     return Refusal{StatusCode::invalid_field};
   }
@@ -91,7 +76,10 @@ Verdict validate_transfer(const Sqe& sqe, IoKind kind, const NamespaceView& ns,
   if (!to_bytes(nvme::slba(sqe), nvme::number_of_blocks(sqe), ns, range)) {
     return Refusal{StatusCode::lba_out_of_range};
   }
-  if (range.length_bytes > limits.max_transfer_bytes) return Refusal{StatusCode::invalid_field};
+  if (range.length_bytes > transfer.max_transfer_bytes) return Refusal{StatusCode::invalid_field};
+  if (nvme::fuse(sqe) != 0 && range.length_bytes > limits::fused_bytes) {
+    return Refusal{StatusCode::atomic_write_unit_exceeded};
+  }
   const auto plan = plan_data(sqe, kind != IoKind::read, capsule_bytes);
   if (const auto* refusal = std::get_if<Refusal>(&plan)) return *refusal;
   IoRequest request;
@@ -120,12 +108,12 @@ Verdict validate_write_zeroes(const Sqe& sqe, const NamespaceView& ns) noexcept 
 
 // VSL is what MDTS is: one Verify keeps the scratch buffer of its queue no longer than a Compare.
 Verdict validate_verify(const Sqe& sqe, const NamespaceView& ns,
-                        const TransferLimits& limits) noexcept {
+                        const TransferLimits& transfer) noexcept {
   ByteRange range;
   if (!to_bytes(nvme::slba(sqe), nvme::number_of_blocks(sqe), ns, range)) {
     return Refusal{StatusCode::lba_out_of_range};
   }
-  if (range.length_bytes > limits.max_transfer_bytes) return Refusal{StatusCode::invalid_field};
+  if (range.length_bytes > transfer.max_transfer_bytes) return Refusal{StatusCode::invalid_field};
   IoRequest request;
   request.kind = IoKind::verify;
   request.offset_bytes = range.offset_bytes;
@@ -152,7 +140,31 @@ Verdict validate_dataset_management(const Sqe& sqe, uint32_t capsule_bytes) noex
   return request;
 }
 
+// Compare first, Write second.
+bool fuse_allowed(const Sqe& sqe, IoKind kind) noexcept {
+  switch (nvme::fuse(sqe)) {
+    case 0: return true;
+    case nvme::fuse_first: return kind == IoKind::compare;
+    case nvme::fuse_second: return kind == IoKind::write;
+    default: return false;
+  }
+}
+
 }  // namespace
+
+bool changes_data(IoKind kind) noexcept {
+  switch (kind) {
+    case IoKind::write:
+    case IoKind::write_zeroes:
+    case IoKind::dataset_management: return true;
+    case IoKind::read:
+    case IoKind::compare:
+    case IoKind::verify:
+    case IoKind::flush:
+    case IoKind::flush_all: return false;
+  }
+  CHECK(false);
+}
 
 std::variant<DataPlan, Refusal> plan_data(const Sqe& sqe, bool from_host,
                                           uint32_t capsule_bytes) noexcept {
@@ -180,10 +192,10 @@ std::variant<DataPlan, Refusal> plan_data(const Sqe& sqe, bool from_host,
 }
 
 Verdict validate_io(const Sqe& sqe, const NamespaceView* ns, uint32_t capsule_bytes,
-                    const TransferLimits& limits) noexcept {
+                    const TransferLimits& transfer) noexcept {
   IoKind kind{};
   if (!kind_of(sqe.opcode, kind)) return Refusal{StatusCode::invalid_opcode};
-  if (fuse(sqe) != 0) return Refusal{StatusCode::invalid_field};
+  if (!fuse_allowed(sqe, kind)) return Refusal{StatusCode::invalid_field};
   const bool carries_data =
       kind != IoKind::flush && kind != IoKind::write_zeroes && kind != IoKind::verify;
   if (!carries_data && capsule_bytes != 0) return Refusal{StatusCode::invalid_field};
@@ -199,9 +211,9 @@ Verdict validate_io(const Sqe& sqe, const NamespaceView* ns, uint32_t capsule_by
     case IoKind::flush_all: return validate_flush(sqe, ns);
     case IoKind::read:
     case IoKind::write:
-    case IoKind::compare: return validate_transfer(sqe, kind, *ns, capsule_bytes, limits);
+    case IoKind::compare: return validate_transfer(sqe, kind, *ns, capsule_bytes, transfer);
     case IoKind::write_zeroes: return validate_write_zeroes(sqe, *ns);
-    case IoKind::verify: return validate_verify(sqe, *ns, limits);
+    case IoKind::verify: return validate_verify(sqe, *ns, transfer);
     case IoKind::dataset_management: return validate_dataset_management(sqe, capsule_bytes);
   }
   CHECK(false);

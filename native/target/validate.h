@@ -68,6 +68,9 @@ struct TransferLimits {
   uint32_t max_transfer_bytes = 0;
 };
 
+// Whether it changes what a namespace holds.
+bool changes_data(IoKind kind) noexcept;
+
 using Verdict = std::variant<IoRequest, Refusal>;
 
 // `ns`: null when the NSID is not active (or is the broadcast value). `capsule_bytes`: how much

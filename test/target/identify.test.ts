@@ -82,6 +82,8 @@ describe('identify controller', () => {
         [514, 2, 1024n],
         [516, 4, 1_048_576n],
         [520, 2, 0b1001_1101n], // ONCS
+        [522, 2, 1n], // FUSES: Compare and Write
+        [532, 2, 0n], // ACWU: one block
         [525, 1, 0b111n],
         [536, 4, 0x30_0001n],
         [540, 4, 16_384n],
@@ -148,10 +150,10 @@ describe('identify namespace', () => {
     const page = encodeIdentifyNamespace({ ...input, blockBytes: 512 });
     assert.equal(le(page, 0, 8), (10n * gib) / 512n);
     assert.equal(le(page, 16, 8), 128n);
-    const fields = [34, 36, 40, 44, 64, 66, 68, 70, 72].map((offset) =>
+    const fields = [34, 36, 38, 40, 44, 64, 66, 68, 70, 72].map((offset) =>
       Number(le(page, offset, 2)),
     );
-    assert.deepEqual(fields, [7, 7, 7, 7, 7, 7, 127, 127, 127]);
+    assert.deepEqual(fields, [7, 7, 7, 7, 7, 7, 7, 127, 127, 127]);
     assert.equal(page[130], 9);
   });
 

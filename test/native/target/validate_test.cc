@@ -170,11 +170,21 @@ TEST_CASE("validator: Verify: no data, any SGL, and at most what one command may
 }
 
 TEST_CASE("validator: FUSE and PSDT") {
-  for (const int fuse : {1, 2, 3}) {
-    Sqe sqe = transfer(IoOpcode::compare, 0, 1);
+  const auto fused = [](IoOpcode opcode, int fuse, uint32_t blocks = 1) {
+    Sqe sqe = transfer(opcode, 0, blocks);
     sqe.flags = static_cast<uint8_t>(0x40 | fuse);
-    CHECK_EQ(judge(sqe), StatusCode::invalid_field);
+    return judge(sqe);
+  };
+  CHECK_EQ(fused(IoOpcode::compare, 1), StatusCode::success);
+  CHECK_EQ(fused(IoOpcode::write, 2), StatusCode::success);
+  CHECK_EQ(fused(IoOpcode::compare, 1, 2), StatusCode::atomic_write_unit_exceeded);
+  CHECK_EQ(fused(IoOpcode::write, 2, 2), StatusCode::atomic_write_unit_exceeded);
+  for (const IoOpcode opcode : {IoOpcode::read, IoOpcode::flush, IoOpcode::write_zeroes,
+                                IoOpcode::dataset_management, IoOpcode::verify}) {
+    for (const int fuse : {1, 2, 3}) CHECK_EQ(fused(opcode, fuse), StatusCode::invalid_field);
   }
+  for (const int fuse : {2, 3}) CHECK_EQ(fused(IoOpcode::compare, fuse), StatusCode::invalid_field);
+  for (const int fuse : {1, 3}) CHECK_EQ(fused(IoOpcode::write, fuse), StatusCode::invalid_field);
   for (const int flags : {0x00, 0x80, 0xc0}) {
     Sqe sqe = transfer(IoOpcode::read, 0, 1);
     sqe.flags = static_cast<uint8_t>(flags);
