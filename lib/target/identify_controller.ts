@@ -86,6 +86,7 @@ export function encodeIdentifyController(input: IdentifyControllerInput): Uint8A
     .u16(526, 0) // AWUN and AWUPF: one block, the least that can be said; namespaces say more
     .u16(528, 0)
     .u16(532, 0) // ACWU: likewise one block
+    .u16(534, 1) // OCFS: copy descriptor format 0
     .u32(540, maxNamespaces) // MNAN
     .u32(1792, (64 + inCapsuleDataBytes) / 16) // IOCCSZ
     .u32(1796, 1) // IORCSZ: 16 bytes
@@ -100,8 +101,8 @@ const sgls = 0b01 | (1 << 20) | (1 << 21);
 /** Commands Supported and Effects; LPO and NUMDU; Supported Log Pages and FIDs. */
 const lpa = (1 << 1) | (1 << 2) | (1 << 5);
 
-/** Compare, Dataset Management, Write Zeroes, Save and Select of features, Verify. */
-const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 7);
+/** Compare, Dataset Management, Write Zeroes, Save and Select, Verify, Copy. */
+const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 7) | (1 << 8);
 
 /** Bit 0: a volatile cache is present. Bits 2:1: Flush takes the broadcast NSID. */
 function vwc(writeThrough: boolean): number {

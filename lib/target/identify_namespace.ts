@@ -1,5 +1,6 @@
 /** Identify for namespaces: CNS 00h (NVM 4.1.5.1), 03h, 05h, 08h and the NSID lists. */
 import { FieldWriter } from './bytes.js';
+import { copyBytes, copyRangeBytes, copyRanges } from './limits.js';
 
 export interface IdentifyNamespaceInput {
   sizeBytes: bigint;
@@ -44,6 +45,9 @@ export function encodeIdentifyNamespace(input: IdentifyNamespaceInput): Uint8Arr
     .u16(68, zeroBased(chunkBytes)) // NPDG
     .u16(70, zeroBased(chunkBytes)) // NPDA
     .u16(72, zeroBased(chunkBytes)) // NOWS
+    .u16(74, copyRangeBytes / input.blockBytes) // MSSRL
+    .u32(76, copyBytes / input.blockBytes) // MCL
+    .u8(80, copyRanges - 1) // MSRC, 0's based
     .u32(92, input.anagrpid)
     .u8(99, input.readOnly ? 1 : 0) // NSATTR bit 0: write protected
     .raw(104, input.nguid)

@@ -13,6 +13,11 @@ export const maxAsyncEvents = 4;
 export const mdtsExponent = 8;
 export const maxTransferBytes = 4096 << mdtsExponent;
 
+/** Copy: source ranges (MSRC says one less), bytes of each (MSSRL) and together (MCL). */
+export const copyRanges = 128;
+export const copyRangeBytes = maxTransferBytes;
+export const copyBytes = 16 * 1024 * 1024;
+
 /** Data that a command capsule may carry along; IOCCSZ counts it and the 64-byte entry. */
 export const inCapsuleDataBytes = 8192;
 

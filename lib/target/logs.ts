@@ -160,6 +160,7 @@ export function encodeCommandEffects(): Uint8Array {
   io(0x08, changesContent); // Write Zeroes
   io(0x09, changesContent); // Dataset Management
   io(0x0c, supported); // Verify
+  io(0x19, changesContent); // Copy
   page.u32(1024 + 0x7f * 4, supported | ofController); // Fabrics (Disconnect)
   return page.bytes;
 }

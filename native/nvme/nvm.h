@@ -41,6 +41,26 @@ constexpr uint32_t number_of_dsm_ranges(const Sqe& sqe) noexcept {
   return (sqe.cdw10 & 0xff) + 1;
 }
 
+// Copy: SDLBA in CDW10 and CDW11. CDW12 bits 7:0 the number of source ranges (0-based), 11:8 the
+// format of their descriptors.
+struct CopyRange {  // Format 0.
+  uint64_t reserved0;
+  uint64_t slba;
+  uint16_t nlb_0based;
+  uint8_t reserved1[6];
+  uint32_t elbt;  // Protection information, which no format of ours has; likewise below.
+  uint16_t elbat;
+  uint16_t elbatm;
+};
+static_assert(sizeof(CopyRange) == 32);
+static_assert(offsetof(CopyRange, slba) == 8);
+static_assert(offsetof(CopyRange, nlb_0based) == 16);
+
+constexpr uint32_t number_of_copy_ranges(const Sqe& sqe) noexcept {
+  return (sqe.cdw12 & 0xff) + 1;
+}
+inline constexpr uint32_t copy_desfmt_mask = 0xfu << 8;
+
 inline constexpr uint32_t nsid_all = 0xffffffff;
 
 }  // namespace ashlar::nvme

@@ -90,6 +90,7 @@ enum class IoOpcode : uint8_t {
   reservation_report = 0x0e,
   reservation_acquire = 0x11,
   reservation_release = 0x15,
+  copy = 0x19,
   fabrics = 0x7f,
 };
 
@@ -140,6 +141,8 @@ enum class StatusCode : uint16_t {
   aer_limit_exceeded = 0x105,
   feature_not_changeable = 0x10e,
   conflicting_attributes = 0x180,
+  command_size_limit_exceeded = 0x183,
+  overlapping_io_range = 0x187,
   connect_incompatible_format = 0x180,
   connect_controller_busy = 0x181,
   connect_invalid_parameters = 0x182,

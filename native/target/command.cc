@@ -19,13 +19,14 @@ void Command::set_state(CommandState to) noexcept {
     case S::awaiting_data: CHECK(from == S::free || from == S::awaiting_buffers); break;
     case S::awaiting_range:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_data ||
-            from == S::awaiting_range);
+            from == S::awaiting_scratch || from == S::awaiting_range);
       break;
     case S::awaiting_other_half:
       CHECK(from == S::receiving || from == S::awaiting_data);
       break;
     case S::awaiting_scratch:
-      CHECK(from == S::free || from == S::receiving || from == S::awaiting_data);
+      CHECK(from == S::free || from == S::receiving || from == S::awaiting_data ||
+            from == S::awaiting_range);
       break;
     case S::at_store:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_buffers ||

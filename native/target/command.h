@@ -28,7 +28,7 @@ enum class CommandState : uint8_t {
   awaiting_data,         // R2Ts are out; H2CData PDUs move it on.
   awaiting_range,        // A change of blocks that a RangeLock covers; the gate moves it on.
   awaiting_other_half,   // Fused, with its data: the other half or the range's lock moves it on.
-  awaiting_scratch,      // A Compare or Verify that waits for the connection's scratch buffer.
+  awaiting_scratch,      // A Compare, Verify or Copy that waits for the scratch buffer.
   at_store,              // BlockIo under way; done() moves it on.
   at_control_plane,      // TypeScript has it; complete_command() or connectAccept/Reject.
   parked,                // An Asynchronous Event Request; an event or an Abort moves it on.
@@ -64,8 +64,8 @@ struct Command {
     return own_segment.iov_len != 0 ? std::span<const iovec>(&own_segment, 1) : buffers.segments();
   }
 
+  BlockIo io;  // First, as it is aligned to 16 bytes.
   Connection& connection;
-  uint16_t index = 0;
   nvme::Sqe sqe{};
   IoRequest request;    // I/O queues.
   DataPlan data;        // Both kinds of queue.
@@ -73,21 +73,22 @@ struct Command {
   bool digest_failed = false; // A data digest was wrong: Transient Transport Error.
   bool owns_cid = false;      // False for the refusal of a CID that is in use already.
   bool queued_to_send = false;
-  bool owns_reserve = false;  // Its data is in the connection's reserve buffer.
   bool disconnect_after = false;  // Close the connection when the response is out.
   bool forwarded = false;     // The control plane's, with its data in own_data.
-  uint32_t capsule_bytes = 0;  // Data that came in the capsule.
-  bool counted = false;        // Counts against the connection's share of buffers.
-  const void* table = nullptr; // The namespace table that the command was judged by.
-  uint8_t table_parity = 0;    // Which namespace table counts it while it is at the store.
-  bool counts_as_change = false;  // The gate counts it, by this parity.
+  bool counted = false;       // Counts against the connection's share of buffers.
+  uint8_t table_parity = 0;   // Which namespace table counts it while it is at the store.
+  bool counts_as_change = false;  // The reactor's gate counts it, by this parity.
   uint8_t change_parity = 0;
   // Fused (connection_fused.cc).
   uint8_t fuse = 0;                      // nvme::fuse_first, fuse_second, or 0.
   uint8_t fused_block = no_fused_block;  // Where its data is.
   nvme::StatusCode fused_abort = nvme::StatusCode::success;  // Its answer once its data is here.
-  Command* partner = nullptr;            // The other half; null: not here, or answered.
-  uint32_t token = 0;         // Distinguishes uses of this slot in complete_command().
+  uint16_t index = 0;
+  Command* partner = nullptr;  // The other half; null: not here, or answered.
+
+  uint32_t capsule_bytes = 0;  // Data that came in the capsule.
+  uint32_t token = 0;          // Distinguishes uses of this slot in complete_command().
+  const void* table = nullptr; // The namespace table that the command was judged by.
 
   // The response.
   Refusal outcome{nvme::StatusCode::success, false};
@@ -102,9 +103,11 @@ struct Command {
 
   // At the store.
   BlockBackend* backend = nullptr;
-  BlockIo io;
-  // Next DSM range; next NSID of a flush of all; next byte of a Compare or Verify.
+  // Next DSM range; next NSID of a flush of all; next byte of a Compare or Verify;
+  // source range of a Copy.
   uint32_t cursor = 0;
+  uint32_t copied_bytes = 0;           // Copy: by now, and of the range that `cursor` is.
+  uint32_t copied_of_range_bytes = 0;
   iovec scratch_segment{};
 
   BufferRequest buffers;

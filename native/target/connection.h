@@ -5,6 +5,7 @@
 //   connection_send.cc     responses, data and R2Ts → PDUs → one gathered send
 //   connection_data.cc     buffers of a command: share of the pool, reserve, R2Ts
 //   connection_io.cc       NVM commands to and from the store
+//   connection_copy.cc     Copy, range by range
 //   connection_fused.cc    pairs of a Compare and a Write
 //   connection_admin.cc    Connect, the other Fabrics commands, and the admin queue
 //
@@ -155,11 +156,15 @@ class Connection {
   bool next_dsm_range(Command& command) noexcept;
   bool next_flush(Command& command) noexcept;
   bool check_dsm_ranges(Command& command) noexcept;
-  void start_scratch_read(Command& command) noexcept;
+  void start_with_scratch(Command& command) noexcept;
   bool next_scratch_piece(Command& command) noexcept;
   bool compare_piece_equal(Command& command) noexcept;
   void on_store_done(Command& command) noexcept;
-  void finish_at_store(Command& command, Refusal outcome) noexcept;
+  void finish_at_store(Command& command, Refusal outcome, uint64_t result = 0) noexcept;
+
+  // ---- connection_copy.cc -----------------------------------------------------------------------
+  bool check_copy_ranges(Command& command) noexcept;
+  bool next_copy_step(Command& command) noexcept;
 
   // ---- connection_fused.cc ----------------------------------------------------------------------
   bool admit_fused(Command& command) noexcept;

@@ -15,9 +15,9 @@ using nvme::StatusCode;
 
 constexpr Refusal success{StatusCode::success, false};
 
-// These read back through the connection's scratch buffer.
+// These go through the connection's scratch buffer.
 constexpr bool needs_scratch(IoKind kind) noexcept {
-  return kind == IoKind::compare || kind == IoKind::verify;
+  return kind == IoKind::compare || kind == IoKind::verify || kind == IoKind::copy;
 }
 
 }  // namespace
@@ -97,6 +97,7 @@ void Connection::execute_io(Command& command) noexcept {
     }
   }
   if (command.request.kind == IoKind::dataset_management && !check_dsm_ranges(command)) return;
+  if (command.request.kind == IoKind::copy && !check_copy_ranges(command)) return;
   if (must_wait_for_range(command)) {
     command.set_state(CommandState::awaiting_range);
     shard_.range_gate().wait(command);
@@ -173,7 +174,8 @@ void Connection::submit_io(Command& command) noexcept {
       if (!next_dsm_range(command)) finish_at_store(command, success);
       return;
     case IoKind::compare:
-    case IoKind::verify: start_scratch_read(command); return;
+    case IoKind::verify:
+    case IoKind::copy: start_with_scratch(command); return;
   }
   command.backend->submit(shard_.reactor_index(), io);
 }
@@ -181,9 +183,10 @@ void Connection::submit_io(Command& command) noexcept {
 void Connection::on_store_done(Command& command) noexcept {
   const BlockStatus status = command.io.status;
   const IoKind kind = command.request.kind;
-  const bool reads = kind == IoKind::read || needs_scratch(kind);
   if (status != BlockStatus::ok || !may_respond()) {
-    finish_at_store(command, refusal_of(status, reads));
+    // Of a Copy DW0 tells the lowest range that is not copied.
+    finish_at_store(command, refusal_of(status, command.io.op == BlockOp::read),
+                    kind == IoKind::copy ? command.cursor : 0);
     return;
   }
   switch (kind) {
@@ -207,6 +210,10 @@ void Connection::on_store_done(Command& command) noexcept {
       }
       if (next_scratch_piece(command)) return;
       break;
+    case IoKind::copy:
+      if (next_copy_step(command)) return;
+      shard_.counters().written_bytes.add(command.copied_bytes);
+      break;
     case IoKind::verify:
       command.cursor += static_cast<uint32_t>(command.scratch_segment.iov_len);
       if (next_scratch_piece(command)) return;
@@ -215,14 +222,14 @@ void Connection::on_store_done(Command& command) noexcept {
   finish_at_store(command, success);
 }
 
-void Connection::finish_at_store(Command& command, Refusal outcome) noexcept {
+void Connection::finish_at_store(Command& command, Refusal outcome, uint64_t result) noexcept {
   CHECK(at_store_[command.table_parity] > 0);
   --at_store_[command.table_parity];
   if (std::exchange(command.counts_as_change, false)) {
     shard_.range_gate().end_change(command.change_parity);
   }
   if (scratch_user_ == &command) scratch_user_ = nullptr;
-  respond(command, outcome);
+  respond(command, outcome, result);
   settle_namespaces();
   // One of them takes the buffer; those that are refused by now leave it to the next.
   while (may_respond() && scratch_user_ == nullptr && scratch_line_.head != nullptr) {
@@ -290,15 +297,21 @@ bool Connection::next_dsm_range(Command& command) noexcept {
 
 // ---- Compare and Verify -------------------------------------------------------------------------
 
-// One command at a time reads back through the connection's scratch buffer, so that a command never
+// One command at a time goes through the connection's scratch buffer, so that a command never
 // waits for buffers while it holds some.
-void Connection::start_scratch_read(Command& command) noexcept {
+void Connection::start_with_scratch(Command& command) noexcept {
   if (scratch_ == nullptr) {
     scratch_.reset(static_cast<std::byte*>(
         std::aligned_alloc(ashlar::limits::block_bytes, limits::compare_piece_bytes)));
     CHECK(scratch_ != nullptr);
   }
   scratch_user_ = &command;
+  command.scratch_segment = {};
+  command.copied_bytes = command.copied_of_range_bytes = 0;
+  if (command.request.kind == IoKind::copy) {
+    CHECK(next_copy_step(command));
+    return;
+  }
   CHECK(next_scratch_piece(command));
 }
 

@@ -50,8 +50,14 @@ inline constexpr uint32_t forwarded_per_io_queue = 8;
 inline constexpr uint32_t admin_to_host_bytes = max_transfer_bytes;
 inline constexpr uint32_t connect_data_bytes = 1024;
 
-// Compare and Verify read back through one scratch buffer per connection, piece by piece.
+// Compare, Verify and Copy read through one scratch buffer per connection, piece by piece.
 inline constexpr uint32_t compare_piece_bytes = 64 * 1024;
+
+// Copy: 128 source ranges (MSRC) of 32 bytes are one page; 1 MiB each (MSSRL), like any transfer;
+// 16 MiB together (MCL), which is 256 times through the scratch buffer.
+inline constexpr uint32_t copy_ranges = 128;
+inline constexpr uint32_t copy_range_bytes = max_transfer_bytes;
+inline constexpr uint32_t copy_bytes = 16u << 20;
 
 // A fused Compare and Write: at most one block of the store, which a power loss leaves whole
 // (NACWU). Halves of pairs that a queue holds at a time; one more is answered retryably. Memory,

@@ -1,6 +1,7 @@
 #include "target/validate.h"
 
 #include <bit>
+#include <cstring>
 
 #include "base/check.h"
 #include "target/limits.h"
@@ -14,7 +15,7 @@ using nvme::Sqe;
 using nvme::StatusCode;
 
 constexpr uint8_t psdt_sgl = 1;
-constexpr uint32_t write_dtype_mask = 0xfu << 20;  // CDW12 of Write: directives are not supported.
+constexpr uint32_t dtype_mask = 0xfu << 20;  // CDW12 of Write and Copy: no directives.
 constexpr uint32_t dsm_attributes = 7;             // IDR, IDW, AD.
 
 constexpr uint8_t psdt(const Sqe& sqe) noexcept { return static_cast<uint8_t>(sqe.flags >> 6); }
@@ -27,6 +28,7 @@ bool kind_of(uint8_t opcode, IoKind& kind) noexcept {
     case IoOpcode::compare: kind = IoKind::compare; return true;
     case IoOpcode::write_zeroes: kind = IoKind::write_zeroes; return true;
     case IoOpcode::dataset_management: kind = IoKind::dataset_management; return true;
+    case IoOpcode::copy: kind = IoKind::copy; return true;
     case IoOpcode::verify: kind = IoKind::verify; return true;
     case IoOpcode::write_uncorrectable:
     case IoOpcode::reservation_register:
@@ -69,7 +71,7 @@ Verdict validate_flush(const Sqe& sqe, const NamespaceView* ns) noexcept {
 // Read, Write, Compare.
 Verdict validate_transfer(const Sqe& sqe, IoKind kind, const NamespaceView& ns,
                           uint32_t capsule_bytes, const TransferLimits& transfer) noexcept {
-  if (kind == IoKind::write && (sqe.cdw12 & write_dtype_mask) != 0) {
+  if (kind == IoKind::write && (sqe.cdw12 & dtype_mask) != 0) {
     return Refusal{StatusCode::invalid_field};
   }
   ByteRange range;
@@ -140,6 +142,34 @@ Verdict validate_dataset_management(const Sqe& sqe, uint32_t capsule_bytes) noex
   return request;
 }
 
+// The ranges themselves are judged when they have arrived.
+Verdict validate_copy(const Sqe& sqe, uint32_t capsule_bytes) noexcept {
+  if ((sqe.cdw12 & (nvme::copy_desfmt_mask | dtype_mask)) != 0) {
+    return Refusal{StatusCode::invalid_field};
+  }
+  const uint32_t count = nvme::number_of_copy_ranges(sqe);
+  if (count > limits::copy_ranges) return Refusal{StatusCode::command_size_limit_exceeded};
+  const auto plan = plan_data(sqe, true, capsule_bytes);
+  if (const auto* refusal = std::get_if<Refusal>(&plan)) return *refusal;
+  IoRequest request;
+  request.data = *std::get_if<DataPlan>(&plan);
+  if (request.data.bytes < count * sizeof(nvme::CopyRange) ||
+      request.data.bytes > limits::copy_ranges * sizeof(nvme::CopyRange)) {
+    return Refusal{StatusCode::data_sgl_length_invalid};
+  }
+  request.kind = IoKind::copy;
+  request.fua = (sqe.cdw12 & nvme::rw_fua) != 0;
+  request.range_count = static_cast<uint16_t>(count);
+  return request;
+}
+
+nvme::CopyRange copy_range(std::span<const std::byte> list, uint32_t index) noexcept {
+  nvme::CopyRange range;
+  CHECK((index + 1) * sizeof range <= list.size());
+  std::memcpy(&range, list.data() + index * sizeof range, sizeof range);
+  return range;
+}
+
 // Compare first, Write second.
 bool fuse_allowed(const Sqe& sqe, IoKind kind) noexcept {
   switch (nvme::fuse(sqe)) {
@@ -156,6 +186,7 @@ bool changes_data(IoKind kind) noexcept {
   switch (kind) {
     case IoKind::write:
     case IoKind::write_zeroes:
+    case IoKind::copy:
     case IoKind::dataset_management: return true;
     case IoKind::read:
     case IoKind::compare:
@@ -213,6 +244,7 @@ Verdict validate_io(const Sqe& sqe, const NamespaceView* ns, uint32_t capsule_by
     case IoKind::write:
     case IoKind::compare: return validate_transfer(sqe, kind, *ns, capsule_bytes, transfer);
     case IoKind::write_zeroes: return validate_write_zeroes(sqe, *ns);
+    case IoKind::copy: return validate_copy(sqe, capsule_bytes);
     case IoKind::verify: return validate_verify(sqe, *ns, transfer);
     case IoKind::dataset_management: return validate_dataset_management(sqe, capsule_bytes);
   }
@@ -226,6 +258,44 @@ std::variant<ByteRange, Refusal> validate_dsm_range(const nvme::DsmRange& range,
     return Refusal{StatusCode::lba_out_of_range};
   }
   return bytes;
+}
+
+std::variant<ByteRange, Refusal> validate_copy_ranges(const Sqe& sqe,
+                                                      std::span<const std::byte> list,
+                                                      const NamespaceView& ns) noexcept {
+  const auto count = static_cast<uint32_t>(list.size() / sizeof(nvme::CopyRange));
+  uint64_t total_blocks = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    const nvme::CopyRange range = copy_range(list, i);
+    const uint64_t blocks = uint64_t{range.nlb_0based} + 1;
+    total_blocks += blocks;
+    if (blocks * ns.block_bytes > limits::copy_range_bytes ||
+        total_blocks * ns.block_bytes > limits::copy_bytes) {
+      return Refusal{StatusCode::command_size_limit_exceeded};
+    }
+    ByteRange source;
+    if (!to_bytes(range.slba, blocks, ns, source)) return Refusal{StatusCode::lba_out_of_range};
+  }
+  ByteRange to;
+  if (!to_bytes(nvme::slba(sqe), total_blocks, ns, to)) {
+    return Refusal{StatusCode::lba_out_of_range};
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    const ByteRange from = copy_source(list, i, ns);
+    if (from.offset_bytes < to.offset_bytes + to.length_bytes &&
+        to.offset_bytes < from.offset_bytes + from.length_bytes) {
+      return Refusal{StatusCode::overlapping_io_range};
+    }
+  }
+  return to;
+}
+
+ByteRange copy_source(std::span<const std::byte> list, uint32_t index,
+                      const NamespaceView& ns) noexcept {
+  const nvme::CopyRange range = copy_range(list, index);
+  ByteRange source;
+  CHECK(to_bytes(range.slba, uint64_t{range.nlb_0based} + 1, ns, source));
+  return source;
 }
 
 Refusal refusal_of(BlockStatus status, bool is_read) noexcept {

@@ -22,6 +22,7 @@ enum class IoKind : uint8_t {
   flush_all,  // NSID FFFFFFFFh: every attached namespace.
   write_zeroes,
   dataset_management,
+  copy,
   verify,  // Reads back and transfers nothing.
 };
 
@@ -90,6 +91,15 @@ struct ByteRange {
 };
 std::variant<ByteRange, Refusal> validate_dsm_range(const nvme::DsmRange& range,
                                                     const NamespaceView& ns) noexcept;
+
+// The source ranges of a Copy, whole: how long they are, each and together (MSSRL, MCL), that they
+// and the destination exist and that no source is overwritten. Answers the destination.
+std::variant<ByteRange, Refusal> validate_copy_ranges(const nvme::Sqe& sqe,
+                                                      std::span<const std::byte> list,
+                                                      const NamespaceView& ns) noexcept;
+// One of them. `index` is below their number; they have been judged.
+ByteRange copy_source(std::span<const std::byte> list, uint32_t index,
+                      const NamespaceView& ns) noexcept;
 
 // What the store's answer means to a host.
 Refusal refusal_of(BlockStatus status, bool is_read) noexcept;

@@ -81,8 +81,9 @@ describe('identify controller', () => {
         [513, 1, 0x44n],
         [514, 2, 1024n],
         [516, 4, 1_048_576n],
-        [520, 2, 0b1001_1101n], // ONCS
+        [520, 2, 0b1_1001_1101n], // ONCS
         [522, 2, 1n], // FUSES: Compare and Write
+        [534, 2, 1n], // OCFS: format 0
         [532, 2, 0n], // ACWU: one block
         [525, 1, 0b111n],
         [536, 4, 0x30_0001n],
@@ -154,6 +155,7 @@ describe('identify namespace', () => {
       Number(le(page, offset, 2)),
     );
     assert.deepEqual(fields, [7, 7, 7, 7, 7, 7, 7, 127, 127, 127]);
+    assert.deepEqual([le(page, 74, 2), le(page, 76, 4), page[80]], [2048n, 32_768n, 127]);
     assert.equal(page[130], 9);
   });
 
