@@ -140,6 +140,9 @@ describe('identify namespace', () => {
         [68, 2, 15n], // NPDG: 64 KiB
         [70, 2, 15n],
         [72, 2, 15n], // NOWS
+        [74, 2, 256n], // MSSRL: 1 MiB
+        [76, 4, 4096n], // MCL: 16 MiB
+        [80, 1, 127n], // MSRC
         [92, 4, 5n],
         [130, 1, 12n],
       ],
