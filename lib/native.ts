@@ -398,7 +398,7 @@ export type AnaState =
 export interface ControllerOptions {
   cntlid: number;
   kind: 'io' | 'discovery';
-  /** I/O queues the controller accepts, 0 to 64 (0 for discovery). */
+  /** I/O queues the controller accepts, 0 to 128 (0 for discovery). */
   maxIoQueues: number;
   /** Asynchronous Event Requests parked at most, 1 to 16. */
   maxAsyncEvents: number;

@@ -38,7 +38,7 @@ export interface ConnectHostOptions {
   hostnqn: string;
   /** 16 bytes; left out: random, so that each connection is another host to the subsystem. */
   hostid?: Uint8Array | undefined;
-  /** I/O queues, 0 to 64; 1 when left out. The controller may grant fewer. */
+  /** I/O queues, 0 to 128; 1 when left out. The controller may grant fewer. */
   ioQueues?: number | undefined;
   /** Entries of each I/O queue, 2 to 1,024; 128 when left out. One less can be in flight. */
   queueDepth?: number | undefined;

@@ -4,7 +4,7 @@
 export const maxQueueEntries = 1024;
 
 /** I/O queues of a controller; the native limit of `ControllerOptions`. */
-export const maxIoQueues = 64;
+export const maxIoQueues = 128;
 
 /** Asynchronous Event Requests a host may park. AERL says one less. */
 export const maxAsyncEvents = 4;

@@ -11,7 +11,7 @@ namespace ashlar::host {
 // is told from a right one.
 inline constexpr uint32_t slot_bits = 10;
 inline constexpr uint32_t max_queue_entries = 1u << slot_bits;
-inline constexpr uint32_t max_io_queues = 64;
+inline constexpr uint32_t max_io_queues = 128;
 // Base 5.2: the admin queue has at least two entries; 32 is what we ever need at once.
 inline constexpr uint32_t admin_queue_entries = 32;
 

@@ -73,7 +73,7 @@ describe('Connect on an I/O queue', () => {
 
   test('CNTLID of nobody: Connect Invalid Parameters', () => refused({ cntlid: 0xfff0 }, invalid));
   test('CNTLID FFFFh: Connect Invalid Parameters', () => refused({ cntlid: 0xffff }, invalid));
-  test('QID 65: Connect Invalid Parameters', () => refused({ qid: 65 }, invalid));
+  test('QID 129: Connect Invalid Parameters', () => refused({ qid: 129 }, invalid));
   test('QID FFFFh: Connect Invalid Parameters', () => refused({ qid: 0xffff }, invalid));
   test('SQSIZE 0: Connect Invalid Parameters', () => refused({ sqsize: 0 }, invalid));
   test('a QID that is connected: Command Sequence Error', () =>

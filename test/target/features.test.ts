@@ -12,7 +12,7 @@ function state(over: { kind?: 'io' | 'discovery'; writeThrough?: boolean } = {})
   const features = new FeatureState({
     kind: over.kind ?? 'io',
     hostId,
-    maxIoQueues: io ? 64 : 0,
+    maxIoQueues: io ? 128 : 0,
     writeThrough: over.writeThrough ?? false,
     keepAliveMs: 5000,
   });
@@ -38,14 +38,14 @@ function state(over: { kind?: 'io' | 'discovery'; writeThrough?: boolean } = {})
 }
 
 describe('features', () => {
-  it('number of queues: 0-based, capped at 64, a pair has one of each', () => {
+  it('number of queues: 0-based, capped at 128, a pair has one of each', () => {
     const cases: [number, bigint][] = [
       [0x0000_0000, 0x0000_0000n],
       [0x0003_0003, 0x0003_0003n],
       [0x0003_0007, 0x0003_0003n],
-      [0x003f_003f, 0x003f_003fn],
-      [0x0040_0040, 0x003f_003fn],
-      [0xfffe_fffe, 0x003f_003fn],
+      [0x007f_007f, 0x007f_007fn],
+      [0x0080_0080, 0x007f_007fn],
+      [0xfffe_fffe, 0x007f_007fn],
     ];
     for (const [cdw11, result] of cases) {
       const controller = state();

@@ -131,6 +131,50 @@ TEST_CASE("connect: a queue that is taken, too high, too early, or of an ended c
            code(StatusCode::connect_invalid_parameters));
 }
 
+TEST_CASE("connect: 128 I/O queues of 1,024 entries: each writes and reads; no 129th") {
+  Rig rig;
+  rig.max_io_queues = limits::max_io_queues;
+  Peer admin(rig);
+  REQUIRE(admin.join(0));
+  PeerOptions deep;
+  deep.sqsize_0based = 1023;
+  std::vector<std::unique_ptr<Peer>> queues;
+  for (uint16_t qid = 1; qid <= 128; ++qid) {
+    queues.push_back(std::make_unique<Peer>(rig, deep));
+    REQUIRE(queues.back()->join(qid));
+  }
+  for (uint16_t i = 0; i < 128; ++i) {
+    queues[i]->send_command(in_capsule(make_sqe(nvme::IoOpcode::write, 1, i, 1)),
+                            pattern(4096, i));
+  }
+  for (uint16_t i = 0; i < 128; ++i) CHECK_EQ(queues[i]->status(), 0);
+  for (uint16_t i = 0; i < 128; ++i) {  // What the queue before has written.
+    queues[i]->send_command(make_sqe(nvme::IoOpcode::read, 2, (i + 127) % 128, 1));
+    const auto data = queues[i]->next();
+    REQUIRE(data);
+    CHECK_EQ(data->data, pattern(4096, (i + 127) % 128));
+    CHECK_EQ(queues[i]->status(), 0);
+  }
+  Peer beyond(rig);
+  REQUIRE(beyond.exchange());
+  CHECK_EQ(beyond.connect_queue(129)->status >> 1 & 0x7ff,
+           code(StatusCode::connect_invalid_parameters));
+}
+
+TEST_CASE("connect: a full queue of 1,024 entries: 1,023 commands at once are answered") {
+  PeerOptions deep;
+  deep.sqsize_0based = 1023;
+  Live live({}, deep);
+  live.rig.volume.held = true;
+  for (uint16_t cid = 0; cid < 1023; ++cid) {
+    live.io.send_command(make_sqe(nvme::IoOpcode::verify, cid, 0, 1));
+  }
+  live.rig.settle();
+  CHECK(!live.io.ended());
+  live.rig.volume.release();
+  for (int i = 0; i < 1023; ++i) CHECK_EQ(live.io.status(), 0);
+}
+
 TEST_CASE("connect: the host leaves before the answer: a late accept ends the controller") {
   Rig rig;
   rig.answer_connects = false;
