@@ -15,6 +15,14 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AshlarError, toAshlarError } from './errors.js';
+import type {
+  HostCommand,
+  HostCompletion,
+  HostConnected,
+  HostOptions,
+  LoadOptions,
+  LoadResult,
+} from './native/host.js';
 
 /** The words of native `ErrorCode` (native/base/result.h), in the same order. */
 export const nativeErrorCodes = [
@@ -489,6 +497,30 @@ export interface CommandCompletion {
   data: Uint8Array | null;
 }
 
+/** A command that failed (Base 5.16.1.2). */
+export interface ErrorLogEntry {
+  /** Of all errors of the controller, from 1. */
+  errorCount: bigint;
+  /** 0: the admin queue. */
+  sqid: number;
+  cid: number;
+  /** Bits 15:1 as in the completion, DNR included; bit 0 is clear. */
+  statusField: number;
+  /** Byte (bits 7:0) of the command that is at fault; FFFFh: not one. */
+  parameterLocation: number;
+  /** SLBA of the command; 0 when it has none. */
+  lba: bigint;
+  nsid: number;
+  opcode: number;
+}
+
+export interface ErrorLog {
+  /** Errors since the controller began. */
+  errorCount: bigint;
+  /** The newest 64, newest first. */
+  entries: ErrorLogEntry[];
+}
+
 export interface AsyncEvent {
   /** Base 5.2: event type (2 notice), information, log page. */
   eventType: number;
@@ -496,81 +528,9 @@ export interface AsyncEvent {
   logPage: number;
 }
 
-// ---- Host (initiator) ---------------------------------------------------------------------------
+// ---- Host (initiator) --------------------------------------------------------------------------
 
-export interface HostOptions {
-  address: string;
-  port: number;
-  subnqn: string;
-  hostnqn: string;
-  /** 16 bytes. */
-  hostid: Uint8Array;
-  ioQueues: number;
-  /** Entries of each I/O queue, 2 to 1024. */
-  queueDepth: number;
-  headerDigest: boolean;
-  dataDigest: boolean;
-  /** 0: no keep-alive. */
-  keepAliveMs: number;
-  connectTimeoutMs: number;
-}
-
-export interface HostConnected {
-  host: HostHandle;
-  cntlid: number;
-  ioQueues: number;
-  queueDepth: number;
-}
-
-export interface HostCommand {
-  /** 0: the admin queue. */
-  qid: number;
-  /** 64 bytes; CID and the SGL are filled in. */
-  sqe: Uint8Array;
-  dataOut: Uint8Array | null;
-  /** Bytes expected from the controller; 0: none. */
-  dataInBytes: number;
-}
-
-export interface HostCompletion {
-  status: number;
-  doNotRetry: boolean;
-  result: bigint;
-  /** Exactly `dataInBytes` long (zero-filled where fewer came); null when 0 was asked. */
-  data: Uint8Array | null;
-  /** Bytes that really came. */
-  dataBytes: number;
-}
-
-export interface LoadOptions {
-  nsid: number;
-  blockBytes: number;
-  /** Total commands in flight a queue. */
-  depth: number;
-  queues: number;
-  ioBytes: number;
-  pattern: 'random' | 'sequential';
-  /** Share of reads, 0 to 100. */
-  readPercent: number;
-  /** The range of the namespace that is used, from LBA 0. */
-  spanBytes: bigint;
-  warmupMs: number;
-  durationMs: number;
-  seed: bigint;
-}
-
-export interface LoadResult {
-  commands: bigint;
-  bytes: bigint;
-  elapsedNs: bigint;
-  errors: bigint;
-  /** The first error: command, LBA, queue, status; null when none. */
-  firstError: string | null;
-  /** Latency, ns: [p50, p99, p99.9, max]. */
-  latencyNs: [bigint, bigint, bigint, bigint];
-  /** CPU time of the host's reactors during the run. */
-  hostCpuNs: bigint;
-}
+export type * from './native/host.js';
 
 // ---- The addon ----------------------------------------------------------------------------------
 
@@ -680,6 +640,11 @@ export interface NativeAddon {
    */
   controllerRaiseEvent(controller: ControllerHandle, event: AsyncEvent): void;
   controllerClearEvent(controller: ControllerHandle, event: AsyncEvent): void;
+  /**
+   * Commands of all its queues that failed; not what says that another path is to be used (SCT 3h),
+   * that the host's Abort was done, or that data differs (Compare). Empty when it has ended.
+   */
+  controllerErrorLog(controller: ControllerHandle): Promise<ErrorLog>;
   /** Ends its connections; 'controller-ended' follows. */
   controllerDestroy(controller: ControllerHandle): void;
 

@@ -1,5 +1,5 @@
 /** Admin commands of a connected controller: from submission queue entry to completion. */
-import type { CommandCompletion, CommandEvent } from '../native.js';
+import type { CommandCompletion, CommandEvent, ErrorLog } from '../native.js';
 import type { Controller } from './controller.js';
 import { type DiscoveryRecord, encodeDiscoveryLog } from './discovery.js';
 import { identify } from './identify.js';
@@ -44,26 +44,13 @@ export interface AdminEnvironment {
   discovery(controller: Controller): { records: DiscoveryRecord[]; generation: bigint };
 }
 
-/** Decodes and answers one admin command; failures go to the controller's error log. */
+/** Decodes and answers one admin command. Native code keeps the error log, of all queues. */
 export async function answerAdmin(
   controller: Controller,
   event: CommandEvent,
   environment: AdminEnvironment,
 ): Promise<CommandCompletion> {
   const sqe = decodeSqe(event.sqe);
-  const completion = await dispatch(controller, sqe, event, environment);
-  if (completion.status !== statuses.success) {
-    controller.recordError(sqe, completion.status as Status, completion.doNotRetry);
-  }
-  return completion;
-}
-
-async function dispatch(
-  controller: Controller,
-  sqe: Sqe,
-  event: CommandEvent,
-  environment: AdminEnvironment,
-): Promise<CommandCompletion> {
   if (sqe.opcode === adminOpcodes.fabrics) return fabrics(controller, sqe);
   // Until CC.EN and CSTS.RDY are 1 a controller takes Fabrics commands only (Base 3.6.1).
   if (!controller.properties.ready) return refuse(statuses.commandSequenceError);
@@ -126,10 +113,12 @@ async function getLogPage(
   if (!hasLogPage(controller.identity.kind, command.lid)) return refuse(statuses.invalidLogPage);
   const problem = logPageProblem(command);
   if (problem !== null) return refuse(problem);
-  // Health is all that must be waited for. What follows is one moment: a change that comes after
-  // the page was built raises a new event, because this read has cleared the old one already.
+  // What must be waited for. What follows is one moment: a change that comes after the page was
+  // built raises a new event, because this read has cleared the old one already.
   const health = command.lid === logPages.smart ? await environment.health() : null;
-  const page = buildLogPage(controller, command, environment, health);
+  const withErrors = command.lid === logPages.smart || command.lid === logPages.error;
+  const errors = withErrors ? await controller.errorLog() : null;
+  const page = buildLogPage(controller, command, environment, { health, errors });
   const completion = cutLogPage(command, page, roomBytes);
   if (completion.status === statuses.success && !command.rae) clearAfterRead(controller, command);
   return completion;
@@ -148,16 +137,19 @@ function buildLogPage(
   controller: Controller,
   command: GetLogPageCommand,
   environment: AdminEnvironment,
-  health: Omit<SmartInput, 'errorLogEntries'> | null,
+  {
+    health,
+    errors,
+  }: { health: Omit<SmartInput, 'errorLogEntries'> | null; errors: ErrorLog | null },
 ): Uint8Array {
   switch (command.lid) {
     case logPages.supportedLogPages:
       return encodeSupportedLogPages(controller.identity.kind);
     case logPages.error:
-      return encodeErrorLog(controller.errors, errorLogEntries);
+      return encodeErrorLog(errors?.entries ?? [], errorLogEntries);
     case logPages.smart:
       if (health === null) throw new TypeError('the SMART page needs the health of the pool');
-      return encodeSmart({ ...health, errorLogEntries: controller.errorCount });
+      return encodeSmart({ ...health, errorLogEntries: errors?.errorCount ?? 0n });
     case logPages.firmwareSlot:
       return encodeFirmwareSlot(environment.firmware);
     case logPages.changedNamespaces:

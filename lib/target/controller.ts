@@ -3,15 +3,13 @@
  * portal. It holds what the host has set and what it sees, and tells native code.
  */
 import { toAshlarError } from '../errors.js';
-import type { AsyncEvent, ControllerHandle, NativeAddon } from '../native.js';
+import type { AsyncEvent, ControllerHandle, ErrorLog, NativeAddon } from '../native.js';
 import { FeatureState } from './features.js';
 import { asyncEventBits } from './identify_controller.js';
-import { changedNamespacesMax, errorLogEntries } from './limits.js';
-import { type ErrorLogEntry, logPages } from './logs.js';
+import { changedNamespacesMax } from './limits.js';
+import { logPages } from './logs.js';
 import { looksTheSame, sameAttachment, type VisibleNamespace } from './namespace.js';
 import { Properties, type PropertyEffect } from './properties.js';
-import type { Sqe } from './sqe.js';
-import type { Status } from './statuses.js';
 import type { Subsystem } from './subsystem.js';
 
 /** Notices (Base 5.2.2): event type 2, and which log page tells more. */
@@ -51,8 +49,6 @@ export class Controller {
   #features: FeatureState;
   #visible: ReadonlyMap<number, VisibleNamespace> = new Map();
   #changed = new Set<number>();
-  #errors: ErrorLogEntry[] = [];
-  #errorCount = 0n;
   #namespaceUpdates: Promise<void> = Promise.resolve();
   #ended = false;
 
@@ -71,12 +67,10 @@ export class Controller {
     return this.#visible;
   }
 
-  get errors(): readonly ErrorLogEntry[] {
-    return this.#errors;
-  }
-
-  get errorCount(): bigint {
-    return this.#errorCount;
+  /** Commands that failed, of all queues. Of a controller that has ended: none. */
+  async errorLog(): Promise<ErrorLog> {
+    if (this.#ended) return { errorCount: 0n, entries: [] };
+    return this.#native.controllerErrorLog(this.identity.handle);
   }
 
   /** Native code has ended it: nothing may be told to its handle any more. */
@@ -170,14 +164,6 @@ export class Controller {
   #recordChange(nsid: number): void {
     // One beyond the list's size is enough to say "all".
     if (this.#changed.size <= changedNamespacesMax) this.#changed.add(nsid);
-  }
-
-  /** Adds an admin command that failed to the error log. */
-  recordError(sqe: Sqe, status: Status, doNotRetry: boolean): void {
-    this.#errorCount += 1n;
-    const errorCount = this.#errorCount;
-    this.#errors.push({ errorCount, sqid: 0, cid: sqe.cid, status, doNotRetry, nsid: sqe.nsid });
-    if (this.#errors.length > errorLogEntries) this.#errors.shift();
   }
 }
 

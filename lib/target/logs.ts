@@ -2,12 +2,12 @@
  * Get Log Page (Base 5.16): which page, which part of it. Each page is built whole, then cut by
  * LPO and NUMD; what lies beyond its end reads as zeroes.
  */
-import type { AnaState, CommandCompletion } from '../native.js';
+import type { AnaState, CommandCompletion, ErrorLogEntry } from '../native.js';
 import { exactly, FieldWriter } from './bytes.js';
 import { supportedFeatures } from './features.js';
 import { changedNamespacesMax, maxAnaGroups, maxNamespaces, maxTransferBytes } from './limits.js';
 import { adminOpcodes, type GetLogPageCommand } from './sqe.js';
-import { refuse, type Status, statuses, succeed } from './statuses.js';
+import { refuse, statuses, succeed } from './statuses.js';
 
 /** Log page identifiers (Base Figure 202). */
 export const logPages = {
@@ -73,31 +73,23 @@ export function encodeSupportedLogPages(kind: 'io' | 'discovery'): Uint8Array {
   return page.bytes;
 }
 
-/** An entry of the error log (Base 5.16.1.2, Figure 206). */
-export interface ErrorLogEntry {
-  /** Counts errors since the controller came up, from 1. */
-  errorCount: bigint;
-  sqid: number;
-  cid: number;
-  status: Status;
-  doNotRetry: boolean;
-  nsid: number;
-}
-
-/** Newest first, 64 bytes each. */
+/** The error log (Base 5.16.1.2, Figure 206): newest first, 64 bytes each. */
 export function encodeErrorLog(entries: readonly ErrorLogEntry[], capacity: number): Uint8Array {
   const page = new FieldWriter(64 * capacity);
-  const newestFirst = [...entries].sort((a, b) => Number(b.errorCount - a.errorCount));
-  for (const [index, entry] of newestFirst.slice(0, capacity).entries()) {
+  for (const [index, entry] of entries.slice(0, capacity).entries()) {
     const at = index * 64;
     page
       .u64(at, entry.errorCount)
       .u16(at + 8, entry.sqid)
       .u16(at + 10, entry.cid)
-      .u16(at + 12, (entry.status << 1) | (entry.doNotRetry ? 0x8000 : 0)) // phase 0
-      .u16(at + 14, 0xffff) // Parameter Error Location: not of one field
+      .u16(at + 12, entry.statusField)
+      .u16(at + 14, entry.parameterLocation)
+      .u64(at + 16, entry.lba)
       .u32(at + 24, entry.nsid)
-      .u8(at + 29, 3); // TRTYPE: TCP
+      .u8(at + 29, 3) // TRTYPE: TCP
+      .u8(at + 30, 0) // CSI: NVM
+      .u8(at + 31, entry.opcode)
+      .u8(at + 63, 1); // Log Page Version: CSI and the opcode are there
   }
   return page.bytes;
 }

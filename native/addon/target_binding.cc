@@ -432,6 +432,43 @@ Napi::Value controller_set_enabled(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value error_log(Napi::Env env, const target::ErrorLog::Contents& contents) {
+  Napi::Object log = Napi::Object::New(env);
+  Napi::Array entries = Napi::Array::New(env, contents.newest.size());
+  for (uint32_t i = 0; i < contents.newest.size(); ++i) {
+    const target::ErrorRecord& record = contents.newest[i];
+    Napi::Object entry = Napi::Object::New(env);
+    entry["errorCount"] = js(env, record.count);
+    entry["sqid"] = js(env, uint32_t{record.sqid});
+    entry["cid"] = js(env, uint32_t{record.cid});
+    entry["statusField"] = js(env, uint32_t{record.status_field});
+    entry["parameterLocation"] = js(env, uint32_t{record.parameter_location});
+    entry["lba"] = js(env, record.lba);
+    entry["nsid"] = js(env, record.nsid);
+    entry["opcode"] = js(env, uint32_t{record.opcode});
+    entries[i] = entry;
+  }
+  log["errorCount"] = js(env, contents.count);
+  log["entries"] = entries;
+  return log;
+}
+
+Napi::Value controller_error_log(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Reader in(env);
+  const auto controller = named<ControllerHandle>(info, 0, in);
+  if (!in.ok()) return in.reject();
+  Bridge::Begun begun = controller->runtime->bridge().begin(env);
+  if (begun.reply == nullptr) return begun.promise;
+  target_of(controller).read_errors(
+      controller->id, [reply = *begun.reply](target::ErrorLog::Contents contents) {
+        reply.resolve([contents = std::move(contents)](Napi::Env later) {
+          return error_log(later, contents);
+        });
+      });
+  return begun.promise;
+}
+
 target::AsyncEvent read_event(Reader& in, Napi::Value value) {
   target::AsyncEvent event;
   event.event_type = in.number<uint8_t>(value, "eventType");
@@ -523,6 +560,7 @@ void register_target(Napi::Env env, Napi::Object exports) {
   add.operator()<controller_set_enabled>("controllerSetEnabled");
   add.operator()<controller_raise_event>("controllerRaiseEvent");
   add.operator()<controller_clear_event>("controllerClearEvent");
+  add.operator()<controller_error_log>("controllerErrorLog");
   add.operator()<controller_destroy>("controllerDestroy");
   add.operator()<connect_accept>("connectAccept");
   add.operator()<connect_reject>("connectReject");

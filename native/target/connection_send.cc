@@ -14,7 +14,12 @@ namespace ashlar::target {
 void Connection::respond(Command& command, Refusal outcome, uint64_t result) noexcept {
   command.outcome = outcome;
   command.result = result;
-  if (outcome.status != nvme::StatusCode::success) command.response_data_bytes = 0;
+  if (outcome.status != nvme::StatusCode::success) {
+    command.response_data_bytes = 0;
+    if (controller_ != nullptr && belongs_in_error_log(outcome.status)) {
+      controller_->errors.add(error_record(qid_, command.sqe, outcome));
+    }
+  }
   command.set_state(CommandState::responding);
   if (command.response_data_bytes == 0) give_back(command);
   if (may_respond()) enqueue_send(command);

@@ -24,6 +24,9 @@ inline constexpr uint32_t max_async_events = 16;
 // Kinds of asynchronous event (type, information, log page) that one controller can hold back.
 inline constexpr uint32_t max_event_kinds = 32;
 
+// Entries of a controller's error log (ELPE says one less): 40 bytes each, 2.5 KiB.
+inline constexpr uint32_t error_log_entries = 64;
+
 // ---- Transfers ----------------------------------------------------------------------------------
 
 // In-capsule data of either kind of queue: IOCCSZ is (64 + 8,192) / 16 = 516.

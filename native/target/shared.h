@@ -8,6 +8,7 @@
 
 #include "base/uuid.h"
 #include "target/ana.h"
+#include "target/error_log.h"
 #include "target/events.h"
 #include "target/namespaces.h"
 
@@ -34,6 +35,7 @@ struct ControllerState {
   ControllerOptions options;
   // CC.EN. Written by the home reactor, read by every queue of the controller.
   std::atomic<bool> enabled{false};
+  ErrorLog errors;
 };
 
 class RangeLocks;

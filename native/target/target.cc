@@ -227,6 +227,13 @@ void Target::do_reject(ConnectionId connection, Refusal refusal, uint64_t result
                 [refusal, result](Connection& waiting) { waiting.reject(refusal, result); });
 }
 
+void Target::read_errors(ControllerId id, std::function<void(ErrorLog::Contents)> done) {
+  at_home([this, id, done = std::move(done)] {
+    const Controller* controller = find(id);
+    done(controller == nullptr ? ErrorLog::Contents{} : controller->state->errors.read());
+  });
+}
+
 void Target::set_namespaces(ControllerId id, std::vector<Namespace> namespaces,
                             std::function<void()> done) {
   auto table = std::make_shared<const NamespaceTable>(std::move(namespaces));

@@ -65,6 +65,8 @@ class Target final : private Home {
   void raise_event(ControllerId id, const AsyncEvent& event);
   void clear_event(ControllerId id, const AsyncEvent& event);
   void destroy_controller(ControllerId id);
+  // Empty when the controller has ended.
+  void read_errors(ControllerId id, std::function<void(ErrorLog::Contents)> done);
 
   // A connection or a command that has gone is ignored.
   void accept(ConnectionId connection, ControllerId controller);

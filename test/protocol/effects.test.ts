@@ -1,9 +1,9 @@
 /** Commands Supported and Effects is exactly what is dispatched: every opcode is tried. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { fctype, inCapsuleBlock, opcode, sqe, status } from './commands.js';
+import { fctype, inCapsuleBlock, ioSqe, opcode, sqe, status } from './commands.js';
 import type { Association, Connection } from './connection.js';
-import { Target } from './fixture.js';
+import { blockBytes, Target } from './fixture.js';
 
 let target: Target;
 let host: Association;
@@ -69,4 +69,25 @@ describe('Commands Supported and Effects', () => {
     for (const [name, code] of Object.entries(never)) assert.ok(!admin.includes(code), name);
     assert.ok(!io.includes(0x04), 'Write Uncorrectable');
   });
+});
+
+test('error log: a read beyond the end of the volume is in it, and SMART counts it', async () => {
+  const page = async (lid: number, bytes: number) => {
+    const cdw = [lid | ((bytes / 4 - 1) << 16)];
+    const entry = sqe({ opcode: opcode.getLogPage, nsid: 0xffffffff, cdw, sglLength: bytes });
+    return (await host.admin.command(entry)).data;
+  };
+  const before = (await page(0x02, 512)).readBigUInt64LE(176);
+  const slba = BigInt(target.sizeBlocks);
+  const fields = { nsid: target.nsid, slba, blocks: 1, sglLength: blockBytes };
+  const answer = await host.io.command(ioSqe({ opcode: opcode.read, ...fields }));
+  assert.equal(answer.status, status.lbaOutOfRange);
+  const newest = await page(0x01, 64);
+  assert.equal(newest.readBigUInt64LE(0), before + 1n);
+  assert.equal(newest.readUInt16LE(8), 1, 'SQID');
+  assert.equal(newest.readUInt16LE(12), (status.lbaOutOfRange << 1) | 0x8000, 'status and DNR');
+  assert.equal(newest.readUInt16LE(14), 40, 'the byte at fault: SLBA');
+  assert.equal(newest.readBigUInt64LE(16), slba);
+  assert.equal(newest.readUInt32LE(24), target.nsid);
+  assert.equal((await page(0x02, 512)).readBigUInt64LE(176), before + 1n);
 });

@@ -8,6 +8,7 @@ import type {
   ConnectHandle,
   ControllerHandle,
   ControllerOptions,
+  ErrorLog,
   NamespaceAttachment,
   NativeAddon,
   PortalHandle,
@@ -31,6 +32,8 @@ export class FakeNative {
   readonly told: Told[] = [];
   readonly created: ControllerOptions[] = [];
   readonly attached = new Map<ControllerHandle, NamespaceAttachment[]>();
+  /** What controllerErrorLog answers. */
+  errors: ErrorLog = { errorCount: 0n, entries: [] };
   /** controllerSetNamespaces waits for this. */
   settle: Promise<void> = Promise.resolve();
   readonly runtime = handle<RuntimeHandle>('runtime');
@@ -86,6 +89,7 @@ export class FakeNative {
       controllerSetEnabled: (_controller, enabled) => this.#tell({ call: 'enabled', enabled }),
       controllerRaiseEvent: (controller, event) => this.#tell({ call: 'event', controller, event }),
       controllerClearEvent: (controller, event) => this.#tell({ call: 'clear', controller, event }),
+      controllerErrorLog: async () => this.errors,
       controllerDestroy: (controller) => this.#tell({ call: 'destroy', controller }),
       connectAccept: (connect, controller) => this.#tell({ call: 'accept', connect, controller }),
       connectReject: (connect, status, result) =>

@@ -161,20 +161,36 @@ describe('log pages', () => {
     assert.equal(encodeSmart({ ...healthy, poolFailed: true })[0], 4);
   });
 
-  it('error log: newest first, 64 bytes each', () => {
+  it('error log: newest first, 64 bytes each, every field at its place', () => {
     const entry = (errorCount: bigint) => ({
       errorCount,
-      sqid: 0,
+      sqid: 2,
       cid: 7,
-      status: statuses.invalidField,
-      doNotRetry: true,
+      statusField: 0x8004,
+      parameterLocation: 40,
+      lba: 9n,
       nsid: 3,
+      opcode: 0x02,
     });
-    const log = encodeErrorLog([entry(1n), entry(2n)], 64);
+    const log = encodeErrorLog([entry(2n), entry(1n)], 64);
     assert.equal(log.length, 4096);
-    assert.equal(le(log, 0, 8), 2n);
     assert.equal(le(log, 64, 8), 1n);
-    assert.equal(le(log, 12, 2), 0x8004n);
+    assertFields(
+      log.slice(0, 64),
+      [
+        [0, 8, 2n],
+        [8, 2, 2n],
+        [10, 2, 7n],
+        [12, 2, 0x8004n],
+        [14, 2, 40n],
+        [16, 8, 9n],
+        [24, 4, 3n],
+        [29, 1, 3n], // TRTYPE
+        [31, 1, 2n], // the opcode
+        [63, 1, 1n], // Log Page Version
+      ],
+      assert.equal,
+    );
   });
 
   it('firmware slot: slot 1 is active', () => {

@@ -392,15 +392,22 @@ describe('discovery', () => {
     assert.ok((await generation()) > before);
   });
 
-  it('admin commands of no use: refused by opcode and log page, and logged as errors', async () => {
+  it('admin commands of no use: refused; the error log is native', async () => {
     const bench = await new Bench().listen();
     await bench.namespace(1, { [alice]: 'read-write' });
     const a = await bench.associate(alice);
     const format = await bench.admin(a, sqe({ opcode: 0x80, nsid: 1 }));
     assert.deepEqual([format.status, format.doNotRetry], [statuses.invalidOpcode, true]);
     assert.equal((await bench.log(a, 0x70)).status, statuses.invalidLogPage);
+    const entry = { errorCount: 2n, sqid: 0, cid: 7, statusField: 2, parameterLocation: 0 };
+    bench.native.errors = {
+      errorCount: 2n,
+      entries: [{ ...entry, lba: 0n, nsid: 1, opcode: 0x80 }],
+    };
     const { data } = await bench.log(a, 1);
     assert.equal(le(data ?? new Uint8Array(), 0, 8), 2n);
+    const smart = await bench.log(a, 2);
+    assert.equal(le(smart.data ?? new Uint8Array(), 176, 8), 2n);
     assert.deepEqual(bench.failures, []);
   });
 });
