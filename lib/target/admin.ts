@@ -61,7 +61,7 @@ export async function answerAdmin(
     case adminOpcodes.getLogPage:
       return getLogPage(controller, sqe, event.dataRoomBytes, environment);
     case adminOpcodes.getFeatures:
-      return controller.features.get(sqe);
+      return controller.features.get(sqe, controller.visible.get(sqe.nsid) ?? null);
     case adminOpcodes.setFeatures:
       return controller.features.set(sqe, event.data, {
         setKeepAlive: (timeoutMs) => controller.setKeepAlive(timeoutMs),

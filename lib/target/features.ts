@@ -18,13 +18,14 @@ export const features = {
   keepAliveTimer: 0x0f,
   hostBehavior: 0x16,
   hostIdentifier: 0x81,
+  namespaceWriteProtection: 0x84,
 } as const;
 
 /** What a feature may do; Get Features with SEL 011b says so in bits 2:0. */
 interface FeatureTraits {
   changeable: boolean;
   discovery: boolean;
-  /** Error Recovery alone: of each namespace. */
+  /** Error Recovery and write protection: of each namespace. */
   perNamespace?: boolean;
 }
 
@@ -40,6 +41,7 @@ const traits: ReadonlyMap<number, FeatureTraits> = new Map([
   [features.keepAliveTimer, { changeable: true, discovery: true }],
   [features.hostBehavior, { changeable: true, discovery: false }],
   [features.hostIdentifier, { changeable: false, discovery: true }],
+  [features.namespaceWriteProtection, { changeable: false, discovery: false, perNamespace: true }],
 ]);
 
 /** Feature identifiers of an I/O controller, for the FID log page. */
@@ -47,6 +49,13 @@ export const supportedFeatures: readonly number[] = [...traits.keys()];
 
 /** SMART critical warnings, which every controller may be asked to report. */
 const criticalWarningBits = 0xff;
+
+/** What write protection depends on. */
+export interface ProtectedNamespace {
+  readOnly: boolean;
+  /** A snapshot. */
+  frozen: boolean;
+}
 
 /** What native code and the controller must know of a change. */
 export interface FeatureHooks {
@@ -98,7 +107,8 @@ export class FeatureState {
     return this.#keepAliveMs;
   }
 
-  get(sqe: Sqe): CommandCompletion {
+  /** @param namespace the one that NSID names; null when the host sees none. */
+  get(sqe: Sqe, namespace: ProtectedNamespace | null): CommandCompletion {
     const command = decodeFeature(sqe);
     const problem = this.#refusal(command);
     if (problem !== null) return problem;
@@ -107,6 +117,9 @@ export class FeatureState {
     if (command.select === 3) {
       const capabilities = (found?.perNamespace ? 0b10 : 0) | (found?.changeable ? 0b100 : 0);
       return succeed(BigInt(capabilities));
+    }
+    if (command.fid === features.namespaceWriteProtection) {
+      return getWriteProtection(command, namespace);
     }
     if (command.fid === features.hostIdentifier) return this.#getHostIdentifier(command);
     if (command.fid === features.hostBehavior) {
@@ -246,6 +259,20 @@ export class FeatureState {
     const underTemperature = ((cdw11 >>> 20) & 0b11) === 1;
     return this.#temperatureThresholds.get(thresholdKey(cdw11)) ?? (underTemperature ? 0 : 0xffff);
   }
+}
+
+/**
+ * Namespace Write Protection Config (Base 5.27.1.30, 8.12): states are 0 none, 1 write protect,
+ * 3 permanent write protect. Grants decide, so that a host cannot set it (Feature Not Changeable).
+ */
+function getWriteProtection(
+  command: FeatureCommand,
+  namespace: ProtectedNamespace | null,
+): CommandCompletion {
+  if (namespace === null) return refuse(statuses.invalidNamespaceOrFormat);
+  if (command.select !== 0) return succeed(0n); // The default is none.
+  if (namespace.frozen) return succeed(3n);
+  return succeed(namespace.readOnly ? 1n : 0n);
 }
 
 /** TMPSEL and THSEL name a threshold. */

@@ -85,6 +85,7 @@ export function encodeIdentifyController(input: IdentifyControllerInput): Uint8A
     .u8(525, vwc(input.writeThrough))
     .u16(526, 0) // AWUN and AWUPF: one block, the least that can be said; namespaces say more
     .u16(528, 0)
+    .u8(531, 0b101) // NWPC: write protect, and permanent write protect
     .u16(532, 0) // ACWU: likewise one block
     .u16(534, 1) // OCFS: copy descriptor format 0
     .u32(540, maxNamespaces) // MNAN

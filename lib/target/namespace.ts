@@ -7,6 +7,8 @@ export type HostAccess = 'read-write' | 'read-only';
 /** Immutable: a change (size, ANA group, grants) is a new object for the same NSID. */
 export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
   volume: VolumeHandle;
+  /** A snapshot: nobody can ever write to it. */
+  frozen: boolean;
   /** What a host may do; null: to that host the namespace does not exist. */
   access(hostnqn: string): HostAccess | null;
 }
@@ -14,12 +16,13 @@ export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
 /** With `readOnly` as this host's grant says. */
 export interface VisibleNamespace extends IdentifiedNamespace {
   volume: VolumeHandle;
+  frozen: boolean;
 }
 
 export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNamespace | null {
   const access = namespace.access(hostnqn);
   if (access === null) return null;
-  const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume } = namespace;
+  const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume, frozen } = namespace;
   return {
     nsid,
     uuid,
@@ -28,7 +31,8 @@ export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNa
     blockBytes,
     anagrpid,
     volume,
-    readOnly: access === 'read-only',
+    frozen,
+    readOnly: frozen || access === 'read-only',
     usedBytes: () => namespace.usedBytes(),
   };
 }

@@ -229,6 +229,7 @@ export class Exports {
       blockBytes,
       anagrpid,
       volume: handle,
+      frozen: false,
       access: (hostnqn) => this.#access((host) => grantKey(volume.id, host), hostnqn),
       // The top layer changes with every snapshot, without a new namespace.
       usedBytes: async () => {
@@ -248,6 +249,7 @@ export class Exports {
       blockBytes,
       anagrpid: defaultAnaGroup,
       volume: handle,
+      frozen: true,
       access: (hostnqn) => this.#access((host) => snapshotGrantKey(snapshot.id, host), hostnqn),
       usedBytes: async () => (await this.#pool.usage(layer)).mappedBytes,
     };

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FeatureState, roundKeepAlive } from '../../lib/target/features.js';
+import {
+  FeatureState,
+  type ProtectedNamespace,
+  roundKeepAlive,
+} from '../../lib/target/features.js';
 import { decodeSqe } from '../../lib/target/sqe.js';
 import { statuses } from '../../lib/target/statuses.js';
 import { sqe } from './layout.js';
@@ -24,8 +28,8 @@ function state(over: { kind?: 'io' | 'discovery'; writeThrough?: boolean } = {})
     connectQueues: () => {
       queues = true;
     },
-    get: (fid: number, cdw11 = 0, select = 0, nsid = 0) =>
-      features.get(decodeSqe(sqe({ opcode: 0x0a, cdw10: fid | (select << 8), cdw11, nsid }))),
+    get: (fid: number, cdw11 = 0, select = 0, nsid = 0, of: ProtectedNamespace | null = null) =>
+      features.get(decodeSqe(sqe({ opcode: 0x0a, cdw10: fid | (select << 8), cdw11, nsid })), of),
     set: (fid: number, cdw11: number, more: { save?: boolean; nsid?: number } = {}) => {
       const cdw10 = fid | (more.save === true ? 0x8000_0000 : 0);
       const bytes = sqe({ opcode: 0x09, cdw10, cdw11, nsid: more.nsid ?? 0 });
@@ -93,6 +97,25 @@ describe('features', () => {
     assert.equal(state().set(0x81, 1).status, statuses.featureNotChangeable);
   });
 
+  it('write protection: as grants say, its default is none, and no host sets it', () => {
+    const controller = state();
+    const get = (readOnly: boolean, frozen: boolean, select = 0) =>
+      controller.get(0x84, 0, select, 1, { readOnly, frozen }).result;
+    assert.equal(get(false, false), 0n);
+    assert.equal(get(true, false), 1n);
+    assert.equal(get(true, true), 3n);
+    assert.equal(get(true, true, 1), 0n);
+    assert.equal(get(true, true, 3), 0b10n); // Of a namespace, not changeable.
+    for (const nsid of [0, 5, 0xffff_ffff]) {
+      const { status } = controller.get(0x84, 0, 0, nsid);
+      assert.equal(status, statuses.invalidNamespaceOrFormat, `NSID ${nsid}`);
+    }
+    const set = controller.set(0x84, 0, { nsid: 1 });
+    assert.deepEqual([set.status, set.doNotRetry], [statuses.featureNotChangeable, true]);
+    const discovery = state({ kind: 'discovery' });
+    assert.equal(discovery.get(0x84, 0, 0, 1).status, statuses.invalidField);
+  });
+
   it('volatile write cache: on, cannot be turned off, absent in write-through', () => {
     assert.equal(state().get(0x06).result, 1n);
     assert.equal(state().set(0x06, 1).status, 0);
@@ -102,7 +125,7 @@ describe('features', () => {
 
   it('unknown features, saving, and namespaces where none belong: refused, do not retry', () => {
     const controller = state();
-    for (const fid of [0x00, 0x03, 0x08, 0x0c, 0x0d, 0x10, 0x80, 0x82, 0x83, 0x84, 0xc0, 0xff]) {
+    for (const fid of [0x00, 0x03, 0x08, 0x0c, 0x0d, 0x10, 0x80, 0x82, 0x83, 0x85, 0xc0, 0xff]) {
       const completion = controller.get(fid);
       assert.equal(completion.status, statuses.invalidField, `FID ${fid}`);
       assert.equal(completion.doNotRetry, true);

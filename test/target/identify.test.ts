@@ -84,6 +84,7 @@ describe('identify controller', () => {
         [520, 2, 0b1_1001_1101n], // ONCS
         [522, 2, 1n], // FUSES: Compare and Write
         [534, 2, 1n], // OCFS: format 0
+        [531, 1, 0b101n], // NWPC
         [532, 2, 0n], // ACWU: one block
         [525, 1, 0b111n],
         [536, 4, 0x30_0001n],

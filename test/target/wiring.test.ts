@@ -48,7 +48,12 @@ class Bench {
     return this;
   }
 
-  namespace(nsid: number, grants: Record<string, HostAccess>, sizeBytes = 1n << 30n) {
+  namespace(
+    nsid: number,
+    grants: Record<string, HostAccess>,
+    sizeBytes = 1n << 30n,
+    frozen = false,
+  ) {
     const namespace: TargetNamespace = {
       nsid,
       uuid: new Uint8Array(16),
@@ -57,6 +62,7 @@ class Bench {
       blockBytes: 4096,
       anagrpid: 1,
       volume: this.native.volume(`volume ${nsid}`),
+      frozen,
       access: (hostnqn) => grants[hostnqn] ?? null,
       usedBytes: async () => 0n,
     };
@@ -390,6 +396,21 @@ describe('discovery', () => {
     const { event } = await bench.native.take('event');
     assert.deepEqual(event, { eventType: 2, information: 0xf0, logPage: 0x70 });
     assert.ok((await generation()) > before);
+  });
+
+  it('write protection: of a snapshot for ever, of a read-only grant, and none', async () => {
+    const bench = await new Bench().listen();
+    await bench.namespace(1, { [alice]: 'read-write' });
+    await bench.namespace(2, { [alice]: 'read-only' });
+    await bench.namespace(3, { [alice]: 'read-only' }, 1n << 30n, true);
+    const a = await bench.associate(alice);
+    const feature = (opcode: number, nsid: number) =>
+      bench.admin(a, sqe({ opcode, nsid, cdw10: 0x84 }));
+    assert.equal((await feature(0x0a, 1)).result, 0n);
+    assert.equal((await feature(0x0a, 2)).result, 1n);
+    assert.equal((await feature(0x0a, 3)).result, 3n);
+    assert.equal((await feature(0x0a, 4)).status, statuses.invalidNamespaceOrFormat);
+    assert.equal((await feature(0x09, 2)).status, statuses.featureNotChangeable);
   });
 
   it('admin commands of no use: refused; the error log is native', async () => {
