@@ -155,8 +155,9 @@ export class Controller {
 
   async #attach(next: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
     if (this.#ended) return;
-    const attachments = [...next.values()].map(({ nsid, volume, anagrpid, readOnly }) => {
-      return { nsid, volume, anagrpid, readOnly };
+    const attachments = [...next.values()].map((seen) => {
+      const { nsid, volume, anagrpid, readOnly, reservation } = seen;
+      return { nsid, volume, anagrpid, readOnly, reservation };
     });
     try {
       await this.#native.controllerSetNamespaces(this.identity.handle, attachments);

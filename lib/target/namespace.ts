@@ -1,5 +1,5 @@
 /** A namespace as its subsystem holds it, and as one host sees it. */
-import type { VolumeHandle } from '../native.js';
+import type { ReservationRule, VolumeHandle } from '../native.js';
 import type { IdentifiedNamespace } from './identify.js';
 
 export type HostAccess = 'read-write' | 'read-only';
@@ -14,9 +14,15 @@ export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
 /** With `readOnly` as this host's grant says. */
 export interface VisibleNamespace extends IdentifiedNamespace {
   volume: VolumeHandle;
+  /** What its reservation leaves to this host. */
+  reservation: ReservationRule;
 }
 
-export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNamespace | null {
+export function asSeenBy(
+  namespace: TargetNamespace,
+  hostnqn: string,
+  reservation: ReservationRule = 'none',
+): VisibleNamespace | null {
   const access = namespace.access(hostnqn);
   if (access === null) return null;
   const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume } = namespace;
@@ -29,6 +35,7 @@ export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNa
     anagrpid,
     volume,
     readOnly: access === 'read-only',
+    reservation,
     usedBytes: () => namespace.usedBytes(),
   };
 }
