@@ -138,7 +138,11 @@ export class Controller {
     });
     const update = attachmentsDiffer ? this.#attach(next) : Promise.resolve();
     const settled = update.then(() => {
-      for (const { nsid } of changes) this.#recordChange(nsid);
+      const seen = changes.filter(({ was, is }) => {
+        return was === undefined || is === undefined || !looksTheSame(was, is);
+      });
+      if (seen.length === 0) return;
+      for (const { nsid } of seen) this.#recordChange(nsid);
       this.notify('namespaceAttribute');
     });
     this.#namespaceUpdates = Promise.allSettled([this.#namespaceUpdates, settled]).then(
@@ -190,7 +194,9 @@ function differences(
   for (const nsid of new Set([...before.keys(), ...after.keys()])) {
     const was = before.get(nsid);
     const is = after.get(nsid);
-    if (was !== undefined && is !== undefined && looksTheSame(was, is)) continue;
+    const same =
+      was !== undefined && is !== undefined && sameAttachment(was, is) && looksTheSame(was, is);
+    if (same) continue;
     changes.push({ nsid, was, is });
   }
   return changes;

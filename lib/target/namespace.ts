@@ -42,10 +42,14 @@ export function asSeenBy(
 
 /** Whether native code must be told of the difference. */
 export function sameAttachment(a: VisibleNamespace, b: VisibleNamespace): boolean {
+  return sameShown(a, b) && a.reservation === b.reservation;
+}
+
+function sameShown(a: VisibleNamespace, b: VisibleNamespace): boolean {
   return a.volume === b.volume && a.anagrpid === b.anagrpid && a.readOnly === b.readOnly;
 }
 
-/** Whether the host must look at the namespace again. */
+/** Whether the host must look again; a reservation has notifications of its own. */
 export function looksTheSame(a: VisibleNamespace, b: VisibleNamespace): boolean {
-  return sameAttachment(a, b) && a.sizeBytes === b.sizeBytes && a.blockBytes === b.blockBytes;
+  return sameShown(a, b) && a.sizeBytes === b.sizeBytes && a.blockBytes === b.blockBytes;
 }
