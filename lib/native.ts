@@ -394,7 +394,12 @@ export interface NamespaceAttachment {
   volume: VolumeHandle;
   anagrpid: number;
   readOnly: boolean;
+  /** What the namespace's reservation leaves to this controller's host. */
+  reservation: ReservationRule;
 }
+
+/** Which commands of a host end with Reservation Conflict (083h; Base 8.19). */
+export type ReservationRule = 'none' | 'writes-refused' | 'reads-and-writes-refused';
 
 export type AnaState =
   | 'optimized'
@@ -625,7 +630,10 @@ export interface NativeAddon {
 
   /** A controller without queue pairs; the accepted admin Connect gives it its first. */
   controllerCreate(runtime: RuntimeHandle, options: ControllerOptions): ControllerHandle;
-  /** Replaces the namespaces; resolves when no command of a removed one is under way. */
+  /**
+   * Replaces the namespaces; resolves when no command that was judged by the old table is at the
+   * store. Commands that wait for data are judged again by the new one.
+   */
   controllerSetNamespaces(
     controller: ControllerHandle,
     namespaces: NamespaceAttachment[],

@@ -132,7 +132,11 @@ export class Controller {
     });
     const update = attachmentsDiffer ? this.#attach(next) : Promise.resolve();
     const settled = update.then(() => {
-      for (const { nsid } of changes) this.#recordChange(nsid);
+      const seen = changes.filter(({ was, is }) => {
+        return was === undefined || is === undefined || !looksTheSame(was, is);
+      });
+      if (seen.length === 0) return;
+      for (const { nsid } of seen) this.#recordChange(nsid);
       this.notify('namespaceAttribute');
     });
     this.#namespaceUpdates = Promise.allSettled([this.#namespaceUpdates, settled]).then(
@@ -149,8 +153,9 @@ export class Controller {
 
   async #attach(next: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
     if (this.#ended) return;
-    const attachments = [...next.values()].map(({ nsid, volume, anagrpid, readOnly }) => {
-      return { nsid, volume, anagrpid, readOnly };
+    const attachments = [...next.values()].map((seen) => {
+      const { nsid, volume, anagrpid, readOnly, reservation } = seen;
+      return { nsid, volume, anagrpid, readOnly, reservation };
     });
     try {
       await this.#native.controllerSetNamespaces(this.identity.handle, attachments);
@@ -175,7 +180,9 @@ function differences(
   for (const nsid of new Set([...before.keys(), ...after.keys()])) {
     const was = before.get(nsid);
     const is = after.get(nsid);
-    if (was !== undefined && is !== undefined && looksTheSame(was, is)) continue;
+    const same =
+      was !== undefined && is !== undefined && sameAttachment(was, is) && looksTheSame(was, is);
+    if (same) continue;
     changes.push({ nsid, was, is });
   }
   return changes;

@@ -1,5 +1,5 @@
 /** A namespace as its subsystem holds it, and as one host sees it. */
-import type { VolumeHandle } from '../native.js';
+import type { ReservationRule, VolumeHandle } from '../native.js';
 import type { IdentifiedNamespace } from './identify.js';
 
 export type HostAccess = 'read-write' | 'read-only';
@@ -17,9 +17,15 @@ export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
 export interface VisibleNamespace extends IdentifiedNamespace {
   volume: VolumeHandle;
   frozen: boolean;
+  /** What its reservation leaves to this host. */
+  reservation: ReservationRule;
 }
 
-export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNamespace | null {
+export function asSeenBy(
+  namespace: TargetNamespace,
+  hostnqn: string,
+  reservation: ReservationRule = 'none',
+): VisibleNamespace | null {
   const access = namespace.access(hostnqn);
   if (access === null) return null;
   const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume, frozen } = namespace;
@@ -33,16 +39,21 @@ export function asSeenBy(namespace: TargetNamespace, hostnqn: string): VisibleNa
     volume,
     frozen,
     readOnly: frozen || access === 'read-only',
+    reservation,
     usedBytes: () => namespace.usedBytes(),
   };
 }
 
 /** Whether native code must be told of the difference. */
 export function sameAttachment(a: VisibleNamespace, b: VisibleNamespace): boolean {
+  return sameShown(a, b) && a.reservation === b.reservation;
+}
+
+function sameShown(a: VisibleNamespace, b: VisibleNamespace): boolean {
   return a.volume === b.volume && a.anagrpid === b.anagrpid && a.readOnly === b.readOnly;
 }
 
-/** Whether the host must look at the namespace again. */
+/** Whether the host must look again; a reservation has notifications of its own. */
 export function looksTheSame(a: VisibleNamespace, b: VisibleNamespace): boolean {
-  return sameAttachment(a, b) && a.sizeBytes === b.sizeBytes && a.blockBytes === b.blockBytes;
+  return sameShown(a, b) && a.sizeBytes === b.sizeBytes && a.blockBytes === b.blockBytes;
 }

@@ -1,6 +1,7 @@
 /** One subsystem: the namespaces of one tenant, and the controllers that hosts see them by. */
 import type { Controller } from './controller.js';
 import { asSeenBy, type TargetNamespace, type VisibleNamespace } from './namespace.js';
+import { noReservations, type Reservations, ruleFor } from './reservations.js';
 
 export interface SubsystemOptions {
   nqn: string;
@@ -16,6 +17,7 @@ export class Subsystem {
   readonly #admits: (hostnqn: string) => boolean;
   readonly #onChange: () => void;
   readonly #namespaces = new Map<number, TargetNamespace>();
+  readonly #reservations = new Map<number, Reservations>();
   readonly #controllers = new Map<number, Controller>();
 
   /** @param onChange called when what a host may discover could have changed. */
@@ -44,11 +46,12 @@ export class Subsystem {
     return false;
   }
 
-  /** What a host sees now, by NSID. */
-  seenBy(hostnqn: string): Map<number, VisibleNamespace> {
+  /** What a host sees now, by NSID. Reservations go by HOSTID, grants by HOSTNQN. */
+  seenBy(hostnqn: string, hostId: Uint8Array): Map<number, VisibleNamespace> {
+    const host = Buffer.from(hostId).toString('hex');
     const visible = new Map<number, VisibleNamespace>();
     for (const namespace of this.#namespaces.values()) {
-      const seen = asSeenBy(namespace, hostnqn);
+      const seen = asSeenBy(namespace, hostnqn, ruleFor(this.reservationsOf(namespace.nsid), host));
       if (seen !== null) visible.set(seen.nsid, seen);
     }
     return visible;
@@ -63,15 +66,34 @@ export class Subsystem {
   /** Resolves when no command for it is under way. Unknown NSIDs are fine. */
   async removeNamespace(nsid: number): Promise<void> {
     this.#namespaces.delete(nsid);
+    this.#reservations.delete(nsid);
     await this.refresh();
+  }
+
+  reservationsOf(nsid: number): Reservations {
+    return this.#reservations.get(nsid) ?? noReservations;
+  }
+
+  /**
+   * Resolves when every controller judges by the new reservation and what was judged by the old
+   * one has settled. They go with the namespace.
+   */
+  async setReservations(nsid: number, reservations: Reservations): Promise<void> {
+    this.#reservations.set(nsid, reservations);
+    await this.#showAll();
   }
 
   /** Grants or namespaces changed: every connected host sees exactly what it may. */
   async refresh(): Promise<void> {
     this.#onChange();
-    const updates = [...this.#controllers.values()].map((controller) =>
-      controller.show(this.seenBy(controller.identity.hostnqn)),
-    );
+    await this.#showAll();
+  }
+
+  async #showAll(): Promise<void> {
+    const updates = [...this.#controllers.values()].map((controller) => {
+      const { hostnqn, hostId } = controller.identity;
+      return controller.show(this.seenBy(hostnqn, hostId));
+    });
     await Promise.all(updates);
   }
 

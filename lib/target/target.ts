@@ -223,7 +223,7 @@ export class Target {
       return connectRefusal(statuses.connectControllerBusy, 'every CNTLID is in use');
     }
     const controller = this.#create(event, request, kind, subsystem, cntlid);
-    await controller.showFirst(subsystem?.seenBy(request.hostnqn) ?? new Map());
+    await controller.showFirst(subsystem?.seenBy(request.hostnqn, request.hostId) ?? new Map());
     if (controller.ended) {
       const reason = 'the controller was ended before the host was let in';
       return connectRefusal(statuses.connectControllerBusy, reason);
@@ -232,7 +232,9 @@ export class Target {
     this.#native.connectAccept(event.connect, controller.identity.handle);
     this.#options.listener.connected(controller);
     // Grants that changed while the first table was on its way.
-    if (subsystem !== null) await controller.show(subsystem.seenBy(request.hostnqn));
+    if (subsystem !== null) {
+      await controller.show(subsystem.seenBy(request.hostnqn, request.hostId));
+    }
     return null;
   }
 

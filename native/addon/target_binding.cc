@@ -370,6 +370,18 @@ Napi::Value controller_create(const Napi::CallbackInfo& info) {
   return handle->object(env, runtime->bridge());
 }
 
+target::ReservationRule read_reservation(Reader& in, Napi::Value attachment) {
+  const std::string word = in.text(attachment, "reservation");
+  if (word == "writes-refused") return target::ReservationRule::writes_refused;
+  if (word == "reads-and-writes-refused") return target::ReservationRule::reads_and_writes_refused;
+  if (in.ok() && word != "none") {
+    in.fail(ErrorCode::invalid_argument,
+            "reservation must be 'none', 'writes-refused' or 'reads-and-writes-refused', not '" +
+                word + "'");
+  }
+  return target::ReservationRule::none;
+}
+
 std::vector<target::Namespace> read_namespaces(Reader& in, Napi::Value value) {
   std::vector<target::Namespace> namespaces;
   const auto array = in.to_array(value, "namespaces");
@@ -379,6 +391,7 @@ std::vector<target::Namespace> read_namespaces(Reader& in, Napi::Value value) {
     ns.nsid = in.number<uint32_t>(item, "nsid");
     ns.anagrpid = in.number<uint32_t>(item, "anagrpid");
     ns.read_only = in.boolean(item, "readOnly");
+    ns.reservation = read_reservation(in, item);
     const auto volume = in.handle<VolumeHandle>(in.field(item, "volume"));
     if (!in.ok()) break;
     ns.backend = &volume->backend();

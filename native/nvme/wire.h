@@ -136,6 +136,7 @@ enum class StatusCode : uint16_t {
   lba_out_of_range = 0x080,
   capacity_exceeded = 0x081,
   namespace_not_ready = 0x082,
+  reservation_conflict = 0x083,
   invalid_log_page = 0x109,
   abort_limit_exceeded = 0x103,
   aer_limit_exceeded = 0x105,

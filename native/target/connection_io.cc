@@ -63,7 +63,7 @@ bool Connection::judge_io(Command& command, uint32_t capsule_bytes, Refusal& ref
   const Namespace* ns = namespaces_->find(command.sqe.nsid);
   if (ns != nullptr) {
     view = {ns->backend->block_size_bytes(), ns->backend->size_bytes(), ns->read_only,
-            portal_->ana.state(ns->anagrpid)};
+            portal_->ana.state(ns->anagrpid), ns->reservation};
   }
   const TransferLimits transfer{controller_->options.max_transfer_bytes};
   const Verdict verdict =

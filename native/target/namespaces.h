@@ -12,6 +12,7 @@
 #include "base/block_io.h"
 #include "base/check.h"
 #include "target/limits.h"
+#include "target/validate.h"
 
 namespace ashlar::target {
 
@@ -20,6 +21,7 @@ struct Namespace {
   uint32_t anagrpid = 1;
   bool read_only = false;
   BlockBackend* backend = nullptr;
+  ReservationRule reservation = ReservationRule::none;
 };
 
 class NamespaceTable {

@@ -52,6 +52,25 @@ bool path_refuses(AnaState state, Refusal& refusal) noexcept {
   CHECK(false);
 }
 
+// Base 8.19, "Command Behavior in the Presence of a Reservation": Compare and Verify count as
+// reads; Flush, Copy and Dataset Management as writes. Flush of every namespace is not about this
+// one: it goes on.
+bool reservation_refuses(ReservationRule rule, IoKind kind) noexcept {
+  if (rule == ReservationRule::none) return false;
+  switch (kind) {
+    case IoKind::read:
+    case IoKind::compare:
+    case IoKind::verify: return rule == ReservationRule::reads_and_writes_refused;
+    case IoKind::write:
+    case IoKind::write_zeroes:
+    case IoKind::copy:
+    case IoKind::dataset_management:
+    case IoKind::flush: return true;
+    case IoKind::flush_all: return false;
+  }
+  CHECK(false);
+}
+
 // SLBA and a count of blocks to bytes. `blocks` is at most 2^32, so only SLBA can overflow.
 bool to_bytes(uint64_t slba, uint64_t blocks, const NamespaceView& ns, ByteRange& range) noexcept {
   const auto shift = static_cast<uint32_t>(std::countr_zero(ns.block_bytes));
@@ -236,6 +255,7 @@ Verdict validate_io(const Sqe& sqe, const NamespaceView* ns, uint32_t capsule_by
   }
   Refusal refusal{};
   if (path_refuses(ns->ana, refusal)) return refusal;
+  if (reservation_refuses(ns->reservation, kind)) return Refusal{StatusCode::reservation_conflict};
   if (ns->read_only && changes_data(kind)) return Refusal{StatusCode::namespace_write_protected};
   switch (kind) {
     case IoKind::flush:

@@ -58,11 +58,20 @@ struct Refusal {
   bool do_not_retry = true;
 };
 
+// What the reservation of a namespace leaves to the host of this controller (Base 8.19). The
+// control plane works it out of type, holder and registrants.
+enum class ReservationRule : uint8_t {
+  none,                      // Everything: no reservation, or one that lets this host pass.
+  writes_refused,            // The Write Exclusive types: commands that read go on.
+  reads_and_writes_refused,  // The Exclusive Access types.
+};
+
 struct NamespaceView {
   uint32_t block_bytes = 0;  // A power of two: 512 or 4,096.
   uint64_t size_bytes = 0;
   bool read_only = false;
   AnaState ana = AnaState::optimized;
+  ReservationRule reservation = ReservationRule::none;
 };
 
 struct TransferLimits {

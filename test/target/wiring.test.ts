@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import type { CommandCompletion, ControllerHandle } from '../../lib/native.js';
 import type { HostAccess, TargetNamespace } from '../../lib/target/namespace.js';
 import { discoveryNqn } from '../../lib/target/nqn.js';
+import { noReservations } from '../../lib/target/reservations.js';
 import { statuses } from '../../lib/target/statuses.js';
 import type { Subsystem } from '../../lib/target/subsystem.js';
 import { Target, type TargetListener } from '../../lib/target/target.js';
@@ -279,6 +280,27 @@ describe('what a host sees', () => {
       hidden.data?.every((byte) => byte === 0),
       true,
     );
+  });
+
+  it('a reservation of another host: refuses at once, is no change of the namespace', async () => {
+    const bench = await new Bench().listen();
+    await bench.namespace(1, { [alice]: 'read-write' });
+    const a = await bench.associate(alice);
+    const rules = () => bench.native.attached.get(a)?.map(({ reservation }) => reservation);
+    assert.deepEqual(rules(), ['none']);
+    const [own, other] = ['01'.repeat(16), '02'.repeat(16)];
+    const registrants = new Map([[other, 7n]]);
+    const held = { type: 1, holder: other } as const;
+    await bench.subsystem.setReservations(1, { ...noReservations, registrants, held });
+    assert.deepEqual(rules(), ['writes-refused']);
+    assert.equal(bench.target.controllers[0]?.changedNamespaces(false).size, 0);
+    const late = await bench.associate(alice);
+    assert.equal(bench.native.attached.get(late)?.[0]?.reservation, 'writes-refused');
+    const mine = { type: 2, holder: own } as const;
+    await bench.subsystem.setReservations(1, { ...noReservations, registrants, held: mine });
+    assert.deepEqual(rules(), ['none']);
+    await bench.subsystem.removeNamespace(1);
+    assert.equal(bench.subsystem.reservationsOf(1), noReservations);
   });
 
   it('grant, resize, removal: one event until the list is read, with every NSID', async () => {

@@ -348,6 +348,40 @@ TEST_CASE("validator: dataset management ranges") {
   CHECK_EQ(status(UINT64_MAX, UINT32_MAX), StatusCode::lba_out_of_range);
 }
 
+TEST_CASE("validator: reservations: write exclusive refuses writes, exclusive access reads too") {
+  const auto status = [](IoOpcode opcode, ReservationRule rule) {
+    NamespaceView ns = small_ns;
+    ns.reservation = rule;
+    Sqe sqe = transfer(opcode, 0, 1);
+    if (opcode == IoOpcode::flush || opcode == IoOpcode::write_zeroes ||
+        opcode == IoOpcode::verify) {
+      sqe.sgl.length = 0;
+    }
+    if (opcode == IoOpcode::copy) {
+      sqe.cdw12 = 0;
+      sqe.sgl.length = 32;
+    }
+    if (opcode == IoOpcode::dataset_management) {
+      sqe.cdw10 = 0;
+      sqe.cdw12 = 0;
+      sqe.sgl.length = 16;
+    }
+    return judge(sqe, &ns);
+  };
+  using enum ReservationRule;
+  for (const IoOpcode opcode : {IoOpcode::read, IoOpcode::compare, IoOpcode::verify}) {
+    CHECK_EQ(status(opcode, none), StatusCode::success);
+    CHECK_EQ(status(opcode, writes_refused), StatusCode::success);
+    CHECK_EQ(status(opcode, reads_and_writes_refused), StatusCode::reservation_conflict);
+  }
+  for (const IoOpcode opcode : {IoOpcode::write, IoOpcode::write_zeroes,
+                                IoOpcode::dataset_management, IoOpcode::flush, IoOpcode::copy}) {
+    CHECK_EQ(status(opcode, none), StatusCode::success);
+    CHECK_EQ(status(opcode, writes_refused), StatusCode::reservation_conflict);
+    CHECK_EQ(status(opcode, reads_and_writes_refused), StatusCode::reservation_conflict);
+  }
+}
+
 TEST_CASE("validator: the store's answers as statuses") {
   CHECK_EQ(refusal_of(BlockStatus::ok, true).status, StatusCode::success);
   CHECK_EQ(refusal_of(BlockStatus::capacity_exceeded, false).status, StatusCode::capacity_exceeded);
