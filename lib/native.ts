@@ -1,5 +1,6 @@
 /**
- * The whole contract between TypeScript and the native addon.
+ * The whole contract between TypeScript and the native addon; the types of target and host are in
+ * `native/`.
  *
  * Plain data only: `T | null`, never optional properties; `bigint` for 64-bit numbers; opaque
  * handles. No other file loads the addon. Calls that return a Promise reject, and others throw,
@@ -23,6 +24,18 @@ import type {
   LoadOptions,
   LoadResult,
 } from './native/host.js';
+import type {
+  AnaState,
+  AsyncEvent,
+  CommandCompletion,
+  CommandEvent,
+  ConnectEvent,
+  ControllerEndedEvent,
+  ControllerOptions,
+  ErrorLog,
+  NamespaceAttachment,
+  PortalOptions,
+} from './native/target.js';
 
 /** The words of native `ErrorCode` (native/base/result.h), in the same order. */
 export const nativeErrorCodes = [
@@ -375,100 +388,7 @@ export interface DumpPage {
   next: DumpCursor | null;
 }
 
-// ---- Target -------------------------------------------------------------------------------------
-
-export interface PortalOptions {
-  /** Chosen by TypeScript; comes back in {@link ConnectEvent}. 1 to 65535. */
-  portalId: number;
-  address: string;
-  /** 0: any free port. */
-  port: number;
-  /** Offer digests when the host asks. Both true unless a test says otherwise. */
-  allowHeaderDigest: boolean;
-  allowDataDigest: boolean;
-}
-
-/** A namespace as one controller sees it. */
-export interface NamespaceAttachment {
-  nsid: number;
-  volume: VolumeHandle;
-  anagrpid: number;
-  readOnly: boolean;
-  /** What the namespace's reservation leaves to this controller's host. */
-  reservation: ReservationRule;
-}
-
-/** Which commands of a host end with Reservation Conflict (083h; Base 8.19). */
-export type ReservationRule = 'none' | 'writes-refused' | 'reads-and-writes-refused';
-
-export type AnaState =
-  | 'optimized'
-  | 'non-optimized'
-  | 'inaccessible'
-  | 'persistent-loss'
-  | 'change';
-
-export interface ControllerOptions {
-  cntlid: number;
-  kind: 'io' | 'discovery';
-  /** I/O queues the controller accepts, 0 to 128 (0 for discovery). */
-  maxIoQueues: number;
-  /** Asynchronous Event Requests parked at most, 1 to 16. */
-  maxAsyncEvents: number;
-  /** Largest transfer of one command, bytes; at least 1 MiB. */
-  maxTransferBytes: number;
-  /**
-   * The host's HOSTID, 16 bytes. An admin queue is let in only when no association of the same host
-   * is still ending, so that no command of a lost association lands after the new one has begun.
-   */
-  hostid: Uint8Array;
-}
-
-/**
- * The host sent Fabrics Connect on a new queue pair. Answer with `connectAccept` or
- * `connectReject`; a queue pair not answered within 30 s ends.
- */
-export interface ConnectEvent {
-  type: 'connect';
-  connect: ConnectHandle;
-  portalId: number;
-  /** "address:port" of the host; IPv6 addresses in brackets. */
-  peer: string;
-  /** Likewise our own end, which a portal on 0.0.0.0 or :: does not tell. */
-  local: string;
-  /** The 64-byte submission queue entry (QID, SQSIZE, CATTR, KATO). */
-  sqe: Uint8Array;
-  /** The 1,024-byte Connect data, whole (HOSTID, CNTLID, SUBNQN, HOSTNQN). */
-  data: Uint8Array;
-}
-
-/**
- * A command that native code does not answer itself: of the admin queue (Fabrics Property Get and
- * Set included) all but Keep Alive, Abort, Asynchronous Event Request and Disconnect; of an I/O
- * queue those about reservations, at most 8 at a time. Answer with `commandComplete`.
- */
-export interface CommandEvent {
-  type: 'command';
-  controller: ControllerHandle;
-  /** 0: the admin queue. */
-  qid: number;
-  /** Names this command in `commandComplete`. */
-  command: bigint;
-  sqe: Uint8Array;
-  /** Data that came with the command; null when it carries none. */
-  data: Uint8Array | null;
-  /** Room that the host's SGL gives for data to it, bytes. */
-  dataRoomBytes: number;
-}
-
-/** A Fabrics command other than Connect on an I/O queue is answered natively. */
-export interface ControllerEndedEvent {
-  type: 'controller-ended';
-  controller: ControllerHandle;
-  reason: 'disconnected' | 'keep-alive-expired' | 'transport-error' | 'destroyed';
-  /** One line for the log, e.g. the fatal error status and field. */
-  detail: string;
-}
+// ---- Events ------------------------------------------------------------------------------------
 
 /** A device other than the first failed; the pool goes on without it. */
 export interface DeviceFailedEvent {
@@ -492,50 +412,10 @@ export type NativeEvent =
   | PoolFailedEvent
   | DeviceFailedEvent;
 
-export interface CommandCompletion {
-  /** SCT << 8 | SC; 0: success. */
-  status: number;
-  doNotRetry: boolean;
-  /** Completion dwords 0 and 1. */
-  result: bigint;
-  /** Data to the host, cut to its room; null: none. */
-  data: Uint8Array | null;
-}
-
-/** A command that failed (Base 5.16.1.2). */
-export interface ErrorLogEntry {
-  /** Of all errors of the controller, from 1. */
-  errorCount: bigint;
-  /** 0: the admin queue. */
-  sqid: number;
-  cid: number;
-  /** Bits 15:1 as in the completion, DNR included; bit 0 is clear. */
-  statusField: number;
-  /** Byte (bits 7:0) of the command that is at fault; FFFFh: not one. */
-  parameterLocation: number;
-  /** SLBA of the command; 0 when it has none. */
-  lba: bigint;
-  nsid: number;
-  opcode: number;
-}
-
-export interface ErrorLog {
-  /** Errors since the controller began. */
-  errorCount: bigint;
-  /** The newest 64, newest first. */
-  entries: ErrorLogEntry[];
-}
-
-export interface AsyncEvent {
-  /** Base 5.2: event type (2 notice), information, log page. */
-  eventType: number;
-  information: number;
-  logPage: number;
-}
-
-// ---- Host (initiator) --------------------------------------------------------------------------
+// ---- Target and host (initiator) ----------------------------------------------------------------
 
 export type * from './native/host.js';
+export type * from './native/target.js';
 
 // ---- The addon ----------------------------------------------------------------------------------
 
