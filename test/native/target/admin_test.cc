@@ -275,6 +275,21 @@ TEST_CASE("admin: Fabrics commands in the wrong place") {
   CHECK_EQ(live.io.run(fabrics_sqe(FabricsType::auth_send, 1)), code(StatusCode::invalid_opcode));
 }
 
+TEST_CASE("admin: fused and bidirectional commands are refused, and the control plane hears none") {
+  Live live;
+  for (const int fuse : {1, 2, 3}) {
+    nvme::Sqe sqe = admin_sqe(AdminOpcode::identify, 1);
+    sqe.flags = static_cast<uint8_t>(0x40 | fuse);
+    live.admin.send_command(sqe);
+    CHECK_EQ(live.admin.status(), code(StatusCode::invalid_field));
+  }
+  for (const int opcode : {0x03, 0x83, 0xff}) {  // Bits 1:0 say that data goes both ways.
+    live.admin.send_command(make_sqe(static_cast<uint8_t>(opcode), 2));
+    CHECK_EQ(live.admin.status(), code(StatusCode::invalid_opcode));
+  }
+  CHECK(live.rig.forwarded.empty());
+}
+
 TEST_CASE("admin: I/O with CC.EN clear is a sequence error") {
   Live live;
   live.rig.target->set_enabled(1, false);

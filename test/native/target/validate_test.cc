@@ -248,6 +248,16 @@ TEST_CASE("validator: FUA, DEAC and AD are taken over; directives are not suppor
   CHECK(accepted(zeroes).deallocate);
 }
 
+TEST_CASE("validator: PRINFO means nothing without metadata: every value is taken") {
+  for (uint32_t prinfo = 0; prinfo < 16; ++prinfo) {
+    for (const IoOpcode opcode : {IoOpcode::read, IoOpcode::write, IoOpcode::compare}) {
+      Sqe sqe = transfer(opcode, 0, 1);
+      sqe.cdw12 |= prinfo << 26;
+      CHECK_EQ(judge(sqe), StatusCode::success);
+    }
+  }
+}
+
 TEST_CASE("validator: dataset management: the list may be longer than its ranges, never shorter") {
   struct Row {
     uint32_t ranges;
