@@ -10,6 +10,7 @@ import {
   encodeFirmwareSlot,
   encodeSmart,
   encodeSupportedLogPages,
+  hasLogPage,
 } from '../../lib/target/logs.js';
 import { parseEndpoint } from '../../lib/target/portals.js';
 import { decodeGetLogPage, decodeSqe } from '../../lib/target/sqe.js';
@@ -145,6 +146,15 @@ describe('log pages', () => {
     };
     assert.deepEqual(listed('discovery'), [0x00, 0x70]);
     assert.deepEqual(listed('io'), [0, 1, 2, 3, 4, 5, 0x0c, 0x12, 0x13]);
+  });
+
+  it('telemetry and what else tells of device internals: not there, for either kind', () => {
+    const telemetry = [0x07, 0x08];
+    const deviceInternals = [0x06, 0x09, 0x0a, 0x0b, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x81];
+    for (const lid of [...telemetry, ...deviceInternals]) {
+      assert.ok(!hasLogPage('io', lid) && !hasLogPage('discovery', lid), `${lid}`);
+    }
+    assert.equal((encodeSupportedLogPages('io')[0x07 * 4] ?? 0) & 1, 0);
   });
 
   it('SMART: a failed pool is a critical warning; spare is what is free', () => {
