@@ -125,9 +125,9 @@ export const canRunGuest = process.arch === 'x64';
  * Brings the checkout to the state that `goal` needs: 'native', 'build' or 'test'.
  *
  * `only` names the test areas that are to run, so that what the others need is left alone; null:
- * all of them.
+ * all of them. `suite` is the Debian of the guest.
  */
-export function setUp(goal, only = null) {
+export function setUp(goal, only = null, suite = 'default') {
   const tests = (area) =>
     goal === 'test' && (only === null || only.some((o) => o.startsWith(area)));
   const guest = tests('kernel') && canRunGuest;
@@ -150,7 +150,7 @@ export function setUp(goal, only = null) {
       await otherNodes();
       await prebuildNative();
     }
-    if (guest) await prepareGuest();
+    if (guest) await prepareGuest(suite);
   });
 }
 

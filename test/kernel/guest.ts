@@ -12,8 +12,22 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 
-/** This machine's 127.0.0.1, as the guest sees it. */
+/** This machine's 127.0.0.1, as the guest sees it; through its second card. */
 export const machineAddress = '10.0.2.2';
+export const machineAddress2 = '10.0.3.2';
+
+/** The Debian whose kernel and programs the guest has: what `--suite` says. */
+export const guestSuite = process.env['ASHLAR_GUEST_SUITE'] ?? 'default';
+const image = path.join(
+  process.cwd(),
+  guestSuite === 'default' ? '.cache/guest' : `.cache/guest-${guestSuite}`,
+);
+
+export interface GuestOptions {
+  /** Network cards, each in a network of its own; one when not given. */
+  cards?: number;
+  bootTimeoutMs?: number;
+}
 
 /** What a script left. */
 export interface ScriptResult {
@@ -87,7 +101,8 @@ export class Guest implements AsyncDisposable {
   ) {}
 
   /** Boots; resolves when both command ports answer, after about five seconds. */
-  static async boot(image: string, bootTimeoutMs = 60_000): Promise<Guest> {
+  static async boot(options: GuestOptions = {}): Promise<Guest> {
+    const { cards = 1, bootTimeoutMs = 60_000 } = options;
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ashlar-guest-'));
     const ports: Port[] = [];
     const servers: net.Server[] = [];
@@ -104,7 +119,7 @@ export class Guest implements AsyncDisposable {
         server.listen(path.join(folder, name), resolve);
       });
     }
-    const child = spawn('qemu-system-x86_64', qemuArguments(image, folder), {
+    const child = spawn('qemu-system-x86_64', qemuArguments(folder, cards), {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const ended = new Promise<void>((resolve) => {
@@ -154,6 +169,15 @@ export class Guest implements AsyncDisposable {
     throw new Error(`exit code ${code} in the guest:\n${script}\n${output}\nconsole:\n${last}`);
   }
 
+  /** Loads a set of modules that booting leaves out: a name of `.scripts/guest.mjs`. */
+  async load(set: string): Promise<void> {
+    await this.sh(
+      `for module in $(cat /run/modules/${set}.order); do
+         [ -e /sys/module/$(basename $module .ko | tr - _) ] || insmod /run/modules/$module
+       done`,
+    );
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.process.kill('SIGKILL');
     await this.ended;
@@ -161,21 +185,25 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-function qemuArguments(image: string, folder: string): string[] {
+function qemuArguments(folder: string, cards: number): string[] {
   const port = (name: string) => [
     ...['-chardev', `socket,id=${name},path=${path.join(folder, name)}`],
     ...['-device', `virtserialport,chardev=${name},name=${name}`],
   ];
+  const card = (index: number) => [
+    ...['-netdev', `user,id=n${index},net=10.0.${index + 2}.0/24`],
+    ...['-device', `virtio-net-pci,netdev=n${index},id=card${index}`],
+  ];
+  // A guest of this machine's own Debian runs this machine's programs.
+  const programs = guestSuite === 'default' ? '/' : path.join(image, 'root');
+  const share = 'mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap';
   return [
     ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024'],
     ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot'],
     ...['-kernel', path.join(image, 'vmlinuz'), '-initrd', path.join(image, 'initrd.img')],
     ...['-append', 'console=ttyS0 loglevel=6 panic=-1'],
-    ...['-netdev', 'user,id=n0', '-device', 'virtio-net-pci,netdev=n0'],
-    ...[
-      '-virtfs',
-      'local,path=/,mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap',
-    ],
+    ...Array.from({ length: cards }, (_, index) => card(index)).flat(),
+    ...['-virtfs', `local,path=${programs},${share}`],
     ...['-device', 'virtio-serial-pci', ...port('a'), ...port('b')],
   ];
 }

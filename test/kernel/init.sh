@@ -9,17 +9,23 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-for module in $(cat /modules/order); do
+for module in $(cat /modules/boot.order); do
   insmod "/modules/$module" || echo "init: cannot load $module"
 done
 ip link set lo up
-ip addr add 10.0.2.15/24 dev eth0
-ip link set eth0 up
+# Each network card is in a network of its own, with this machine at 10.0.2.2, 10.0.3.2 and so on.
+network=2
+for card in /sys/class/net/eth*; do
+  ip addr add "10.0.$network.15/24" dev "${card##*/}"
+  ip link set "${card##*/}" up
+  network=$((network + 1))
+done
 mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose hostroot /host ||
   echo 'init: cannot mount the host file system'
 for place in proc sys dev; do mount --bind "/$place" "/host/$place"; done
 for place in tmp run mnt; do mount -t tmpfs tmpfs "/host/$place"; done
-mkdir -p /dev/shm
+mkdir -p /dev/shm /host/run/modules
+mount --bind /modules /host/run/modules
 
 serve() {
   port=$1

@@ -11,7 +11,6 @@ import { Daemon, runProgram, type Volume } from '../rig/daemon.js';
 import { Guest } from './guest.js';
 import { fio, LinuxHost } from './host.js';
 
-const image = path.join(process.cwd(), '.cache/guest');
 const MiB = 2 ** 20;
 
 if (process.arch !== 'x64') {
@@ -36,7 +35,7 @@ function suite(): void {
     });
     subnqn = await daemon.subnqn();
     volume = await daemon.volume('demo');
-    guest = await Guest.boot(image);
+    guest = await Guest.boot();
     host = new LinuxHost(guest, daemon.port, subnqn);
   });
   after(async () => {

@@ -10,7 +10,6 @@ import { Daemon, runProgram, type Volume } from '../rig/daemon.js';
 import { Guest } from './guest.js';
 import { fio, hostnqn, LinuxHost } from './host.js';
 
-const image = path.join(process.cwd(), '.cache/guest');
 const MiB = 2 ** 20;
 
 interface Usage {
@@ -63,7 +62,7 @@ function suite(): void {
     daemon = await Daemon.start({ poolFile: 'pool', poolSize: '2GiB', demoSize: null });
     await ashlar('volume', 'create', 'data', '--size', '256MiB', '--host', '*');
     await ashlar('volume', 'create', 'log', '--size', '64MiB', '--host', '*');
-    guest = await Guest.boot(image);
+    guest = await Guest.boot();
     host = new LinuxHost(guest, daemon.port, await daemon.subnqn());
     await host.connect();
     device = await host.device((await daemon.volume('data')).nsid);

@@ -105,18 +105,21 @@ const counted: Record<string, string[]> = {
   'volumes/model': ['P11'],
 };
 
-/** A suite ended without a failure: its figures, when it has promises and writes none itself. */
-export function noteSuite(name: string, passed: number, seconds: number): void {
+/**
+ * A suite ended without a failure: its figures, when it has promises and writes none itself.
+ * `guest` is the option that it ran with, or nothing.
+ */
+export function noteSuite(name: string, guest: string, passed: number, seconds: number): void {
   const promises = counted[name];
   if (promises === undefined) return;
   const report: SuiteReport = {
-    suite: name,
+    suite: guest === '' ? name : `${name} ${guest}`,
     promises,
     counts: { scenarios: passed },
     seconds,
     seed: '',
   };
-  const file = path.join(reportFolder, `${name.replaceAll('/', '-')}.json`);
+  const file = path.join(reportFolder, `${report.suite.replaceAll(/[/ ]+/g, '-')}.json`);
   fs.writeFileSync(file, `${JSON.stringify(report)}\n`);
 }
 

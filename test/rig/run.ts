@@ -14,10 +14,11 @@ import { allSuites, matches, root, type Suite } from './suites.js';
 const logs = path.join(root, '.cache/logs');
 const reporter = path.join(root, '.build/test/rig/reporter.js');
 
-const usage = `npm test -- [--only area[/name]]... [--jobs n] [--reliability] [--list]
+const usage = `npm test -- [--only area[/name]]... [--suite debian] [--jobs n] [--reliability] [--list]
 
   --only kernel          one area (unit: every area without a word of its own)
   --only native/store    one suite; may be given several times
+  --suite trixie         guests with that Debian's kernel and programs, and the suites for it alone
   --jobs n               suites at once; the number of processors when not given
   --reliability          rewrites test/RELIABILITY.md from the figures that the suites leave
   --list                 names the suites and runs none
@@ -53,12 +54,13 @@ function execute(suite: Suite): Promise<Ending> {
           ...[`--test-reporter=${reporter}`, `--test-reporter-destination=${log}.lines`],
         ]
       : [];
+  const guest = suite.guest === null ? {} : { ASHLAR_GUEST_SUITE: suite.guest };
   const output = fs.openSync(log, 'w');
   return new Promise((resolve, reject) => {
     const child = spawn(suite.command, [...reporting, ...suite.args], {
       cwd: root,
       stdio: ['ignore', output, output],
-      env: { ...process.env, ASHLAR_REPORT_DIR: reportFolder },
+      env: { ...process.env, ASHLAR_REPORT_DIR: reportFolder, ...guest },
       // A group of its own, so that the watchdog ends what the suite has started as well.
       detached: true,
     });
@@ -143,6 +145,11 @@ function tallyUp(suite: Suite, ending: Ending): Tally {
   return tally;
 }
 
+/** What brings a suite's guest back; empty for the one that there is without asking. */
+function guestOption({ guest }: Suite): string {
+  return guest === null || guest === 'default' ? '' : ` --suite ${guest}`;
+}
+
 async function runSuite(suite: Suite, total: Tally): Promise<void> {
   const started = Date.now();
   const ending = await execute(suite);
@@ -152,7 +159,7 @@ async function runSuite(suite: Suite, total: Tally): Promise<void> {
   total.skipped += tally.skipped;
   const seconds = (Date.now() - started) / 1000;
   const took = seconds.toFixed(1);
-  if (tally.failed === 0) noteSuite(suite.name, tally.passed, seconds);
+  if (tally.failed === 0) noteSuite(suite.name, guestOption(suite).trim(), tally.passed, seconds);
   const figures = [`${tally.passed} passed`];
   if (tally.failed > 0) figures.push(`${tally.failed} FAILED`);
   if (tally.skipped > 0) figures.push(`${tally.skipped} skipped`);
@@ -160,7 +167,7 @@ async function runSuite(suite: Suite, total: Tally): Promise<void> {
   for (const note of tally.notes) process.stdout.write(`    ${note}\n`);
   if (tally.failed > 0) {
     process.stdout.write(`    log: ${path.relative(root, logFile(suite))}\n`);
-    process.stdout.write(`    again: npm test -- --only ${suite.name}\n`);
+    process.stdout.write(`    again: npm test -- --only ${suite.name}${guestOption(suite)}\n`);
   }
 }
 
@@ -180,6 +187,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       only: { type: 'string', multiple: true },
+      suite: { type: 'string', default: 'default' },
       jobs: { type: 'string' },
       reliability: { type: 'boolean' },
       list: { type: 'boolean' },
@@ -191,7 +199,7 @@ async function main(): Promise<void> {
     return;
   }
   const only = values.only ?? [];
-  const suites = allSuites().filter(
+  const suites = allSuites(values.suite).filter(
     (suite) => only.length === 0 || only.some((wanted) => matches(suite, wanted)),
   );
   if (suites.length === 0) throw new Error(`no suite is called ${only.join(' or ')}; try --list`);

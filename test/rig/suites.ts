@@ -12,6 +12,8 @@ export interface Suite {
   kind: 'node' | 'doctest';
   command: string;
   args: string[];
+  /** The Debian of the guest that it boots; null: it boots none. */
+  guest: string | null;
   /** The watchdog: it is killed, and has failed, after this long. */
   budgetMs: number;
   /** Smaller starts earlier. */
@@ -58,12 +60,17 @@ function nativeSuites(): Suite[] {
     kind: 'doctest',
     command: nativeProgram,
     args: [`--source-file=${folder}/*`, '--no-colors=true'],
+    guest: null,
     ...plan('native'),
   }));
 }
 
-function nodeSuites(): Suite[] {
-  return filesWith(path.join(root, 'test'), '.test.ts').map((file) => {
+/**
+ * `debian` is the Debian of the guests. What only one of them can show is in a folder of its name,
+ * test/kernel/trixie, and not listed for the others.
+ */
+function nodeSuites(debian: string): Suite[] {
+  const all = filesWith(path.join(root, 'test'), '.test.ts').map((file): Suite => {
     const name = file.slice(0, -'.test.ts'.length);
     const area = name.split(path.sep)[0] ?? name;
     const compiled = path.join(root, '.build/test', `${name}.test.js`);
@@ -72,8 +79,13 @@ function nodeSuites(): Suite[] {
       kind: 'node',
       command: process.execPath,
       args: ['--enable-source-maps', compiled],
+      guest: area === 'kernel' ? debian : null,
       ...plan(area),
     };
+  });
+  return all.filter(({ name }) => {
+    const [area, folder, ...rest] = name.split(path.sep);
+    return area !== 'kernel' || rest.length === 0 || folder === debian;
   });
 }
 
@@ -86,9 +98,9 @@ export function matches(suite: Suite, wanted: string): boolean {
   return suite.name === wanted || suite.name.startsWith(`${wanted}/`);
 }
 
-/** Every suite there is, in the order in which they start. */
-export function allSuites(): Suite[] {
-  return [...nativeSuites(), ...nodeSuites()].sort(
+/** Every suite there is for guests of that Debian, in the order in which they start. */
+export function allSuites(debian: string): Suite[] {
+  return [...nativeSuites(), ...nodeSuites(debian)].sort(
     (a, b) => a.rank - b.rank || a.name.localeCompare(b.name),
   );
 }
