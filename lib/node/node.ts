@@ -25,10 +25,11 @@ import { HostService } from '../volumes/hosts.js';
 import { KeyedLocks } from '../volumes/locks.js';
 import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant } from '../volumes/state.js';
-import { addTenantRecord, TenantService } from '../volumes/tenants.js';
+import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
 import type { PortalInfo } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
+import { takeGenerations } from './discovery_generation.js';
 import { EventLog } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
@@ -106,7 +107,9 @@ class OpeningNode {
 
     const catalog = await loadCatalog(native, pool);
     await attachDevices(native, pool, catalog, events);
-    const target = makeTarget({ native, runtime, pool, config, catalog, events, status });
+    const generation = await takeGenerations(catalog);
+    const parts = { native, runtime, pool, config, catalog, events, status, generation };
+    const target = makeTarget(parts);
     const node = new RunningNode({
       native,
       runtime,
@@ -180,6 +183,8 @@ interface TargetParts {
   catalog: Catalog;
   events: EventLog;
   status: PoolStatus;
+  /** Versions of the discovery page begin above this. */
+  generation: bigint;
 }
 
 function makeTarget(parts: TargetParts): Target {
@@ -191,7 +196,11 @@ function makeTarget(parts: TargetParts): Target {
     native,
     runtime,
     firmware: version,
-    discoverySerial: hexText(tenant.value.uuid).slice(0, 20),
+    discovery: {
+      nqn: `${subsystemNqnPrefix}discovery:${uuidText(status.uuid)}`,
+      serial: hexText(tenant.value.uuid).slice(0, 20),
+      firstGeneration: parts.generation,
+    },
     writeThrough: config.pool.writeThrough,
     atomicWriteBytes: status.atomicWriteBytes,
     cntlids: config.cntlids,
