@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { Catalog } from '../catalog/catalog.js';
 import { allKinds, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
 import { formatSize } from '../config/units.js';
+import { takeGenerations } from '../discovery/generation.js';
+import { ReferralService } from '../discovery/referrals.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import {
   loadNative,
@@ -29,7 +31,6 @@ import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/t
 import type { PortalInfo } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
-import { takeGenerations } from './discovery_generation.js';
 import { EventLog } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
@@ -249,6 +250,7 @@ class RunningNode implements Node {
   readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
+  readonly referrals: ReferralService;
   readonly schedules: ScheduleService;
   readonly pool: NodePool;
   readonly #parts: NodeParts;
@@ -288,6 +290,14 @@ class RunningNode implements Node {
     });
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
+    this.referrals = new ReferralService({
+      catalog,
+      target,
+      locks: this.#locks,
+      configured: parts.config.referrals ?? [],
+      assertOpen: () => this.#assertOpen(),
+      emit: (kind, message) => events.add('info', kind, message),
+    });
     this.schedules = new ScheduleService({
       catalog,
       snapshots: new ScheduledSnapshots(catalog, this.snapshots),
@@ -310,6 +320,7 @@ class RunningNode implements Node {
     const { config, router, target, events } = this.#parts;
     await this.exports.openAll();
     await this.#makeDemo();
+    this.referrals.show();
     router.handle((event) => this.#take(event));
     for (const portal of config.portals) {
       const { address, port } = await target.listen(portal);
