@@ -2,6 +2,7 @@
  * Ashlar for programs: open a node in this process, and everything that can be asked of it. The
  * CLI and the daemon are built on the same face.
  */
+export type { AddReferral, ReferralInfo, Referrals } from './discovery/types.js';
 export { AshlarError, type ErrorCode, type ExitCode, errorCodes, exitCodeOf } from './errors.js';
 export type { DeviceSpec, LayerRange, LayerRanges, Probe, RuntimeOptions } from './native.js';
 export { openNode } from './node/node.js';

@@ -8,6 +8,7 @@
  */
 import Type, { type Static, type TSchema } from 'typebox';
 import type { OperationId } from './operations.js';
+import { referralContract, type referralSchema } from './referral_contract.js';
 import { scheduleContract, type scheduleSchema } from './schedule_contract.js';
 import {
   bytes,
@@ -585,6 +586,7 @@ export const contract = {
   },
   ...scheduleContract,
   ...streamContract,
+  ...referralContract,
   listHosts: {
     summary: 'Hosts',
     params: none,
@@ -667,5 +669,6 @@ export type Schedule = Static<typeof scheduleSchema>;
 export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
 export type Portal = Static<typeof portalSchema>;
+export type Referral = Static<typeof referralSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;

@@ -17,6 +17,7 @@ import {
   volumeObject,
 } from './objects.js';
 import { deviceObject, poolCheckObject, poolObject } from './pools.js';
+import { referralOperations } from './referrals.js';
 import { scheduleOperations } from './schedules.js';
 import type { Handlers } from './server.js';
 import { streamOperations } from './stream_handlers.js';
@@ -33,6 +34,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...streamOperations(node),
     ...hostOperations(node),
     ...grantOperations(node),
+    ...referralOperations(node),
   };
 }
 

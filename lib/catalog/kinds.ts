@@ -12,8 +12,11 @@
  * |    6 | device  | where a further device of the pool was last                            |
  * |    7 | schedule| when snapshots of which volumes are made, and how many are kept          |
  * |    8 | import  | a stream that is half applied to a volume                              |
+ *
+ * Kinds 14 and 15 are in discovery_kinds.ts.
  */
 import type { RecordKind } from './codec.js';
+import { discoveryGenerationKind, referralKind } from './discovery_kinds.js';
 
 export interface TenantRecord {
   name: string;
@@ -367,4 +370,6 @@ export const allKinds = [
   deviceKind,
   scheduleKind,
   importKind,
+  referralKind,
+  discoveryGenerationKind,
 ] as const;

@@ -198,6 +198,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
       ...config.target.portals.map((portal) => ({ ...portal, discoveryOnly: false })),
       ...config.target.discovery.map((portal) => ({ ...portal, discoveryOnly: true })),
     ],
+    referrals: config.target.referrals,
     cntlids: { first: 1, last: maxCntlid },
     demo: config.demo,
   };

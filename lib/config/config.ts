@@ -51,6 +51,8 @@ export interface TargetConfig {
   portals: Endpoint[];
   /** Serve discovery only. */
   discovery: Endpoint[];
+  /** Discovery services of other nodes that hosts are told of. */
+  referrals: Endpoint[];
 }
 
 export interface RuntimeConfig {

@@ -1,5 +1,5 @@
 /** Addresses to listen on, as people write them. */
-import { isIP } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 import { AshlarError } from '../errors.js';
 import type { Endpoint } from './config.js';
 
@@ -25,4 +25,33 @@ export function parseEndpoint(text: string, defaultPort: number, what = 'address
     throw new AshlarError('invalid-argument', `${what} '${text}' has a port above 65535`);
   }
   return { address, port };
+}
+
+/** One way of writing each address: 2001:DB8:0::1 is 2001:db8::1. */
+export function canonicalAddress(address: string): string {
+  const [bare = '', zone] = address.split('%');
+  const family = isIP(bare) === 6 ? 'ipv6' : 'ipv4';
+  const text = new SocketAddress({ address: bare, family }).address;
+  return zone === undefined ? text : `${text}%${zone}`;
+}
+
+/** Addresses that no single other node has, or that differ from host to host. */
+const notANode: readonly [pattern: RegExp, what: string][] = [
+  [/^(0\.0\.0\.0|::)$/, 'stands for every address'],
+  [/%/, 'has a zone, which means something on one machine only'],
+  [/^fe[89ab][0-9a-f]:/, 'is link-local, which means another node on every link'],
+  [/^(22[4-9]|23\d)\.|^ff[0-9a-f]{2}:/, 'is a multicast address'],
+  [/^255\.255\.255\.255$/, 'is the broadcast address'],
+];
+
+/** Why hosts cannot be referred to this endpoint, as the end of a sentence; null: they can. */
+export function referralProblem(address: string, port: number): string | null {
+  const example = "write for example '192.0.2.7' or '[2001:db8::7]:8009'";
+  if (isIP(address) === 0) return `is not an IP address; ${example}`;
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    return `has no port from 1 to 65535; ${example}`;
+  }
+  const canonical = canonicalAddress(address);
+  const found = notANode.find(([pattern]) => pattern.test(canonical));
+  return found === undefined ? null : `${found[1]}; ${example}`;
 }

@@ -13,7 +13,7 @@ import {
   maxPoolBytes,
   minPoolBytes,
 } from './config.js';
-import { parseEndpoint } from './endpoint.js';
+import { parseEndpoint, referralProblem } from './endpoint.js';
 import { lineOfKey } from './locate.js';
 import type { ConfigFile } from './schema.js';
 import { checkSocketPath } from './socket_path.js';
@@ -127,6 +127,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
         configDefaults.discovery,
         (given) => endpointList(given, 8009),
       ),
+      referrals: from.get('target.referrals', (f) => f.target?.referrals, [], referralList),
     },
     runtime: resolveRuntime(from),
     api: {
@@ -296,6 +297,18 @@ function boundedSize(given: Given<string | number>, low: bigint, high: bigint): 
 
 function endpointList(given: Given<string[]>, defaultPort: number): Endpoint[] {
   return given.value.map((text) => parseEndpoint(text, defaultPort, given.origin));
+}
+
+function referralList(given: Given<string[]>): Endpoint[] {
+  return endpointList(given, 8009).map((referral) => {
+    const problem = referralProblem(referral.address, referral.port);
+    if (problem === null) return referral;
+    const { address, port } = referral;
+    throw new AshlarError(
+      'invalid-argument',
+      `${given.origin}: '${address}' port ${port} ${problem}`,
+    );
+  });
 }
 
 function refuseDoublePortals(config: Config): void {

@@ -97,6 +97,14 @@ const targetSection = Type.Object(
       },
       0,
     ),
+    referrals: endpoints(
+      {
+        description:
+          'Other nodes that the discovery service tells hosts of, beside those of "ashlar referral add". Port 8009 when none is given.',
+        default: [],
+      },
+      0,
+    ),
   },
   { ...exact, description: 'What NVMe/TCP hosts connect to.' },
 );

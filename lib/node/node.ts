@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { Catalog } from '../catalog/catalog.js';
 import { allKinds, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
 import { formatSize } from '../config/units.js';
+import { takeGenerations } from '../discovery/generation.js';
+import { ReferralService } from '../discovery/referrals.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import {
   loadNative,
@@ -25,7 +27,7 @@ import { HostService } from '../volumes/hosts.js';
 import { KeyedLocks } from '../volumes/locks.js';
 import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant } from '../volumes/state.js';
-import { addTenantRecord, TenantService } from '../volumes/tenants.js';
+import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
 import type { PortalInfo } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
@@ -106,7 +108,9 @@ class OpeningNode {
 
     const catalog = await loadCatalog(native, pool);
     await attachDevices(native, pool, catalog, events);
-    const target = makeTarget({ native, runtime, pool, config, catalog, events, status });
+    const generation = await takeGenerations(catalog);
+    const parts = { native, runtime, pool, config, catalog, events, status, generation };
+    const target = makeTarget(parts);
     const node = new RunningNode({
       native,
       runtime,
@@ -180,6 +184,8 @@ interface TargetParts {
   catalog: Catalog;
   events: EventLog;
   status: PoolStatus;
+  /** Versions of the discovery page begin above this. */
+  generation: bigint;
 }
 
 function makeTarget(parts: TargetParts): Target {
@@ -191,7 +197,11 @@ function makeTarget(parts: TargetParts): Target {
     native,
     runtime,
     firmware: version,
-    discoverySerial: hexText(tenant.value.uuid).slice(0, 20),
+    discovery: {
+      nqn: `${subsystemNqnPrefix}discovery:${uuidText(status.uuid)}`,
+      serial: hexText(tenant.value.uuid).slice(0, 20),
+      firstGeneration: parts.generation,
+    },
     writeThrough: config.pool.writeThrough,
     atomicWriteBytes: status.atomicWriteBytes,
     cntlids: config.cntlids,
@@ -240,6 +250,7 @@ class RunningNode implements Node {
   readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
+  readonly referrals: ReferralService;
   readonly schedules: ScheduleService;
   readonly pool: NodePool;
   readonly #parts: NodeParts;
@@ -279,6 +290,14 @@ class RunningNode implements Node {
     });
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
+    this.referrals = new ReferralService({
+      catalog,
+      target,
+      locks: this.#locks,
+      configured: parts.config.referrals ?? [],
+      assertOpen: () => this.#assertOpen(),
+      emit: (kind, message) => events.add('info', kind, message),
+    });
     this.schedules = new ScheduleService({
       catalog,
       snapshots: new ScheduledSnapshots(catalog, this.snapshots),
@@ -301,6 +320,7 @@ class RunningNode implements Node {
     const { config, router, target, events } = this.#parts;
     await this.exports.openAll();
     await this.#makeDemo();
+    this.referrals.show();
     router.handle((event) => this.#take(event));
     for (const portal of config.portals) {
       const { address, port } = await target.listen(portal);

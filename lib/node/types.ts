@@ -2,6 +2,7 @@
  * A node: one pool, its volumes, and the target that serves them. What the API, the CLI and
  * embedders hold in their hands.
  */
+import type { Referrals } from '../discovery/types.js';
 import type {
   CheckReport,
   DeviceSpec,
@@ -44,6 +45,8 @@ export interface NodeConfig {
   };
   runtime: RuntimeOptions;
   portals: readonly PortalConfig[];
+  /** Discovery services of other nodes that hosts are told of. */
+  referrals?: readonly { address: string; port: number }[] | undefined;
   /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */
   cntlids: { first: number; last: number };
   /** On the creation of the pool: add this volume, granted to any host; null: none. */
@@ -119,6 +122,7 @@ export interface Node extends AsyncDisposable {
   readonly grants: Grants;
   readonly hosts: Hosts;
   readonly tenants: Tenants;
+  readonly referrals: Referrals;
   readonly schedules: Schedules;
   readonly pool: NodePool;
   readonly portals: readonly PortalInfo[];

@@ -1,7 +1,6 @@
 /** Admin commands of a connected controller: from submission queue entry to completion. */
 import type { CommandCompletion, CommandEvent, ErrorLog } from '../native.js';
 import type { Controller } from './controller.js';
-import { type DiscoveryRecord, encodeDiscoveryLog } from './discovery.js';
 import { identify } from './identify.js';
 import { errorLogEntries } from './limits.js';
 import {
@@ -17,6 +16,7 @@ import {
   encodeSmart,
   encodeSupportedLogPages,
   hasLogPage,
+  type LogPage,
   logPages,
   type SmartInput,
 } from './logs.js';
@@ -37,11 +37,16 @@ export interface AdminEnvironment {
   writeThrough: boolean;
   atomicWriteBytes: number;
   serialOf(controller: Controller): string;
+  /** SUBNQN of Identify. */
+  subnqnOf(controller: Controller): string;
   /** Of the pool, without the error log count, which is the controller's. */
   health(): Promise<Omit<SmartInput, 'errorLogEntries'>>;
   /** ANA groups as this controller's portal and host see them, and the log's change count. */
   anaGroups(controller: Controller): { groups: AnaGroup[]; changeCount: bigint };
-  discovery(controller: Controller): { records: DiscoveryRecord[]; generation: bigint };
+  /** What this host may discover, for a read that starts at `offset`. */
+  discoveryLog(controller: Controller, offset: bigint): LogPage;
+  /** The host has read it with RAE cleared. */
+  discoveryRead(controller: Controller): void;
 }
 
 /** Decodes and answers one admin command. Native code keeps the error log, of all queues. */
@@ -93,7 +98,7 @@ function identifyContext(controller: Controller, environment: AdminEnvironment) 
   return {
     kind: identity.kind,
     cntlid: identity.cntlid,
-    subnqn: identity.subnqn,
+    subnqn: environment.subnqnOf(controller),
     serial: environment.serialOf(controller),
     firmware: environment.firmware,
     writeThrough: environment.writeThrough,
@@ -120,7 +125,9 @@ async function getLogPage(
   const errors = withErrors ? await controller.errorLog() : null;
   const page = buildLogPage(controller, command, environment, { health, errors });
   const completion = cutLogPage(command, page, roomBytes);
-  if (completion.status === statuses.success && !command.rae) clearAfterRead(controller, command);
+  if (completion.status === statuses.success && !command.rae) {
+    clearAfterRead(controller, command, environment);
+  }
   return completion;
 }
 
@@ -141,7 +148,7 @@ function buildLogPage(
     health,
     errors,
   }: { health: Omit<SmartInput, 'errorLogEntries'> | null; errors: ErrorLog | null },
-): Uint8Array {
+): LogPage {
   switch (command.lid) {
     case logPages.supportedLogPages:
       return encodeSupportedLogPages(controller.identity.kind);
@@ -164,22 +171,24 @@ function buildLogPage(
       return encodeFeatureEffects();
     case logPages.managementEffects:
       return encodeManagementEffects();
-    case logPages.discovery: {
-      const { records, generation } = environment.discovery(controller);
-      return encodeDiscoveryLog(records, generation);
-    }
+    case logPages.discovery:
+      return environment.discoveryLog(controller, command.offset);
     default:
       throw new TypeError(`log page ${command.lid} is listed but cannot be built`);
   }
 }
 
-function clearAfterRead(controller: Controller, command: GetLogPageCommand): void {
+function clearAfterRead(
+  controller: Controller,
+  command: GetLogPageCommand,
+  environment: AdminEnvironment,
+): void {
   if (command.lid === logPages.changedNamespaces) {
     controller.changedNamespaces(true);
     controller.acknowledge('namespaceAttribute');
   } else if (command.lid === logPages.ana) {
     controller.acknowledge('anaChange');
   } else if (command.lid === logPages.discovery) {
-    controller.acknowledge('discoveryChange');
+    environment.discoveryRead(controller);
   }
 }

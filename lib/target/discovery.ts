@@ -1,6 +1,10 @@
 /** The Discovery Log Page (Base 5.16.1.23; TCP Transport 3.1.2) and its records. */
 import { isIPv6 } from 'node:net';
 import { FieldWriter } from './bytes.js';
+import { maxQueueEntries } from './limits.js';
+import type { LogPage } from './logs.js';
+import { discoveryNqn } from './nqn.js';
+import type { Portal } from './portals.js';
 
 /** SUBTYPE. */
 const subtypes = { referral: 1, nvm: 2, current: 3 } as const;
@@ -14,37 +18,120 @@ export interface DiscoveryRecord {
   subnqn: string;
 }
 
+/** Another node's discovery service, which hosts may ask as well. */
+export interface Referral {
+  address: string;
+  port: number;
+  /** PORTID there; 0 when not known. */
+  portalId: number;
+}
+
 /** TREQ: no secure channel needed; the host may ask for no SQ flow control. */
-const treq = 0b10 | (1 << 2);
-/** The least that ASQSZ may say (Base Figure 264). */
-const adminQueueEntries = 32;
-/** EFLAGS bit 1: this discovery controller keeps persistent connections (EPCSD). */
+const ownTreq = 0b10 | (1 << 2);
+/** The least that ASQSZ may say (Base Figure 264): all that is known of another node. */
+const leastQueueEntries = 32;
+/** EFLAGS bit 0, DUPRETINFO: every record with it leads to the same records. */
+const duplicateInformation = 1 << 0;
+/** EFLAGS bit 1, EPCSD: this discovery controller keeps persistent connections. */
 const persistentConnections = 1 << 1;
 
-/** The whole page: a header of 1,024 bytes and 1,024 bytes a record. */
-export function encodeDiscoveryLog(
-  records: readonly DiscoveryRecord[],
-  generation: bigint,
-): Uint8Array {
-  const page = new FieldWriter(1024 * (records.length + 1));
-  page.u64(0, generation).u64(8, BigInt(records.length)).u16(16, 0); // RECFMT 0
-  for (const [index, record] of records.entries()) {
-    const at = 1024 * (index + 1);
-    page
-      .u8(at, 3) // TRTYPE: TCP
-      .u8(at + 1, isIPv6(bareAddress(record.address)) ? 2 : 1) // ADRFAM
-      .u8(at + 2, subtypes[record.subtype])
-      .u8(at + 3, treq)
-      .u16(at + 4, record.portalId)
-      .u16(at + 6, 0xffff) // CNTLID: dynamic
-      .u16(at + 8, adminQueueEntries) // ASQSZ
-      .u16(at + 10, record.subtype === 'current' ? persistentConnections : 0) // EFLAGS
-      .ascii(at + 32, 32, String(record.port)) // TRSVCID
-      .text(at + 256, 256, record.subnqn)
-      .ascii(at + 512, 256, record.address) // TRADDR
-      .u8(at + 768, 0); // TSAS: SECTYPE 0, no security
+/** Bytes of a record, and of the header before the first one. */
+const recordBytes = 1024;
+
+/**
+ * The page of some records. A part of it is built when it is read, so that a host that reads a
+ * long page piece by piece costs each record once.
+ */
+export class DiscoveryLog implements LogPage {
+  readonly records: readonly DiscoveryRecord[];
+  /** GENCTR. */
+  readonly generation: bigint;
+
+  constructor(records: readonly DiscoveryRecord[], generation: bigint) {
+    this.records = records;
+    this.generation = generation;
   }
-  return page.bytes;
+
+  get length(): number {
+    return recordBytes * (this.records.length + 1);
+  }
+
+  subarray(start: number, end: number): Uint8Array {
+    const first = Math.floor(start / recordBytes);
+    const last = Math.ceil(Math.min(end, this.length) / recordBytes);
+    const page = new FieldWriter(recordBytes * Math.max(0, last - first));
+    for (let index = first; index < last; index += 1) {
+      const at = recordBytes * (index - first);
+      const record = this.records[index - 1];
+      if (record === undefined) this.#writeHeader(page, at);
+      else writeRecord(page, at, record);
+    }
+    return page.bytes.subarray(start - recordBytes * first, end - recordBytes * first);
+  }
+
+  #writeHeader(page: FieldWriter, at: number): void {
+    page
+      .u64(at, this.generation)
+      .u64(at + 8, BigInt(this.records.length))
+      .u16(at + 16, 0); // RECFMT 0
+  }
+}
+
+function writeRecord(page: FieldWriter, at: number, record: DiscoveryRecord): void {
+  const ours = record.subtype !== 'referral';
+  const eflags = record.subtype === 'current' ? duplicateInformation | persistentConnections : 0;
+  page
+    .u8(at, 3) // TRTYPE: TCP
+    .u8(at + 1, isIPv6(bareAddress(record.address)) ? 2 : 1) // ADRFAM
+    .u8(at + 2, subtypes[record.subtype])
+    .u8(at + 3, ours ? ownTreq : 0) // Not known of another node.
+    .u16(at + 4, record.portalId)
+    .u16(at + 6, 0xffff) // CNTLID: dynamic
+    .u16(at + 8, ours ? maxQueueEntries : leastQueueEntries) // ASQSZ
+    .u16(at + 10, eflags)
+    .ascii(at + 32, 32, String(record.port)) // TRSVCID
+    .text(at + 256, 256, record.subnqn)
+    .ascii(at + 512, 256, record.address) // TRADDR
+    .u8(at + 768, 0); // TSAS: SECTYPE 0, no security
+}
+
+/** What a node has to tell. */
+export interface Discoverable {
+  portals: readonly Portal[];
+  referrals: readonly Referral[];
+  /** NQN of this node's own discovery subsystem. */
+  ownNqn: string;
+}
+
+/**
+ * The records of one host: this discovery service as the host reached it and through the portals
+ * that serve nothing else, every portal of each subsystem that the host may see, and other nodes.
+ *
+ * @param reached the portal and the address of ours that the host came through.
+ */
+export function discoveryRecords(
+  { portals, referrals, ownNqn }: Discoverable,
+  reached: { portalId: number; localAddress: string | null },
+  subnqns: readonly string[],
+): DiscoveryRecord[] {
+  const current: DiscoveryRecord[] = [];
+  const nvm: DiscoveryRecord[] = [];
+  for (const portal of portals) {
+    const { portalId, discoveryOnly } = portal;
+    const address =
+      portal.advertised?.address ?? discoveryAddress(portal.address, reached.localAddress);
+    if (address === null) continue;
+    const place = { address, port: portal.advertised?.port ?? portal.port, portalId };
+    const record: DiscoveryRecord = { subtype: 'current', ...place, subnqn: ownNqn };
+    if (portalId === reached.portalId) current.unshift(record);
+    else if (discoveryOnly) current.push(record);
+    if (discoveryOnly) continue;
+    for (const subnqn of subnqns) nvm.push({ subtype: 'nvm', ...place, subnqn });
+  }
+  const others = referrals.map((referral): DiscoveryRecord => {
+    return { subtype: 'referral', ...referral, subnqn: discoveryNqn };
+  });
+  return [...current, ...nvm, ...others];
 }
 
 /** Without the zone of a link-local IPv6 address. */

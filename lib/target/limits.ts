@@ -42,7 +42,7 @@ export const anaTransitionSeconds = 10;
 /** Granularity of Keep Alive in units of 100 ms (KAS): 1 s. */
 export const keepAliveGranularity = 10;
 
-/** A discovery controller without Keep Alive ends after two quiet minutes (Base 3.1.2.2). */
+/** A discovery controller without Keep Alive ends after two quiet minutes (Base 3.1.2.3). */
 export const discoveryActivityMs = 120_000;
 
 /** Entries kept of a controller's error log. ELPE says one less. */
@@ -53,6 +53,18 @@ export const changedNamespacesMax = 1024;
 
 /** Controllers of all subsystems of a node; more Connects get Controller Busy. */
 export const maxControllers = 4096;
+
+/**
+ * Discovery controllers: of the node, of one HOSTNQN, and of one address of hosts. Anyone may ask
+ * for discovery under any name, so that these are less than {@link maxControllers}: I/O always has
+ * 3,072. A host has one a portal, and for a while those of a connection that it lost.
+ */
+export const maxDiscoveryControllers = 1024;
+export const maxDiscoveryControllersPerHost = 64;
+export const maxDiscoveryControllersPerAddress = 256;
+
+/** The registered port of discovery services over TCP (TCP Transport 3.1.2). */
+export const discoveryPort = 8009;
 
 /** CNTLIDs FFF0h to FFFFh are reserved (Base 4.5). */
 export const maxCntlid = 0xffef;

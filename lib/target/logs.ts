@@ -42,13 +42,19 @@ export function hasLogPage(kind: 'io' | 'discovery', lid: number): boolean {
  */
 const largestAnaBytes = 16 + maxAnaGroups * 32 + maxNamespaces * 4;
 
+/** A page, or what can be asked for its parts; beyond `length` there is nothing. */
+export interface LogPage {
+  readonly length: number;
+  subarray(start: number, end: number): Uint8Array;
+}
+
 /**
  * The part of `page` that the command asks for.
  * @param roomBytes what the host's SGL has room for.
  */
 export function cutLogPage(
   command: GetLogPageCommand,
-  page: Uint8Array,
+  page: LogPage,
   roomBytes: number,
 ): CommandCompletion {
   // OT 1 counts entries; no page of ours says that it supports that (LPA bit 2 is for bytes).

@@ -1,7 +1,7 @@
 /** NVMe Qualified Names (Base 4.5). */
 import { maxNqnBytes } from './limits.js';
 
-/** The well-known NQN of every discovery subsystem (Base 4.5). */
+/** The well-known NQN by which every discovery subsystem can be reached (Base 4.5). */
 export const discoveryNqn = 'nqn.2014-08.org.nvmexpress.discovery';
 
 /** The prefix of NQNs that a UUID makes unique. */

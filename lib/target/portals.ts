@@ -3,11 +3,8 @@ import { isIPv6 } from 'node:net';
 import { AshlarError } from '../errors.js';
 import type { AnaState, NativeAddon, PortalHandle, RuntimeHandle } from '../native.js';
 import type { Controller } from './controller.js';
-import { type DiscoveryRecord, discoveryAddress } from './discovery.js';
 import { maxAnaGroups } from './limits.js';
 import type { AnaGroup } from './logs.js';
-import { discoveryNqn } from './nqn.js';
-import type { Subsystem } from './subsystem.js';
 
 export interface PortalRequest {
   address: string;
@@ -124,41 +121,6 @@ export class Portals {
     for (const group of this.#ana.get(portalId)?.values() ?? []) changeCount += group.changeCount;
     return { groups, changeCount };
   }
-
-  /** What one host may discover through the discovery controller it is connected to. */
-  discoveryRecords(controller: Controller, subsystems: readonly Subsystem[]): DiscoveryRecord[] {
-    const { hostnqn, localAddress } = controller.identity;
-    const records = this.#currentRecord(controller);
-    for (const portal of this.#portals.values()) {
-      if (portal.discoveryOnly) continue;
-      const address = portal.advertised?.address ?? discoveryAddress(portal.address, localAddress);
-      if (address === null) continue;
-      const port = portal.advertised?.port ?? portal.port;
-      for (const { nqn, isVisible } of visibility(subsystems, hostnqn)) {
-        if (!isVisible) continue;
-        const { portalId } = portal;
-        records.push({ subtype: 'nvm', address, port, portalId, subnqn: nqn });
-      }
-    }
-    return records;
-  }
-
-  /** The discovery controller itself, so that hosts know that they may stay connected. */
-  #currentRecord(controller: Controller): DiscoveryRecord[] {
-    const { portalId, localAddress } = controller.identity;
-    const portal = this.#portals.get(portalId);
-    if (portal === undefined) return [];
-    const address = portal.advertised?.address ?? discoveryAddress(portal.address, localAddress);
-    if (address === null) return [];
-    const port = portal.advertised?.port ?? portal.port;
-    return [{ subtype: 'current', address, port, portalId, subnqn: discoveryNqn }];
-  }
-}
-
-function visibility(subsystems: readonly Subsystem[], hostnqn: string) {
-  return subsystems.map((subsystem) => {
-    return { nqn: subsystem.nqn, isVisible: subsystem.isVisibleTo(hostnqn) };
-  });
 }
 
 /** "address:port", with brackets around an IPv6 address, as native events say it. */

@@ -22,16 +22,15 @@ import {
   invalidParameter,
 } from './connect.js';
 import { Controller } from './controller.js';
-import { roundKeepAlive } from './features.js';
+import type { Referral } from './discovery.js';
 import {
-  discoveryActivityMs,
-  maxAsyncEvents,
-  maxControllers,
-  maxIoQueues,
-  maxTransferBytes,
-} from './limits.js';
+  type DiscoveryOptions,
+  DiscoverySubsystem,
+  discoveryKeepAlive,
+} from './discovery_subsystem.js';
+import { roundKeepAlive } from './features.js';
+import { maxAsyncEvents, maxControllers, maxIoQueues, maxTransferBytes } from './limits.js';
 import type { SmartInput } from './logs.js';
-import { discoveryNqn } from './nqn.js';
 import { type Portal, type PortalRequest, Portals, parseEndpoint } from './portals.js';
 import { failRetryably, statuses } from './statuses.js';
 import { Subsystem, type SubsystemOptions } from './subsystem.js';
@@ -41,8 +40,7 @@ export interface TargetOptions {
   runtime: RuntimeHandle;
   /** FR: at most 8 ASCII characters. */
   firmware: string;
-  /** SN of discovery controllers. */
-  discoverySerial: string;
+  discovery: DiscoveryOptions;
   writeThrough: boolean;
   atomicWriteBytes: number;
   cntlids: { first: number; last: number };
@@ -66,9 +64,9 @@ export class Target {
   readonly #environment: AdminEnvironment;
   readonly #subsystems = new Map<string, Subsystem>();
   readonly #controllers = new Map<ControllerHandle, Controller>();
-  readonly #discoveryCntlids = new Map<number, Controller>();
+  readonly #discovery: DiscoverySubsystem;
+  #referrals: readonly Referral[] = [];
   #lastCntlid: number;
-  #generation = 1n;
   #closing = false;
   #whenEmpty: (() => void) | null = null;
 
@@ -77,17 +75,22 @@ export class Target {
     this.#native = options.native;
     this.#portals = new Portals(options.native, options.runtime);
     this.#lastCntlid = options.cntlids.last;
+    const discovery = new DiscoverySubsystem(options.discovery, {
+      discoverable: () => ({ portals: this.#portals.all, referrals: this.#referrals }),
+      visibleTo: (hostnqn) => this.#visibleTo(hostnqn),
+    });
+    this.#discovery = discovery;
     this.#environment = {
       firmware: options.firmware,
       writeThrough: options.writeThrough,
       atomicWriteBytes: options.atomicWriteBytes,
-      serialOf: ({ identity }) => identity.subsystem?.serial ?? options.discoverySerial,
+      serialOf: ({ identity }) => identity.subsystem?.serial ?? discovery.serial,
+      // Of the well-known NQN, Identify tells the NQN that is only of this node.
+      subnqnOf: ({ identity }) => identity.subsystem?.nqn ?? discovery.nqn,
       health: () => options.health(),
       anaGroups: (controller) => this.#portals.anaGroups(controller),
-      discovery: (controller) => ({
-        records: this.#portals.discoveryRecords(controller, [...this.#subsystems.values()]),
-        generation: this.#generation,
-      }),
+      discoveryLog: (controller, offset) => discovery.log(controller, offset),
+      discoveryRead: (controller) => discovery.acknowledge(controller),
     };
   }
 
@@ -98,9 +101,9 @@ export class Target {
     if (this.#subsystems.has(options.nqn)) {
       throw new AshlarError('already-exists', `subsystem ${options.nqn} exists already`);
     }
-    const subsystem = new Subsystem(options, () => this.#discoveryChanged());
+    const subsystem = new Subsystem(options, () => this.#discovery.changed());
     this.#subsystems.set(options.nqn, subsystem);
-    this.#discoveryChanged();
+    this.#discovery.changed();
     return subsystem;
   }
 
@@ -108,7 +111,7 @@ export class Target {
   removeSubsystem(subsystem: Subsystem): void {
     this.#subsystems.delete(subsystem.nqn);
     for (const controller of subsystem.controllers.values()) this.#destroy(controller);
-    this.#discoveryChanged();
+    this.#discovery.changed();
   }
 
   get portals(): readonly Portal[] {
@@ -121,14 +124,20 @@ export class Target {
 
   async listen(request: PortalRequest): Promise<Portal> {
     const portal = await this.#portals.listen(request);
-    this.#discoveryChanged();
+    this.#discovery.changed();
     return portal;
   }
 
   /** Stops listening; with `drop` connections that came through the portal end. */
   async closePortal(portalId: number, drop: boolean): Promise<void> {
     await this.#portals.close(portalId, drop);
-    this.#discoveryChanged();
+    this.#discovery.changed();
+  }
+
+  /** Other nodes that hosts may ask; those that see another list now are told. */
+  setReferrals(referrals: readonly Referral[]): void {
+    this.#referrals = referrals;
+    this.#discovery.changed();
   }
 
   /** New commands answer by the new state at once; hosts on this portal are told. */
@@ -153,6 +162,7 @@ export class Target {
   /** No new connections, all associations end; resolves when native code holds none. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#discovery.close();
     await Promise.all(this.#portals.all.map(({ portalId }) => this.#portals.close(portalId, true)));
     for (const controller of this.#controllers.values()) this.#destroy(controller);
     if (this.#controllers.size === 0) return;
@@ -209,7 +219,7 @@ export class Target {
     event: ConnectEvent,
     request: ConnectRequest,
   ): Promise<ConnectRefusal | null> {
-    const kind = request.subnqn === discoveryNqn ? 'discovery' : 'io';
+    const kind = this.#discovery.isNamed(request.subnqn) ? 'discovery' : 'io';
     const subsystem = kind === 'io' ? this.#subsystemFor(event, request) : null;
     if (subsystem === undefined) {
       return invalidParameter('subnqn', `no subsystem ${request.subnqn} for ${request.hostnqn}`);
@@ -218,7 +228,11 @@ export class Target {
       const reason = `the node has ${maxControllers} controllers, its limit`;
       return connectRefusal(statuses.connectControllerBusy, reason);
     }
-    const cntlid = this.#takeCntlid(subsystem?.controllers ?? this.#discoveryCntlids);
+    if (kind === 'discovery') {
+      const refusal = this.#discovery.refusal(request.hostnqn, event.peer);
+      if (refusal !== null) return refusal;
+    }
+    const cntlid = this.#takeCntlid(subsystem?.controllers ?? this.#discovery.controllers);
     if (cntlid === null) {
       return connectRefusal(statuses.connectControllerBusy, 'every CNTLID is in use');
     }
@@ -228,7 +242,8 @@ export class Target {
       const reason = 'the controller was ended before the host was let in';
       return connectRefusal(statuses.connectControllerBusy, reason);
     }
-    controller.setKeepAlive(keepAliveAtConnect(kind, request.katoMs));
+    const keepAlive = kind === 'discovery' ? discoveryKeepAlive : roundKeepAlive;
+    controller.setKeepAlive(keepAlive(request.katoMs));
     this.#native.connectAccept(event.connect, controller.identity.handle);
     this.#options.listener.connected(controller);
     // Grants that changed while the first table was on its way.
@@ -279,7 +294,7 @@ export class Target {
       keepAliveMs: roundKeepAlive(request.katoMs),
     });
     this.#controllers.set(handle, controller);
-    if (subsystem === null) this.#discoveryCntlids.set(cntlid, controller);
+    if (subsystem === null) this.#discovery.add(controller);
     else subsystem.addController(controller);
     return controller;
   }
@@ -321,9 +336,10 @@ export class Target {
       completion = failRetryably(statuses.internalError);
     }
     if (controller.ended) return;
-    this.#answer('admin command', () =>
-      this.#native.commandComplete(event.controller, event.command, completion),
-    );
+    this.#answer('admin command', () => {
+      this.#native.commandComplete(event.controller, event.command, completion);
+      if (controller.identity.kind === 'discovery') this.#discovery.active(controller);
+    });
   }
 
   /** Whom an answer is for may have gone, and the runtime with it. */
@@ -341,8 +357,8 @@ export class Target {
     if (controller === undefined) return;
     controller.end();
     this.#controllers.delete(event.controller);
-    const { subsystem, cntlid } = controller.identity;
-    if (subsystem === null) this.#discoveryCntlids.delete(cntlid);
+    const { subsystem } = controller.identity;
+    if (subsystem === null) this.#discovery.remove(controller);
     else subsystem.removeController(controller);
     this.#options.listener.disconnected(controller, event);
     if (this.#controllers.size === 0) this.#whenEmpty?.();
@@ -367,13 +383,9 @@ export class Target {
     return null;
   }
 
-  #discoveryChanged(): void {
-    this.#generation += 1n;
-    for (const controller of this.#discoveryCntlids.values()) controller.notify('discoveryChange');
+  #visibleTo(hostnqn: string): string[] {
+    return [...this.#subsystems.values()]
+      .filter((subsystem) => subsystem.isVisibleTo(hostnqn))
+      .map(({ nqn }) => nqn);
   }
-}
-
-function keepAliveAtConnect(kind: 'io' | 'discovery', katoMs: number): number {
-  if (katoMs === 0 && kind === 'discovery') return discoveryActivityMs;
-  return roundKeepAlive(katoMs);
 }

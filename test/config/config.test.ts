@@ -53,6 +53,7 @@ test('config: no file and no flags: the documented defaults', async () => {
     target: {
       portals: [{ address: '127.0.0.1', port: 4420 }],
       discovery: [{ address: '127.0.0.1', port: 8009 }],
+      referrals: [],
     },
     runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },
     api: { socket: '/cwd/.ashlar/ashlar.sock' },
@@ -145,6 +146,21 @@ test('config: contradictions: refused', async () => {
   assert.match(cpus.message, /reactors is 2, but .*cpus names 1 CPUs/);
   const twice = await refusal('[target]\nportals = ["127.0.0.1:8009"]\n');
   assert.match(twice.message, /127\.0\.0\.1 port 8009 is named twice/);
+});
+
+test('config: referrals: IP addresses of one other node each, port 8009 when none is given', async () => {
+  const config = await load('[target]\nreferrals = ["192.0.2.7", "[2001:db8::7]:4420"]\n');
+  assert.deepEqual(config.target.referrals, [
+    { address: '192.0.2.7', port: 8009 },
+    { address: '2001:db8::7', port: 4420 },
+  ]);
+  const name = await refusal('[target]\nreferrals = ["node2"]\n');
+  assert.match(name.message, /a\.toml:2: target\.referrals 'node2' is not an IP address/);
+  const all = await refusal('[target]\nreferrals = ["0.0.0.0"]\n');
+  assert.match(
+    all.message,
+    /a\.toml:2: target\.referrals: '0\.0\.0\.0' port 8009 stands for every/,
+  );
 });
 
 test('config: a memory pool: no file, its own size', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { discoveryAddress, encodeDiscoveryLog } from '../../lib/target/discovery.js';
+import { DiscoveryLog, discoveryAddress } from '../../lib/target/discovery.js';
 import {
   cutLogPage,
   encodeAna,
@@ -212,22 +212,41 @@ describe('log pages', () => {
 
 describe('discovery log', () => {
   it('a header and a record for each, strings padded as the spec says', () => {
-    const log = encodeDiscoveryLog(
+    const whole = new DiscoveryLog(
       [
         { subtype: 'nvm', address: '10.0.0.7', port: 4420, portalId: 3, subnqn: 'nqn.2026-01.a.b' },
         { subtype: 'current', address: 'fe80::1%eth0', port: 8009, portalId: 4, subnqn: 'nqn.x' },
+        { subtype: 'referral', address: '10.0.0.8', port: 8009, portalId: 0, subnqn: 'nqn.y' },
       ],
       9n,
     );
-    assert.equal(log.length, 3072);
-    assert.deepEqual([le(log, 0, 8), le(log, 8, 8), le(log, 16, 2)], [9n, 2n, 0n]);
+    const log = whole.subarray(0, whole.length);
+    assert.equal(log.length, 4096);
+    assert.deepEqual([le(log, 0, 8), le(log, 8, 8), le(log, 16, 2)], [9n, 3n, 0n]);
     assert.deepEqual([...log.slice(1024, 1028)], [3, 1, 2, 6]);
-    assert.deepEqual([le(log, 1028, 2), le(log, 1030, 2), le(log, 1032, 2)], [3n, 0xffffn, 32n]);
+    assert.deepEqual([le(log, 1028, 2), le(log, 1030, 2), le(log, 1032, 2)], [3n, 0xffffn, 1024n]);
     assert.equal(ascii(log, 1056, 32), '4420'.padEnd(32));
     assert.equal(ascii(log, 1280, 16), 'nqn.2026-01.a.b\0');
     assert.equal(ascii(log, 1536, 256), '10.0.0.7'.padEnd(256));
     assert.deepEqual([...log.slice(2048, 2052)], [3, 2, 3, 6]);
-    assert.equal(le(log, 2058, 2), 2n);
+    assert.equal(le(log, 2058, 2), 3n);
+    assert.deepEqual([...log.slice(3072, 3076)], [3, 1, 1, 0]);
+    assert.deepEqual([le(log, 3080, 2), le(log, 3082, 2)], [32n, 0n]);
+  });
+
+  it('any part of the page: the same bytes as of the whole', () => {
+    const record = (port: number) => {
+      return { subtype: 'nvm' as const, address: '10.0.0.7', port, portalId: 1, subnqn: 'nqn.a' };
+    };
+    const page = new DiscoveryLog([record(1), record(2), record(3)], 1n);
+    const whole = Buffer.from(page.subarray(0, page.length));
+    assert.equal(whole.length, 4096);
+    for (let start = 0; start <= 4096; start += 12) {
+      for (const length of [4, 1020, 1024, 1028, 2048, 4096]) {
+        const part = page.subarray(start, start + length);
+        assert.ok(whole.subarray(start, start + length).equals(part), `${length} at ${start}`);
+      }
+    }
   });
 
   it('a wildcard portal is given by the address through which the host came', () => {

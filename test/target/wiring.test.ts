@@ -12,6 +12,7 @@ import { FakeNative } from './fake_native.js';
 import { ascii, le, sqe } from './layout.js';
 
 const subnqn = 'nqn.2026-01.dev.ashlar:tenant';
+const ownDiscoveryNqn = 'nqn.2026-01.dev.ashlar:discovery:1';
 const alice = 'nqn.2026-01.test:alice';
 const bob = 'nqn.2026-01.test:bob';
 
@@ -34,7 +35,7 @@ class Bench {
       native: this.native.addon(),
       runtime: this.native.runtime,
       firmware: '0.1.0',
-      discoverySerial: 'd',
+      discovery: { nqn: ownDiscoveryNqn, serial: 'd', firstGeneration: 100n },
       writeThrough: false,
       atomicWriteBytes: 4096,
       cntlids,
@@ -403,7 +404,7 @@ describe('discovery', () => {
         ];
       });
     };
-    const current = [3, discoveryNqn, '10.0.0.1', '40000'];
+    const current = [3, ownDiscoveryNqn, '10.0.0.1', '40000'];
     assert.deepEqual(await records(alice), [current, [2, subnqn, '10.0.0.1', '40000']]);
     assert.deepEqual(await records(bob), [current]);
   });

@@ -44,7 +44,11 @@ export class ControlBench {
       native: this.native.addon(),
       runtime: this.native.runtime,
       firmware: '0.1.0',
-      discoverySerial: 'd',
+      discovery: {
+        nqn: 'nqn.2026-01.dev.ashlar:discovery:bench',
+        serial: 'd',
+        firstGeneration: 0n,
+      },
       writeThrough: false,
       atomicWriteBytes: 4096,
       cntlids: { first: 1, last: 100 },

@@ -1,0 +1,24 @@
+/** What the operations on referrals do; see handlers.ts. */
+import type { Node } from '../node/types.js';
+import { callOptions, page } from './inputs.js';
+import type { Handlers } from './server.js';
+
+/** The registered port of discovery services over TCP. */
+const discoveryPort = 8009;
+
+type ReferralOperation = Extract<keyof Handlers, `${string}Referral` | `${string}Referrals`>;
+
+export function referralOperations(node: Node): Pick<Handlers, ReferralOperation> {
+  const { referrals } = node;
+  return {
+    listReferrals: async ({ query }) => page(referrals.list(), query, ({ endpoint }) => endpoint),
+    createReferral: async ({ body, query }, signal) => {
+      const { address, port = discoveryPort, portalId } = body;
+      return referrals.add({ address, port, portalId }, callOptions(query, signal));
+    },
+    deleteReferral: async ({ params, query }, signal) => {
+      await referrals.remove(params.referral, callOptions(query, signal));
+      return {};
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** `ashlar referral …`: other nodes that hosts are told of. */
+import type { Referral } from '../api/contract.js';
+import { parseEndpoint } from '../config/endpoint.js';
+import { type DaemonOptions, withDaemon } from './daemon.js';
+import { type Column, table } from './table.js';
+import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+
+/** The registered port of discovery services over TCP. */
+const discoveryPort = 8009;
+
+const columns: readonly Column<Referral>[] = [
+  { title: 'address', value: ({ address }) => address },
+  { title: 'port', value: ({ port }) => String(port), align: 'right' },
+  {
+    title: 'portal',
+    value: ({ portalId }) => (portalId === 0 ? '' : String(portalId)),
+    align: 'right',
+  },
+  {
+    title: 'since',
+    value: ({ createdAt }) => (createdAt === null ? 'configured' : localTime(createdAt)),
+  },
+];
+
+export async function listReferrals(options: DaemonOptions): Promise<void> {
+  const referrals = await withDaemon(options, (client) => client.list('listReferrals'));
+  if (options.json === true) return printJson(referrals);
+  if (referrals.length === 0) {
+    return printLines(['No referrals. Tell hosts of another node: ashlar referral add ADDRESS']);
+  }
+  printLines(table(referrals, columns, terminalWidth()));
+}
+
+export async function addReferral(
+  endpoint: string,
+  options: DaemonOptions & { portalId?: number; ifMissing?: boolean },
+): Promise<void> {
+  const { address, port } = parseEndpoint(endpoint, discoveryPort, 'referral');
+  const { portalId } = options;
+  const referral = await withDaemon(options, (client) =>
+    client.call('createReferral', {
+      query: options.ifMissing === true ? { repeatable: 'true' } : {},
+      body: { address, port, ...(portalId === undefined ? {} : { portalId }) },
+    }),
+  );
+  if (options.json === true) return printJson(referral);
+  printLines([`Hosts that ask this node are told of ${referral.endpoint}.`]);
+}
+
+export async function removeReferral(
+  endpoint: string,
+  options: DaemonOptions & { ifExists?: boolean },
+): Promise<void> {
+  await withDaemon(options, (client) =>
+    client.call('deleteReferral', {
+      params: { referral: endpoint },
+      query: options.ifExists === true ? { repeatable: 'true' } : {},
+    }),
+  );
+  if (options.json === true) return printJson({ removed: endpoint });
+  printLines([`Hosts are not told of ${endpoint} any more.`]);
+}
