@@ -1,0 +1,308 @@
+/**
+ * Messages of authentication (Base 2.0, 8.13.3 to 8.13.5): encoders for both ends, and decoders
+ * that take whatever bytes came. Little-endian; a message may be followed by more bytes, which
+ * mean nothing.
+ */
+import { type HashName, hashes, hashOfId } from './digests.js';
+import { type GroupName, groupOfId, groups } from './groups.js';
+
+/** AUTH_TYPE. */
+export const authTypes = { common: 0x00, dhHmacChap: 0x01 } as const;
+
+/** AUTH_ID: of common messages Negotiate, Failure2 and Failure1; of DH-HMAC-CHAP the others. */
+export const authIds = {
+  negotiate: 0x00,
+  challenge: 0x01,
+  reply: 0x02,
+  success1: 0x03,
+  success2: 0x04,
+  failure2: 0xf0,
+  failure1: 0xf1,
+} as const;
+
+/** Reason code explanations; the reason code itself is always 01h, authentication failure. */
+export const explanations = {
+  failed: 0x01,
+  protocolNotUsable: 0x02,
+  secureChannelMismatch: 0x03,
+  hashNotUsable: 0x04,
+  groupNotUsable: 0x05,
+  incorrectPayload: 0x06,
+  incorrectMessage: 0x07,
+} as const;
+export type Explanation = (typeof explanations)[keyof typeof explanations];
+
+/** The protocol identifier of DH-HMAC-CHAP in a descriptor. */
+const dhHmacChapId = 0x01;
+const descriptorBytes = 64;
+/** Where the DH group identifiers of a descriptor begin, after the hash identifiers. */
+const hashIdsMax = 30;
+const groupIdsMax = 30;
+
+/** The largest message: a reply with SHA-512 and ffdhe8192. */
+export const maxMessageBytes = 16 + 2 * 64 + 1024;
+
+export interface Header {
+  authType: number;
+  authId: number;
+  transaction: number;
+}
+
+export interface Negotiate {
+  transaction: number;
+  /** SC_C: 0 is no secure channel concatenation. */
+  secureChannel: number;
+  /** One an authentication protocol descriptor that is DH-HMAC-CHAP; ids that nobody knows too. */
+  protocols: { hashIds: number[]; groupIds: number[] }[];
+}
+
+export interface Challenge {
+  transaction: number;
+  hash: HashName;
+  group: GroupName;
+  sequence: number;
+  challenge: Uint8Array;
+  publicValue: Uint8Array;
+}
+
+export interface Reply {
+  transaction: number;
+  response: Uint8Array;
+  /** CVALID. */
+  challengeValid: boolean;
+  /** S2; 0: the controller need not authenticate itself. */
+  sequence: number;
+  challenge: Uint8Array;
+  publicValue: Uint8Array;
+}
+
+export interface Success1 {
+  transaction: number;
+  hashBytes: number;
+  /** null: RVALID is clear. */
+  response: Uint8Array | null;
+}
+
+export interface Failure {
+  transaction: number;
+  reason: number;
+  explanation: number;
+}
+
+/** null: too short to be a message. */
+export function decodeHeader(bytes: Uint8Array): Header | null {
+  if (bytes.length < 6) return null;
+  const view = viewOf(bytes);
+  return { authType: view.getUint8(0), authId: view.getUint8(1), transaction: u16(view, 4) };
+}
+
+// ---- AUTH_Negotiate -----------------------------------------------------------------------------
+
+export function encodeNegotiate(message: Negotiate): Uint8Array {
+  const bytes = new Uint8Array(8 + message.protocols.length * descriptorBytes);
+  putHeader(bytes, authTypes.common, authIds.negotiate, message.transaction);
+  bytes[6] = message.secureChannel;
+  bytes[7] = message.protocols.length;
+  message.protocols.forEach(({ hashIds, groupIds }, index) => {
+    const at = 8 + index * descriptorBytes;
+    bytes.set([dhHmacChapId, 0, hashIds.length, groupIds.length, ...hashIds], at);
+    bytes.set(groupIds, at + 4 + hashIdsMax);
+  });
+  return bytes;
+}
+
+/** null: NAPD, HALEN or DHLEN say more than there is. */
+export function decodeNegotiate(bytes: Uint8Array): Negotiate | null {
+  if (bytes.length < 8) return null;
+  const view = viewOf(bytes);
+  const count = view.getUint8(7);
+  if (count === 0 || bytes.length < 8 + count * descriptorBytes) return null;
+  const protocols: Negotiate['protocols'] = [];
+  for (let index = 0; index < count; index += 1) {
+    const at = 8 + index * descriptorBytes;
+    if (view.getUint8(at) !== dhHmacChapId) continue;
+    const hashCount = view.getUint8(at + 2);
+    const groupCount = view.getUint8(at + 3);
+    if (hashCount > hashIdsMax || groupCount > groupIdsMax) return null;
+    const groupsAt = at + 4 + hashIdsMax;
+    protocols.push({
+      hashIds: [...bytes.subarray(at + 4, at + 4 + hashCount)],
+      groupIds: [...bytes.subarray(groupsAt, groupsAt + groupCount)],
+    });
+  }
+  return { transaction: u16(view, 4), secureChannel: view.getUint8(6), protocols };
+}
+
+// ---- DH-HMAC-CHAP_Challenge ---------------------------------------------------------------------
+
+export function encodeChallenge(message: Challenge): Uint8Array {
+  const hashBytes = hashes[message.hash].bytes;
+  const bytes = new Uint8Array(16 + hashBytes + message.publicValue.length);
+  const view = putHeader(bytes, authTypes.dhHmacChap, authIds.challenge, message.transaction);
+  view.setUint8(6, hashBytes);
+  view.setUint8(8, hashes[message.hash].id);
+  view.setUint8(9, groups[message.group].id);
+  view.setUint16(10, message.publicValue.length, true);
+  view.setUint32(12, message.sequence, true);
+  bytes.set(message.challenge, 16);
+  bytes.set(message.publicValue, 16 + hashBytes);
+  return bytes;
+}
+
+/** null: a field contradicts another one, or names what is not known. */
+export function decodeChallenge(bytes: Uint8Array): Challenge | null {
+  if (bytes.length < 16) return null;
+  const view = viewOf(bytes);
+  const hash = hashOfId(view.getUint8(8));
+  const group = groupOfId(view.getUint8(9));
+  if (hash === null || group === null) return null;
+  const hashBytes = view.getUint8(6);
+  const valueBytes = u16(view, 10);
+  if (hashBytes !== hashes[hash].bytes || valueBytes !== groups[group].bytes) return null;
+  if (bytes.length < 16 + hashBytes + valueBytes) return null;
+  return {
+    transaction: u16(view, 4),
+    hash,
+    group,
+    sequence: view.getUint32(12, true),
+    challenge: bytes.slice(16, 16 + hashBytes),
+    publicValue: bytes.slice(16 + hashBytes, 16 + hashBytes + valueBytes),
+  };
+}
+
+// ---- DH-HMAC-CHAP_Reply -------------------------------------------------------------------------
+
+export function encodeReply(message: Reply): Uint8Array {
+  const hashBytes = message.response.length;
+  const bytes = new Uint8Array(16 + 2 * hashBytes + message.publicValue.length);
+  const view = putHeader(bytes, authTypes.dhHmacChap, authIds.reply, message.transaction);
+  view.setUint8(6, hashBytes);
+  view.setUint8(8, message.challengeValid ? 1 : 0);
+  view.setUint16(10, message.publicValue.length, true);
+  view.setUint32(12, message.sequence, true);
+  bytes.set(message.response, 16);
+  bytes.set(message.challenge, 16 + hashBytes);
+  bytes.set(message.publicValue, 16 + 2 * hashBytes);
+  return bytes;
+}
+
+/**
+ * @param hash the hash of the challenge.
+ * @returns null when HL is not the hash's, or the message ends before its values do.
+ */
+export function decodeReply(bytes: Uint8Array, hash: HashName): Reply | null {
+  if (bytes.length < 16) return null;
+  const view = viewOf(bytes);
+  const hashBytes = view.getUint8(6);
+  const valueBytes = u16(view, 10);
+  if (hashBytes !== hashes[hash].bytes) return null;
+  if (bytes.length < 16 + 2 * hashBytes + valueBytes) return null;
+  const valueAt = 16 + 2 * hashBytes;
+  return {
+    transaction: u16(view, 4),
+    response: bytes.slice(16, 16 + hashBytes),
+    challengeValid: (view.getUint8(8) & 1) === 1,
+    sequence: view.getUint32(12, true),
+    challenge: bytes.slice(16 + hashBytes, valueAt),
+    publicValue: bytes.slice(valueAt, valueAt + valueBytes),
+  };
+}
+
+// ---- DH-HMAC-CHAP_Success1 and Success2 ---------------------------------------------------------
+
+export function encodeSuccess1(message: Success1): Uint8Array {
+  const { response, hashBytes } = message;
+  const bytes = new Uint8Array(16 + (response === null ? 0 : hashBytes));
+  putHeader(bytes, authTypes.dhHmacChap, authIds.success1, message.transaction);
+  bytes[6] = hashBytes;
+  if (response !== null) {
+    bytes[8] = 1;
+    bytes.set(response, 16);
+  }
+  return bytes;
+}
+
+export function decodeSuccess1(bytes: Uint8Array): Success1 | null {
+  if (bytes.length < 16) return null;
+  const view = viewOf(bytes);
+  const hashBytes = view.getUint8(6);
+  const valid = (view.getUint8(8) & 1) === 1;
+  if (valid && bytes.length < 16 + hashBytes) return null;
+  const response = valid ? bytes.slice(16, 16 + hashBytes) : null;
+  return { transaction: u16(view, 4), hashBytes, response };
+}
+
+export function encodeSuccess2(transaction: number): Uint8Array {
+  const bytes = new Uint8Array(16);
+  putHeader(bytes, authTypes.dhHmacChap, authIds.success2, transaction);
+  return bytes;
+}
+
+// ---- AUTH_Failure1 and AUTH_Failure2 ------------------------------------------------------------
+
+export function encodeFailure(
+  which: 'failure1' | 'failure2',
+  transaction: number,
+  explanation: Explanation,
+): Uint8Array {
+  const bytes = new Uint8Array(8);
+  putHeader(bytes, authTypes.common, authIds[which], transaction);
+  bytes[6] = 0x01;
+  bytes[7] = explanation;
+  return bytes;
+}
+
+export function decodeFailure(bytes: Uint8Array): Failure | null {
+  if (bytes.length < 8) return null;
+  const view = viewOf(bytes);
+  return {
+    transaction: u16(view, 4),
+    reason: view.getUint8(6),
+    explanation: view.getUint8(7),
+  };
+}
+
+/** What an explanation means, for logs. */
+export function explanationText(explanation: number): string {
+  switch (explanation) {
+    case explanations.failed:
+      return 'authentication failed';
+    case explanations.protocolNotUsable:
+      return 'authentication protocol not usable';
+    case explanations.secureChannelMismatch:
+      return 'secure channel concatenation mismatch';
+    case explanations.hashNotUsable:
+      return 'hash function not usable';
+    case explanations.groupNotUsable:
+      return 'DH group not usable';
+    case explanations.incorrectPayload:
+      return 'incorrect payload';
+    case explanations.incorrectMessage:
+      return 'incorrect protocol message';
+    default:
+      return `explanation ${explanation}`;
+  }
+}
+
+// ---- Pieces -------------------------------------------------------------------------------------
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function u16(view: DataView, offset: number): number {
+  return view.getUint16(offset, true);
+}
+
+function putHeader(
+  bytes: Uint8Array,
+  authType: number,
+  authId: number,
+  transaction: number,
+): DataView {
+  const view = viewOf(bytes);
+  view.setUint8(0, authType);
+  view.setUint8(1, authId);
+  view.setUint16(4, transaction, true);
+  return view;
+}
