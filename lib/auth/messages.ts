@@ -3,6 +3,7 @@
  * that take whatever bytes came. Little-endian; a message may be followed by more bytes, which
  * mean nothing.
  */
+import { FieldReader, FieldWriter } from '../bytes.js';
 import { type HashName, hashes, hashOfId } from './digests.js';
 import { type GroupName, groupOfId, groups } from './groups.js';
 
@@ -92,37 +93,42 @@ export interface Failure {
 /** null: too short to be a message. */
 export function decodeHeader(bytes: Uint8Array): Header | null {
   if (bytes.length < 6) return null;
-  const view = viewOf(bytes);
-  return { authType: view.getUint8(0), authId: view.getUint8(1), transaction: u16(view, 4) };
+  const fields = new FieldReader(bytes);
+  return { authType: fields.u8(0), authId: fields.u8(1), transaction: fields.u16(4) };
 }
 
 // ---- AUTH_Negotiate -----------------------------------------------------------------------------
 
 export function encodeNegotiate(message: Negotiate): Uint8Array {
-  const bytes = new Uint8Array(8 + message.protocols.length * descriptorBytes);
-  putHeader(bytes, authTypes.common, authIds.negotiate, message.transaction);
-  bytes[6] = message.secureChannel;
-  bytes[7] = message.protocols.length;
-  message.protocols.forEach(({ hashIds, groupIds }, index) => {
+  const { protocols, secureChannel, transaction } = message;
+  const bytes = 8 + protocols.length * descriptorBytes;
+  const page = begin(bytes, authTypes.common, authIds.negotiate, transaction)
+    .u8(6, secureChannel)
+    .u8(7, protocols.length);
+  for (const [index, { hashIds, groupIds }] of protocols.entries()) {
     const at = 8 + index * descriptorBytes;
-    bytes.set([dhHmacChapId, 0, hashIds.length, groupIds.length, ...hashIds], at);
-    bytes.set(groupIds, at + 4 + hashIdsMax);
-  });
-  return bytes;
+    page
+      .u8(at, dhHmacChapId)
+      .u8(at + 2, hashIds.length)
+      .u8(at + 3, groupIds.length)
+      .raw(at + 4, Uint8Array.from(hashIds))
+      .raw(at + 4 + hashIdsMax, Uint8Array.from(groupIds));
+  }
+  return page.bytes;
 }
 
 /** null: NAPD, HALEN or DHLEN say more than there is. */
 export function decodeNegotiate(bytes: Uint8Array): Negotiate | null {
   if (bytes.length < 8) return null;
-  const view = viewOf(bytes);
-  const count = view.getUint8(7);
+  const fields = new FieldReader(bytes);
+  const count = fields.u8(7);
   if (count === 0 || bytes.length < 8 + count * descriptorBytes) return null;
   const protocols: Negotiate['protocols'] = [];
   for (let index = 0; index < count; index += 1) {
     const at = 8 + index * descriptorBytes;
-    if (view.getUint8(at) !== dhHmacChapId) continue;
-    const hashCount = view.getUint8(at + 2);
-    const groupCount = view.getUint8(at + 3);
+    if (fields.u8(at) !== dhHmacChapId) continue;
+    const hashCount = fields.u8(at + 2);
+    const groupCount = fields.u8(at + 3);
     if (hashCount > hashIdsMax || groupCount > groupIdsMax) return null;
     const groupsAt = at + 4 + hashIdsMax;
     protocols.push({
@@ -130,41 +136,41 @@ export function decodeNegotiate(bytes: Uint8Array): Negotiate | null {
       groupIds: [...bytes.subarray(groupsAt, groupsAt + groupCount)],
     });
   }
-  return { transaction: u16(view, 4), secureChannel: view.getUint8(6), protocols };
+  return { transaction: fields.u16(4), secureChannel: fields.u8(6), protocols };
 }
 
 // ---- DH-HMAC-CHAP_Challenge ---------------------------------------------------------------------
 
 export function encodeChallenge(message: Challenge): Uint8Array {
-  const hashBytes = hashes[message.hash].bytes;
-  const bytes = new Uint8Array(16 + hashBytes + message.publicValue.length);
-  const view = putHeader(bytes, authTypes.dhHmacChap, authIds.challenge, message.transaction);
-  view.setUint8(6, hashBytes);
-  view.setUint8(8, hashes[message.hash].id);
-  view.setUint8(9, groups[message.group].id);
-  view.setUint16(10, message.publicValue.length, true);
-  view.setUint32(12, message.sequence, true);
-  bytes.set(message.challenge, 16);
-  bytes.set(message.publicValue, 16 + hashBytes);
-  return bytes;
+  const { hash, group, challenge, publicValue } = message;
+  const hashBytes = hashes[hash].bytes;
+  const bytes = 16 + hashBytes + publicValue.length;
+  return begin(bytes, authTypes.dhHmacChap, authIds.challenge, message.transaction)
+    .u8(6, hashBytes)
+    .u8(8, hashes[hash].id)
+    .u8(9, groups[group].id)
+    .u16(10, publicValue.length)
+    .u32(12, message.sequence)
+    .raw(16, challenge)
+    .raw(16 + hashBytes, publicValue).bytes;
 }
 
 /** null: a field contradicts another one, or names what is not known. */
 export function decodeChallenge(bytes: Uint8Array): Challenge | null {
   if (bytes.length < 16) return null;
-  const view = viewOf(bytes);
-  const hash = hashOfId(view.getUint8(8));
-  const group = groupOfId(view.getUint8(9));
+  const fields = new FieldReader(bytes);
+  const hash = hashOfId(fields.u8(8));
+  const group = groupOfId(fields.u8(9));
   if (hash === null || group === null) return null;
-  const hashBytes = view.getUint8(6);
-  const valueBytes = u16(view, 10);
+  const hashBytes = fields.u8(6);
+  const valueBytes = fields.u16(10);
   if (hashBytes !== hashes[hash].bytes || valueBytes !== groups[group].bytes) return null;
   if (bytes.length < 16 + hashBytes + valueBytes) return null;
   return {
-    transaction: u16(view, 4),
+    transaction: fields.u16(4),
     hash,
     group,
-    sequence: view.getUint32(12, true),
+    sequence: fields.u32(12),
     challenge: bytes.slice(16, 16 + hashBytes),
     publicValue: bytes.slice(16 + hashBytes, 16 + hashBytes + valueBytes),
   };
@@ -173,17 +179,17 @@ export function decodeChallenge(bytes: Uint8Array): Challenge | null {
 // ---- DH-HMAC-CHAP_Reply -------------------------------------------------------------------------
 
 export function encodeReply(message: Reply): Uint8Array {
-  const hashBytes = message.response.length;
-  const bytes = new Uint8Array(16 + 2 * hashBytes + message.publicValue.length);
-  const view = putHeader(bytes, authTypes.dhHmacChap, authIds.reply, message.transaction);
-  view.setUint8(6, hashBytes);
-  view.setUint8(8, message.challengeValid ? 1 : 0);
-  view.setUint16(10, message.publicValue.length, true);
-  view.setUint32(12, message.sequence, true);
-  bytes.set(message.response, 16);
-  bytes.set(message.challenge, 16 + hashBytes);
-  bytes.set(message.publicValue, 16 + 2 * hashBytes);
-  return bytes;
+  const { response, challenge, publicValue } = message;
+  const hashBytes = response.length;
+  const bytes = 16 + 2 * hashBytes + publicValue.length;
+  return begin(bytes, authTypes.dhHmacChap, authIds.reply, message.transaction)
+    .u8(6, hashBytes)
+    .u8(8, message.challengeValid ? 1 : 0)
+    .u16(10, publicValue.length)
+    .u32(12, message.sequence)
+    .raw(16, response)
+    .raw(16 + hashBytes, challenge)
+    .raw(16 + 2 * hashBytes, publicValue).bytes;
 }
 
 /**
@@ -192,17 +198,17 @@ export function encodeReply(message: Reply): Uint8Array {
  */
 export function decodeReply(bytes: Uint8Array, hash: HashName): Reply | null {
   if (bytes.length < 16) return null;
-  const view = viewOf(bytes);
-  const hashBytes = view.getUint8(6);
-  const valueBytes = u16(view, 10);
+  const fields = new FieldReader(bytes);
+  const hashBytes = fields.u8(6);
+  const valueBytes = fields.u16(10);
   if (hashBytes !== hashes[hash].bytes) return null;
   if (bytes.length < 16 + 2 * hashBytes + valueBytes) return null;
   const valueAt = 16 + 2 * hashBytes;
   return {
-    transaction: u16(view, 4),
+    transaction: fields.u16(4),
     response: bytes.slice(16, 16 + hashBytes),
-    challengeValid: (view.getUint8(8) & 1) === 1,
-    sequence: view.getUint32(12, true),
+    challengeValid: (fields.u8(8) & 1) === 1,
+    sequence: fields.u32(12),
     challenge: bytes.slice(16 + hashBytes, valueAt),
     publicValue: bytes.slice(valueAt, valueAt + valueBytes),
   };
@@ -211,31 +217,24 @@ export function decodeReply(bytes: Uint8Array, hash: HashName): Reply | null {
 // ---- DH-HMAC-CHAP_Success1 and Success2 ---------------------------------------------------------
 
 export function encodeSuccess1(message: Success1): Uint8Array {
-  const { response, hashBytes } = message;
-  const bytes = new Uint8Array(16 + (response === null ? 0 : hashBytes));
-  putHeader(bytes, authTypes.dhHmacChap, authIds.success1, message.transaction);
-  bytes[6] = hashBytes;
-  if (response !== null) {
-    bytes[8] = 1;
-    bytes.set(response, 16);
-  }
-  return bytes;
+  const { response, hashBytes, transaction } = message;
+  const bytes = 16 + (response === null ? 0 : hashBytes);
+  const page = begin(bytes, authTypes.dhHmacChap, authIds.success1, transaction).u8(6, hashBytes);
+  return response === null ? page.bytes : page.u8(8, 1).raw(16, response).bytes;
 }
 
 export function decodeSuccess1(bytes: Uint8Array): Success1 | null {
   if (bytes.length < 16) return null;
-  const view = viewOf(bytes);
-  const hashBytes = view.getUint8(6);
-  const valid = (view.getUint8(8) & 1) === 1;
+  const fields = new FieldReader(bytes);
+  const hashBytes = fields.u8(6);
+  const valid = (fields.u8(8) & 1) === 1;
   if (valid && bytes.length < 16 + hashBytes) return null;
   const response = valid ? bytes.slice(16, 16 + hashBytes) : null;
-  return { transaction: u16(view, 4), hashBytes, response };
+  return { transaction: fields.u16(4), hashBytes, response };
 }
 
 export function encodeSuccess2(transaction: number): Uint8Array {
-  const bytes = new Uint8Array(16);
-  putHeader(bytes, authTypes.dhHmacChap, authIds.success2, transaction);
-  return bytes;
+  return begin(16, authTypes.dhHmacChap, authIds.success2, transaction).bytes;
 }
 
 // ---- AUTH_Failure1 and AUTH_Failure2 ------------------------------------------------------------
@@ -245,20 +244,17 @@ export function encodeFailure(
   transaction: number,
   explanation: Explanation,
 ): Uint8Array {
-  const bytes = new Uint8Array(8);
-  putHeader(bytes, authTypes.common, authIds[which], transaction);
-  bytes[6] = 0x01;
-  bytes[7] = explanation;
-  return bytes;
+  return begin(8, authTypes.common, authIds[which], transaction).u8(6, 0x01).u8(7, explanation)
+    .bytes;
 }
 
 export function decodeFailure(bytes: Uint8Array): Failure | null {
   if (bytes.length < 8) return null;
-  const view = viewOf(bytes);
+  const fields = new FieldReader(bytes);
   return {
-    transaction: u16(view, 4),
-    reason: view.getUint8(6),
-    explanation: view.getUint8(7),
+    transaction: fields.u16(4),
+    reason: fields.u8(6),
+    explanation: fields.u8(7),
   };
 }
 
@@ -286,23 +282,6 @@ export function explanationText(explanation: number): string {
 
 // ---- Pieces -------------------------------------------------------------------------------------
 
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function u16(view: DataView, offset: number): number {
-  return view.getUint16(offset, true);
-}
-
-function putHeader(
-  bytes: Uint8Array,
-  authType: number,
-  authId: number,
-  transaction: number,
-): DataView {
-  const view = viewOf(bytes);
-  view.setUint8(0, authType);
-  view.setUint8(1, authId);
-  view.setUint16(4, transaction, true);
-  return view;
+function begin(bytes: number, authType: number, authId: number, transaction: number): FieldWriter {
+  return new FieldWriter(bytes).u8(0, authType).u8(1, authId).u16(4, transaction);
 }

@@ -1,5 +1,5 @@
 /** Fabrics Connect (Base 6.3): decoding and the rules that need nothing but the command. */
-import { FieldReader } from './bytes.js';
+import { FieldReader } from '../bytes.js';
 import { maxQueueEntries } from './limits.js';
 import { decodeNqnField, nqnProblem } from './nqn.js';
 import { decodeSqe } from './sqe.js';

@@ -1,6 +1,6 @@
 /** The Discovery Log Page (Base 5.16.1.23; TCP Transport 3.1.2) and its records. */
 import { isIPv6 } from 'node:net';
-import { FieldWriter } from './bytes.js';
+import { FieldWriter } from '../bytes.js';
 import { maxQueueEntries } from './limits.js';
 import type { LogPage } from './logs.js';
 import { discoveryNqn } from './nqn.js';

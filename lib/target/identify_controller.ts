@@ -1,5 +1,5 @@
 /** Identify Controller, CNS 01h (Base 5.17.2.1, Figure 275) and CNS 06h (NVM 4.1.5.2). */
-import { FieldWriter } from './bytes.js';
+import { FieldWriter } from '../bytes.js';
 import {
   anaTransitionSeconds,
   errorLogEntries,

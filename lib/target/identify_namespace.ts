@@ -1,5 +1,5 @@
 /** Identify for namespaces: CNS 00h (NVM 4.1.5.1), 03h, 05h, 08h and the NSID lists. */
-import { FieldWriter } from './bytes.js';
+import { FieldWriter } from '../bytes.js';
 import { copyBytes, copyRangeBytes, copyRanges } from './limits.js';
 
 export interface IdentifyNamespaceInput {

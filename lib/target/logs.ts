@@ -2,8 +2,9 @@
  * Get Log Page (Base 5.16): which page, which part of it. Each page is built whole, then cut by
  * LPO and NUMD; what lies beyond its end reads as zeroes.
  */
+
+import { exactly, FieldWriter } from '../bytes.js';
 import type { AnaState, CommandCompletion, ErrorLogEntry } from '../native.js';
-import { exactly, FieldWriter } from './bytes.js';
 import { supportedFeatures } from './features.js';
 import { changedNamespacesMax, maxAnaGroups, maxNamespaces, maxTransferBytes } from './limits.js';
 import { adminOpcodes, type GetLogPageCommand } from './sqe.js';

@@ -3,8 +3,9 @@
  * their 128-bit HOSTID as 32 hexadecimal digits. Every call returns the state after it; what is
  * refused changes nothing.
  */
+
+import { FieldReader, FieldWriter } from '../bytes.js';
 import type { ReservationRule } from '../native.js';
-import { FieldReader, FieldWriter } from './bytes.js';
 import { type Status, statuses } from './statuses.js';
 
 /** RTYPE (Base Figure "Reservation Type Encoding"). */

@@ -2,7 +2,7 @@
  * The submission queue entry (Base 3.3.3.1) and the admin commands laid over it, decoded from the
  * 64 bytes that native code hands on.
  */
-import { FieldReader } from './bytes.js';
+import { FieldReader } from '../bytes.js';
 
 /** Admin opcodes that reach TypeScript (Base 5, Figure 138). */
 export const adminOpcodes = {

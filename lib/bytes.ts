@@ -1,6 +1,6 @@
 /**
- * Little-endian fields at fixed offsets: how every Identify structure and log page is written and
- * every command read. Offsets are those of the spec's figures.
+ * Little-endian fields at fixed offsets: how every Identify structure, log page and message of
+ * authentication is written, and every command read. Offsets are those of the spec's figures.
  */
 
 /** A zero-filled structure of a fixed size, filled field by field. */
