@@ -1,10 +1,8 @@
 /** What the operations on referrals do; see handlers.ts. */
+import { discoveryPort } from '../config/config.js';
 import type { Node } from '../node/types.js';
 import { callOptions, page } from './inputs.js';
 import type { Handlers } from './server.js';
-
-/** The registered port of discovery services over TCP. */
-const discoveryPort = 8009;
 
 type ReferralOperation = Extract<keyof Handlers, `${string}Referral` | `${string}Referrals`>;
 

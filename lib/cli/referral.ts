@@ -1,12 +1,10 @@
 /** `ashlar referral …`: other nodes that hosts are told of. */
 import type { Referral } from '../api/contract.js';
+import { discoveryPort } from '../config/config.js';
 import { parseEndpoint } from '../config/endpoint.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
 import { type Column, table } from './table.js';
 import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
-
-/** The registered port of discovery services over TCP. */
-const discoveryPort = 8009;
 
 const columns: readonly Column<Referral>[] = [
   { title: 'address', value: ({ address }) => address },

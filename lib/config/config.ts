@@ -20,13 +20,16 @@ export type LogLevel = (typeof logLevels)[number];
 export const minPoolBytes = 16n << 20n;
 export const maxPoolBytes = 256n << 40n;
 
+/** The registered port of discovery services over TCP (TCP Transport 3.1.2). */
+export const discoveryPort = 8009;
+
 /** What holds where neither the file nor a flag says otherwise. */
 export const configDefaults = {
   poolFile: '.ashlar/pool.ashlar',
   poolSize: '64GiB',
   mapCache: '256MiB',
   portals: ['127.0.0.1:4420'],
-  discovery: ['127.0.0.1:8009'],
+  discovery: [`127.0.0.1:${discoveryPort}`],
   buffers: '64MiB',
   socket: '.ashlar/ashlar.sock',
   logLevel: 'info',

@@ -9,6 +9,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import {
   type Config,
   configDefaults,
+  discoveryPort,
   type Endpoint,
   maxPoolBytes,
   minPoolBytes,
@@ -125,7 +126,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
         'target.discovery',
         (f) => f.target?.discovery,
         configDefaults.discovery,
-        (given) => endpointList(given, 8009),
+        (given) => endpointList(given, discoveryPort),
       ),
       referrals: from.get('target.referrals', (f) => f.target?.referrals, [], referralList),
     },
@@ -300,7 +301,7 @@ function endpointList(given: Given<string[]>, defaultPort: number): Endpoint[] {
 }
 
 function referralList(given: Given<string[]>): Endpoint[] {
-  return endpointList(given, 8009).map((referral) => {
+  return endpointList(given, discoveryPort).map((referral) => {
     const problem = referralProblem(referral.address, referral.port);
     if (problem === null) return referral;
     const { address, port } = referral;

@@ -2,11 +2,10 @@
 import { networkInterfaces } from 'node:os';
 import type { Catalog } from '../catalog/catalog.js';
 import { referralKey, referralKind } from '../catalog/discovery_kinds.js';
-import { type Endpoint, formatEndpoint } from '../config/config.js';
+import { discoveryPort, type Endpoint, formatEndpoint } from '../config/config.js';
 import { canonicalAddress, parseEndpoint, referralProblem } from '../config/endpoint.js';
 import { AshlarError } from '../errors.js';
 import { isWildcard, type Referral } from '../target/discovery.js';
-import { discoveryPort } from '../target/limits.js';
 import type { Target } from '../target/target.js';
 import type { KeyedLocks } from '../volumes/locks.js';
 import type { CallOptions } from '../volumes/types.js';

@@ -63,9 +63,6 @@ export const maxDiscoveryControllers = 1024;
 export const maxDiscoveryControllersPerHost = 64;
 export const maxDiscoveryControllersPerAddress = 256;
 
-/** The registered port of discovery services over TCP (TCP Transport 3.1.2). */
-export const discoveryPort = 8009;
-
 /** CNTLIDs FFF0h to FFFFh are reserved (Base 4.5). */
 export const maxCntlid = 0xffef;
 
