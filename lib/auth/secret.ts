@@ -6,6 +6,7 @@
  * No message of an error here quotes a secret or a part of one.
  */
 import { randomBytes } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import { AshlarError } from '../errors.js';
 import { type HashName, hashes, hashOfId, hmac } from './digests.js';
 
@@ -77,14 +78,4 @@ function refused(what: string, problem: string): AshlarError {
     'invalid-argument',
     `${what} ${problem}; make one with "ashlar host key generate" or "nvme gen-dhchap-key"`,
   );
-}
-
-/** CRC-32 of IEEE 802.3, bit by bit: node:zlib has one only from 20.15 and 22.2 on. */
-export function crc32(data: Uint8Array): number {
-  let crc = 0xffff_ffff;
-  for (const byte of data) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (0xedb8_8320 & -(crc & 1));
-  }
-  return ~crc >>> 0;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createDiffieHellman, createHash, createHmac, randomBytes } from 'node:crypto';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import { hashes, hashNames, hashOfId } from '../../lib/auth/digests.js';
 import {
   beginExchange,
@@ -12,13 +13,7 @@ import {
 } from '../../lib/auth/groups.js';
 import * as messages from '../../lib/auth/messages.js';
 import { controllerResponse, hostResponse } from '../../lib/auth/responses.js';
-import {
-  crc32,
-  formatSecret,
-  generateSecret,
-  parseSecret,
-  transformKey,
-} from '../../lib/auth/secret.js';
+import { formatSecret, generateSecret, parseSecret, transformKey } from '../../lib/auth/secret.js';
 
 const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:6b1f2a4e-0000-4000-8000-000000000001';
 const subnqn = 'nqn.2026-01.dev.ashlar:6b1f2a4e-0000-4000-8000-000000000002';
