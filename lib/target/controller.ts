@@ -127,14 +127,10 @@ export class Controller {
     this.#visible = next;
     const changes = differences(before, next);
     if (changes.length === 0) return this.#namespaceUpdates;
-    const attachmentsDiffer = changes.some(({ was, is }) => {
-      return was === undefined || is === undefined || !sameAttachment(was, is);
-    });
-    const update = attachmentsDiffer ? this.#attach(next) : Promise.resolve();
+    const attaches = changes.some(({ attachment }) => attachment);
+    const update = attaches ? this.#attach(next) : Promise.resolve();
     const settled = update.then(() => {
-      const seen = changes.filter(({ was, is }) => {
-        return was === undefined || is === undefined || !looksTheSame(was, is);
-      });
+      const seen = changes.filter(({ appearance }) => appearance);
       if (seen.length === 0) return;
       for (const { nsid } of seen) this.#recordChange(nsid);
       this.notify('namespaceAttribute');
@@ -172,18 +168,25 @@ export class Controller {
   }
 }
 
+/** A namespace that is another one now, to native code, to the host, or to both. */
+interface Difference {
+  nsid: number;
+  attachment: boolean;
+  appearance: boolean;
+}
+
 function differences(
   before: ReadonlyMap<number, VisibleNamespace>,
   after: ReadonlyMap<number, VisibleNamespace>,
-): { nsid: number; was: VisibleNamespace | undefined; is: VisibleNamespace | undefined }[] {
-  const changes = [];
+): Difference[] {
+  const changes: Difference[] = [];
   for (const nsid of new Set([...before.keys(), ...after.keys()])) {
     const was = before.get(nsid);
     const is = after.get(nsid);
-    const same =
-      was !== undefined && is !== undefined && sameAttachment(was, is) && looksTheSame(was, is);
-    if (same) continue;
-    changes.push({ nsid, was, is });
+    const stays = was !== undefined && is !== undefined;
+    const attachment = !stays || !sameAttachment(was, is);
+    const appearance = !stays || !looksTheSame(was, is);
+    if (attachment || appearance) changes.push({ nsid, attachment, appearance });
   }
   return changes;
 }
