@@ -1,7 +1,7 @@
 /** Referrals: the discovery services of other nodes, kept in the catalog or configured. */
 import { networkInterfaces } from 'node:os';
 import type { Catalog } from '../catalog/catalog.js';
-import { referralKey, referralKind } from '../catalog/discovery_kinds.js';
+import { type ReferralRecord, referralKey, referralKind } from '../catalog/discovery_kinds.js';
 import { discoveryPort, type Endpoint, formatEndpoint } from '../config/config.js';
 import { canonicalAddress, parseEndpoint, referralProblem } from '../config/endpoint.js';
 import { AshlarError } from '../errors.js';
@@ -41,11 +41,8 @@ export class ReferralService implements Referrals {
     const { catalog, configured } = this.#parts;
     const all = new Map<string, ReferralInfo>();
     for (const { value } of catalog.all(referralKind)) {
-      const { address, port, portalId, createdMs } = value;
-      const endpoint = formatEndpoint(value);
-      const createdAt = new Date(createdMs).toISOString();
-      const info = { endpoint, address, port, portalId, configured: false, createdAt };
-      all.set(endpoint, info);
+      const info = keptInfo(value);
+      all.set(info.endpoint, info);
     }
     for (const { address: written, port } of configured) {
       const address = canonicalAddress(written);
@@ -75,16 +72,15 @@ export class ReferralService implements Referrals {
         );
       }
       this.#assertRoom();
-      const createdMs = Date.now();
+      const record = { address, port, portalId, createdMs: Date.now() };
       await catalog.transact(
         what,
-        (transaction) => transaction.add(referralKind, { address, port, portalId, createdMs }),
+        (transaction) => transaction.add(referralKind, record),
         options.signal,
       );
       this.show();
       emit('referral-added', `hosts are referred to ${endpoint}`);
-      const createdAt = new Date(createdMs).toISOString();
-      return { endpoint, address, port, portalId, configured: false, createdAt };
+      return keptInfo(record);
     });
   }
 
@@ -164,4 +160,11 @@ export class ReferralService implements Referrals {
       return canonicalAddress(portal.address) === address;
     });
   }
+}
+
+/** What is told of a referral that the catalog keeps. */
+function keptInfo({ address, port, portalId, createdMs }: ReferralRecord): ReferralInfo {
+  const endpoint = formatEndpoint({ address, port });
+  const createdAt = new Date(createdMs).toISOString();
+  return { endpoint, address, port, portalId, configured: false, createdAt };
 }
