@@ -55,13 +55,24 @@ export class RecordFields {
     return this.#refuse(name, 'an unsigned integer');
   }
 
-  /** A list of them. */
-  u64s(name: string): bigint[] {
+  /** A list of them; of exactly `count`, where it is given. */
+  u64s(name: string, count?: number): bigint[] {
+    const value = this.#items(name, 'unsigned integers', (each, item) => item.u64(each));
+    if (count === undefined || value.length === count) return value;
+    return this.#refuse(name, `a list of ${count} unsigned integers`);
+  }
+
+  /** A list of byte strings of one length. */
+  bytesList(name: string, length: number): Uint8Array[] {
+    return this.#items(name, 'byte strings', (each, item) => item.bytes(each, length));
+  }
+
+  #items<T>(name: string, what: string, read: (each: string, item: RecordFields) => T): T[] {
     const value = this.#take(name);
-    if (!Array.isArray(value)) return this.#refuse(name, 'a list of unsigned integers');
+    if (!Array.isArray(value)) return this.#refuse(name, `a list of ${what}`);
     return value.map((item: unknown, index) => {
       const each = `${name}[${index}]`;
-      return new RecordFields(this.#what, new Map([[each, item]])).u64(each);
+      return read(each, new RecordFields(this.#what, new Map([[each, item]])));
     });
   }
 

@@ -13,10 +13,11 @@
  * |    7 | schedule| when snapshots of which volumes are made, and how many are kept          |
  * |    8 | import  | a stream that is half applied to a volume                              |
  *
- * Kinds 14 and 15 are in discovery_kinds.ts.
+ * Kind 9 is in reservation_kinds.ts, kinds 14 and 15 are in discovery_kinds.ts.
  */
 import type { RecordKind } from './codec.js';
 import { discoveryGenerationKind, referralKind } from './discovery_kinds.js';
+import { reservationKind } from './reservation_kinds.js';
 
 export interface TenantRecord {
   name: string;
@@ -370,6 +371,7 @@ export const allKinds = [
   deviceKind,
   scheduleKind,
   importKind,
+  reservationKind,
   referralKind,
   discoveryGenerationKind,
 ] as const;

@@ -1,6 +1,7 @@
-/** Admin commands of a connected controller: from submission queue entry to completion. */
-import type { CommandCompletion, CommandEvent, ErrorLog } from '../native.js';
+/** Commands that native code does not answer itself: from submission queue entry to completion. */
+import type { AnaState, CommandCompletion, CommandEvent, ErrorLog } from '../native.js';
 import type { Controller } from './controller.js';
+import type { FeatureHooks, FeatureNamespace } from './features.js';
 import { identify } from './identify.js';
 import { errorLogEntries } from './limits.js';
 import {
@@ -20,6 +21,7 @@ import {
   logPages,
   type SmartInput,
 } from './logs.js';
+import { answerReservation } from './reservation_commands.js';
 import {
   adminOpcodes,
   decodeGetLogPage,
@@ -41,12 +43,26 @@ export interface AdminEnvironment {
   subnqnOf(controller: Controller): string;
   /** Of the pool, without the error log count, which is the controller's. */
   health(): Promise<Omit<SmartInput, 'errorLogEntries'>>;
+  /** Of a group, through this controller's portal. */
+  anaState(controller: Controller, anagrpid: number): AnaState;
   /** ANA groups as this controller's portal and host see them, and the log's change count. */
   anaGroups(controller: Controller): { groups: AnaGroup[]; changeCount: bigint };
   /** What this host may discover, for a read that starts at `offset`. */
   discoveryLog(controller: Controller, offset: bigint): LogPage;
   /** The host has read it with RAE cleared. */
   discoveryRead(controller: Controller): void;
+}
+
+/** Decodes and answers one command of any queue. */
+export function answerCommand(
+  controller: Controller,
+  event: CommandEvent,
+  environment: AdminEnvironment,
+): Promise<CommandCompletion> {
+  if (event.qid === 0) return answerAdmin(controller, event, environment);
+  return answerReservation(controller, event, (anagrpid) =>
+    environment.anaState(controller, anagrpid),
+  );
 }
 
 /** Decodes and answers one admin command. Native code keeps the error log, of all queues. */
@@ -66,15 +82,37 @@ export async function answerAdmin(
     case adminOpcodes.getLogPage:
       return getLogPage(controller, sqe, event.dataRoomBytes, environment);
     case adminOpcodes.getFeatures:
-      return controller.features.get(sqe, controller.visible.get(sqe.nsid) ?? null);
+      return controller.features.get(sqe, namespaceOf(controller, sqe.nsid));
     case adminOpcodes.setFeatures:
-      return controller.features.set(sqe, event.data, {
-        setKeepAlive: (timeoutMs) => controller.setKeepAlive(timeoutMs),
-        ioQueuesExist: () => controller.ioQids.size > 0,
-      });
+      return controller.features.set(sqe, event.data, featureHooks(controller));
     default:
       return refuse(statuses.invalidOpcode);
   }
+}
+
+/** What features say of a namespace; null: the host sees none there. */
+function namespaceOf(controller: Controller, nsid: number): FeatureNamespace | null {
+  const visible = controller.visible.get(nsid);
+  const { subsystem } = controller.identity;
+  if (visible === undefined || subsystem === null) return null;
+  return {
+    readOnly: visible.readOnly,
+    frozen: visible.frozen,
+    notificationMask: controller.reservationNotices.mask(nsid),
+    persistsReservations: subsystem.reservationsOf(nsid).ptpl,
+  };
+}
+
+function featureHooks(controller: Controller): FeatureHooks {
+  const { subsystem } = controller.identity;
+  return {
+    setKeepAlive: (timeoutMs) => controller.setKeepAlive(timeoutMs),
+    ioQueuesExist: () => controller.ioQids.size > 0,
+    visibleNsids: () => [...controller.visible.keys()],
+    setNotificationMask: (nsid, mask) => controller.reservationNotices.setMask(nsid, mask),
+    setPersistence: async (nsid, ptpl) =>
+      subsystem === null ? statuses.invalidField : subsystem.setPersistence(nsid, ptpl),
+  };
 }
 
 function fabrics(controller: Controller, sqe: Sqe): CommandCompletion {
@@ -171,6 +209,8 @@ function buildLogPage(
       return encodeFeatureEffects();
     case logPages.managementEffects:
       return encodeManagementEffects();
+    case logPages.reservationNotification:
+      return controller.reservationNotices.page();
     case logPages.discovery:
       return environment.discoveryLog(controller, command.offset);
     default:
@@ -188,6 +228,8 @@ function clearAfterRead(
     controller.acknowledge('namespaceAttribute');
   } else if (command.lid === logPages.ana) {
     controller.acknowledge('anaChange');
+  } else if (command.lid === logPages.reservationNotification) {
+    controller.acknowledgeReservationNotice();
   } else if (command.lid === logPages.discovery) {
     environment.discoveryRead(controller);
   }

@@ -10,6 +10,8 @@ import { changedNamespacesMax } from './limits.js';
 import { logPages } from './logs.js';
 import { looksTheSame, sameAttachment, type VisibleNamespace } from './namespace.js';
 import { Properties, type PropertyEffect } from './properties.js';
+import { ReservationNotices } from './reservation_notices.js';
+import { hostIdText, type ReservationNotification } from './reservations.js';
 import type { Subsystem } from './subsystem.js';
 
 /** Notices (Base 5.2.2): event type 2, and which log page tells more. */
@@ -19,6 +21,13 @@ const notices = {
   discoveryChange: { eventType: 2, information: 0xf0, logPage: logPages.discovery },
 } as const satisfies Record<keyof typeof asyncEventBits, AsyncEvent>;
 export type Notice = keyof typeof notices;
+
+/** Reservation Log Page Available (Base 5.2): event type 6, which only masks keep back. */
+const reservationNotice: AsyncEvent = {
+  eventType: 6,
+  information: 0x00,
+  logPage: logPages.reservationNotification,
+};
 
 export interface ControllerIdentity {
   handle: ControllerHandle;
@@ -45,7 +54,10 @@ export class Controller {
   readonly connectedAt = new Date();
   /** QIDs of the I/O queues that connected since the last reset. */
   readonly ioQids = new Set<number>();
+  /** HOSTID as reservations know it. */
+  readonly host: string;
   readonly #native: NativeAddon;
+  #reservationNotices = new ReservationNotices();
   #features: FeatureState;
   #visible: ReadonlyMap<number, VisibleNamespace> = new Map();
   #changed = new Set<number>();
@@ -55,6 +67,7 @@ export class Controller {
   constructor(native: NativeAddon, identity: ControllerIdentity) {
     this.#native = native;
     this.identity = identity;
+    this.host = hostIdText(identity.hostId);
     this.properties = new Properties(identity.kind);
     this.#features = new FeatureState(identity);
   }
@@ -91,7 +104,8 @@ export class Controller {
     if (effect !== 'reset') return;
     this.#features = new FeatureState(this.identity);
     this.#changed.clear();
-    for (const notice of Object.values(notices)) {
+    this.#reservationNotices = new ReservationNotices();
+    for (const notice of [...Object.values(notices), reservationNotice]) {
       this.#native.controllerClearEvent(this.identity.handle, notice);
     }
   }
@@ -109,6 +123,24 @@ export class Controller {
   /** The host has read the log page of this notice with RAE cleared. */
   acknowledge(notice: Notice): void {
     this.#native.controllerClearEvent(this.identity.handle, notices[notice]);
+  }
+
+  get reservationNotices(): ReservationNotices {
+    return this.#reservationNotices;
+  }
+
+  /** Tells the host of a reservation that it was part of, if it still sees the namespace. */
+  notifyReservation(nsid: number, type: ReservationNotification['type']): void {
+    if (this.#ended || !this.#visible.has(nsid)) return;
+    if (!this.#reservationNotices.add(nsid, type)) return;
+    this.#native.controllerRaiseEvent(this.identity.handle, reservationNotice);
+  }
+
+  /** The host has read the oldest notice with RAE cleared; for the next one it hears again. */
+  acknowledgeReservationNotice(): void {
+    this.#native.controllerClearEvent(this.identity.handle, reservationNotice);
+    if (!this.#reservationNotices.acknowledge()) return;
+    this.#native.controllerRaiseEvent(this.identity.handle, reservationNotice);
   }
 
   /** The Changed Namespace List; with `clear` it starts anew. */

@@ -3,7 +3,7 @@ import type { CommandCompletion } from '../native.js';
 import { discoveryControllerOaes, ioControllerOaes } from './identify_controller.js';
 import { keepAliveGranularity, maxNsid } from './limits.js';
 import { decodeFeature, type FeatureCommand, type Sqe } from './sqe.js';
-import { refuse, statuses, succeed } from './statuses.js';
+import { refuse, type Status, statuses, succeed } from './statuses.js';
 
 /** Feature identifiers (Base Figure 317, Fabrics and NVM ones included). */
 export const features = {
@@ -18,6 +18,8 @@ export const features = {
   keepAliveTimer: 0x0f,
   hostBehavior: 0x16,
   hostIdentifier: 0x81,
+  reservationNotificationMask: 0x82,
+  reservationPersistence: 0x83,
   namespaceWriteProtection: 0x84,
 } as const;
 
@@ -25,7 +27,7 @@ export const features = {
 interface FeatureTraits {
   changeable: boolean;
   discovery: boolean;
-  /** Error Recovery and write protection: of each namespace. */
+  /** Error Recovery, reservations and write protection: of each namespace. */
   perNamespace?: boolean;
 }
 
@@ -41,6 +43,11 @@ const traits: ReadonlyMap<number, FeatureTraits> = new Map([
   [features.keepAliveTimer, { changeable: true, discovery: true }],
   [features.hostBehavior, { changeable: true, discovery: false }],
   [features.hostIdentifier, { changeable: false, discovery: true }],
+  [
+    features.reservationNotificationMask,
+    { changeable: true, discovery: false, perNamespace: true },
+  ],
+  [features.reservationPersistence, { changeable: true, discovery: false, perNamespace: true }],
   [features.namespaceWriteProtection, { changeable: false, discovery: false, perNamespace: true }],
 ]);
 
@@ -50,11 +57,15 @@ export const supportedFeatures: readonly number[] = [...traits.keys()];
 /** SMART critical warnings, which every controller may be asked to report. */
 const criticalWarningBits = 0xff;
 
-/** What write protection depends on. */
-export interface ProtectedNamespace {
+/** What features of one namespace depend on. */
+export interface FeatureNamespace {
   readOnly: boolean;
   /** A snapshot. */
   frozen: boolean;
+  /** Reservation notifications that this controller does not want: bits 3:1. */
+  notificationMask: number;
+  /** PTPL: its reservations outlive a restart. */
+  persistsReservations: boolean;
 }
 
 /** What native code and the controller must know of a change. */
@@ -63,6 +74,11 @@ export interface FeatureHooks {
   setKeepAlive(timeoutMs: number): void;
   /** True: I/O queues exist, so their number cannot change. */
   ioQueuesExist(): boolean;
+  /** What NSID FFFFFFFFh stands for. */
+  visibleNsids(): readonly number[];
+  setNotificationMask(nsid: number, mask: number): void;
+  /** Resolves when it is durable. */
+  setPersistence(nsid: number, ptpl: boolean): Promise<Status>;
 }
 
 export interface FeatureStateInput {
@@ -108,7 +124,7 @@ export class FeatureState {
   }
 
   /** @param namespace the one that NSID names; null when the host sees none. */
-  get(sqe: Sqe, namespace: ProtectedNamespace | null): CommandCompletion {
+  get(sqe: Sqe, namespace: FeatureNamespace | null): CommandCompletion {
     const command = decodeFeature(sqe);
     const problem = this.#refusal(command);
     if (problem !== null) return problem;
@@ -121,6 +137,14 @@ export class FeatureState {
     if (command.fid === features.namespaceWriteProtection) {
       return getWriteProtection(command, namespace);
     }
+    if (command.fid === features.reservationNotificationMask) {
+      if (namespace === null) return refuse(statuses.invalidNamespaceOrFormat);
+      return succeed(command.select === 0 ? BigInt(namespace.notificationMask) : 0n);
+    }
+    if (command.fid === features.reservationPersistence) {
+      if (namespace === null) return refuse(statuses.invalidNamespaceOrFormat);
+      return succeed(command.select === 0 && namespace.persistsReservations ? 1n : 0n);
+    }
     if (command.fid === features.hostIdentifier) return this.#getHostIdentifier(command);
     if (command.fid === features.hostBehavior) {
       const isDefault = command.select !== 0;
@@ -131,12 +155,15 @@ export class FeatureState {
     return succeed(BigInt(source.#dword(command)));
   }
 
-  set(sqe: Sqe, data: Uint8Array | null, hooks: FeatureHooks): CommandCompletion {
+  async set(sqe: Sqe, data: Uint8Array | null, hooks: FeatureHooks): Promise<CommandCompletion> {
     const command = decodeFeature(sqe);
     const problem = this.#refusal(command);
     if (problem !== null) return problem;
     if (command.save) return refuse(statuses.featureNotSaveable);
     if (traits.get(command.fid)?.changeable !== true) return refuse(statuses.featureNotChangeable);
+    if (command.fid === features.reservationPersistence) {
+      return setPersistence(command, hooks);
+    }
     return this.#set(command, data, hooks);
   }
 
@@ -212,6 +239,8 @@ export class FeatureState {
         return this.#setKeepAlive(cdw11, hooks);
       case features.hostBehavior:
         return this.#setHostBehavior(data);
+      case features.reservationNotificationMask:
+        return setNotificationMask(command, hooks);
       default:
         return refuse(statuses.invalidField);
     }
@@ -267,12 +296,43 @@ export class FeatureState {
  */
 function getWriteProtection(
   command: FeatureCommand,
-  namespace: ProtectedNamespace | null,
+  namespace: FeatureNamespace | null,
 ): CommandCompletion {
   if (namespace === null) return refuse(statuses.invalidNamespaceOrFormat);
   if (command.select !== 0) return succeed(0n); // The default is none.
   if (namespace.frozen) return succeed(3n);
   return succeed(namespace.readOnly ? 1n : 0n);
+}
+
+/** Which namespaces a command is of: the one that it names, or with FFFFFFFFh all; null: none. */
+function namedNsids({ nsid }: FeatureCommand, hooks: FeatureHooks): readonly number[] | null {
+  const visible = hooks.visibleNsids();
+  if (nsid === 0xffff_ffff) return visible;
+  return visible.includes(nsid) ? [nsid] : null;
+}
+
+/** Reservation Notification Mask (Base 5.27.1.28): bits 3:1, one a type. */
+function setNotificationMask(command: FeatureCommand, hooks: FeatureHooks): CommandCompletion {
+  const nsids = namedNsids(command, hooks);
+  if (nsids === null) return refuse(statuses.invalidNamespaceOrFormat);
+  if ((command.cdw11 & ~0b1110) !== 0) return refuse(statuses.invalidField);
+  for (const nsid of nsids) hooks.setNotificationMask(nsid, command.cdw11);
+  return succeed();
+}
+
+/** Reservation Persistence (Base 5.27.1.29): PTPL is bit 0. */
+async function setPersistence(
+  command: FeatureCommand,
+  hooks: FeatureHooks,
+): Promise<CommandCompletion> {
+  const nsids = namedNsids(command, hooks);
+  if (nsids === null) return refuse(statuses.invalidNamespaceOrFormat);
+  if ((command.cdw11 & ~1) !== 0) return refuse(statuses.invalidField);
+  for (const nsid of nsids) {
+    const status = await hooks.setPersistence(nsid, command.cdw11 === 1);
+    if (status !== statuses.success) return refuse(status);
+  }
+  return succeed();
 }
 
 /** TMPSEL and THSEL name a threshold. */

@@ -102,8 +102,8 @@ const sgls = 0b01 | (1 << 20) | (1 << 21);
 /** Commands Supported and Effects; LPO and NUMDU; Supported Log Pages and FIDs. */
 const lpa = (1 << 1) | (1 << 2) | (1 << 5);
 
-/** Compare, Dataset Management, Write Zeroes, Save and Select, Verify, Copy. */
-const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 7) | (1 << 8);
+/** Compare, Dataset Management, Write Zeroes, Save and Select, reservations, Verify, Copy. */
+const oncs = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 5) | (1 << 7) | (1 << 8);
 
 /** Bit 0: a volatile cache is present. Bits 2:1: Flush takes the broadcast NSID. */
 function vwc(writeThrough: boolean): number {

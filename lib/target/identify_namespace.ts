@@ -19,6 +19,9 @@ const mappedBlockBytes = 4096;
 /** The store allocates chunks of 64 KiB: space comes back in these. */
 const chunkBytes = 65_536;
 
+/** Persist Through Power Loss, all six types, and IEKEY as NVMe 1.3 and later define it. */
+const reservationCapabilities = 0xff;
+
 export function encodeIdentifyNamespace(input: IdentifyNamespaceInput): Uint8Array {
   const blockBytes = BigInt(input.blockBytes);
   const blocks = input.sizeBytes / blockBytes;
@@ -34,6 +37,7 @@ export function encodeIdentifyNamespace(input: IdentifyNamespaceInput): Uint8Arr
     .u8(25, 0) // NLBAF, 0's based: one format
     .u8(26, 0) // FLBAS: that one
     .u8(30, 1) // NMIC: shared by controllers
+    .u8(31, reservationCapabilities) // RESCAP
     .u8(33, 0b0_1001) // DLFEAT: deallocated blocks read as zeroes; Write Zeroes takes DEAC
     .u16(34, atomicBlocks - 1) // NAWUN, 0's based
     .u16(36, atomicBlocks - 1) // NAWUPF, 0's based
@@ -71,6 +75,7 @@ export function encodeIdentifyIndependent(input: {
   return new FieldWriter(4096)
     .u8(0, 0) // NSFEAT: not rotational, the volatile write cache as the controller says
     .u8(1, 1) // NMIC
+    .u8(2, reservationCapabilities) // RESCAP
     .u32(4, input.anagrpid)
     .u8(8, input.readOnly ? 1 : 0) // NSATTR
     .u8(14, 1).bytes; // NSTAT: ready

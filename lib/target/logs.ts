@@ -22,6 +22,7 @@ export const logPages = {
   featureEffects: 0x12,
   managementEffects: 0x13,
   discovery: 0x70,
+  reservationNotification: 0x80,
 } as const;
 
 const ioControllerPages: readonly number[] = Object.values(logPages).filter(
@@ -159,6 +160,10 @@ export function encodeCommandEffects(): Uint8Array {
   io(0x08, changesContent); // Write Zeroes
   io(0x09, changesContent); // Dataset Management
   io(0x0c, supported); // Verify
+  io(0x0d, supported); // Reservation Register
+  io(0x0e, supported); // Reservation Report
+  io(0x11, supported); // Reservation Acquire
+  io(0x15, supported); // Reservation Release
   io(0x19, changesContent); // Copy
   page.u32(1024 + 0x7f * 4, supported | ofController); // Fabrics (Disconnect)
   return page.bytes;

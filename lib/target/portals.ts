@@ -97,6 +97,11 @@ export class Portals {
     return this.#ana.get(portalId)?.get(anagrpid) ?? { state: 'optimized', changeCount: 0n };
   }
 
+  /** Of one group, through one portal. */
+  anaState(portalId: number, anagrpid: number): AnaState {
+    return this.#group(portalId, anagrpid).state;
+  }
+
   /** Groups of this portal that are not optimized. */
   anaOf(portalId: number): { anagrpid: number; state: AnaState }[] {
     const groups = [...(this.#ana.get(portalId) ?? new Map<number, GroupState>()).entries()];

@@ -76,6 +76,11 @@ export type ReservationCommand =
     }
   | { kind: 'release'; action: 'release' | 'clear'; type: number; currentKey: bigint };
 
+/** HOSTID as reservations know hosts. */
+export function hostIdText(hostId: Uint8Array): string {
+  return Buffer.from(hostId).toString('hex');
+}
+
 const wrap32 = (value: number): number => (value + 1) >>> 0;
 
 function refused(state: Reservations, status: Status): ReservationOutcome {
@@ -228,7 +233,7 @@ function release(
     return refused(state, statuses.reservationConflict);
   }
   if (command.action === 'clear') {
-    const told = held === null ? [] : othersOf(state, host, notificationTypes.reservationPreempted);
+    const told = othersOf(state, host, notificationTypes.reservationPreempted);
     const generation = wrap32(state.generation);
     return done({ ...state, generation, registrants: new Map(), held: null }, told);
   }
@@ -317,7 +322,7 @@ export const reservationOpcodes = {
   release: 0x15,
 } as const;
 
-function isReservationType(type: number): type is ReservationType {
+export function isReservationType(type: number): type is ReservationType {
   return type >= 1 && type <= 6;
 }
 

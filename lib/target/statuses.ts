@@ -24,6 +24,9 @@ export const statuses = {
   connectInvalidParameters: 0x182,
   connectRestartDiscovery: 0x183,
   connectInvalidHost: 0x184,
+  anaPersistentLoss: 0x301,
+  anaInaccessible: 0x302,
+  anaTransition: 0x303,
 } as const;
 export type Status = (typeof statuses)[keyof typeof statuses];
 

@@ -13,7 +13,7 @@ import type {
   NativeAddon,
   RuntimeHandle,
 } from '../native.js';
-import { type AdminEnvironment, answerAdmin } from './admin.js';
+import { type AdminEnvironment, answerCommand } from './admin.js';
 import {
   type ConnectRefusal,
   type ConnectRequest,
@@ -88,6 +88,7 @@ export class Target {
       // Of the well-known NQN, Identify tells the NQN that is only of this node.
       subnqnOf: ({ identity }) => identity.subsystem?.nqn ?? discovery.nqn,
       health: () => options.health(),
+      anaState: ({ identity }, anagrpid) => this.#portals.anaState(identity.portalId, anagrpid),
       anaGroups: (controller) => this.#portals.anaGroups(controller),
       discoveryLog: (controller, offset) => discovery.log(controller, offset),
       discoveryRead: (controller) => discovery.acknowledge(controller),
@@ -180,7 +181,7 @@ export class Target {
         void this.#connect(event);
         return;
       case 'command':
-        void this.#admin(event);
+        void this.#command(event);
         return;
       case 'controller-ended':
         this.#ended(event);
@@ -324,19 +325,19 @@ export class Target {
     return null;
   }
 
-  async #admin(event: CommandEvent): Promise<void> {
+  async #command(event: CommandEvent): Promise<void> {
     const controller = this.#controllers.get(event.controller);
     if (controller === undefined) return; // Ended; the event was under way.
-    let completion: Awaited<ReturnType<typeof answerAdmin>>;
+    let completion: Awaited<ReturnType<typeof answerCommand>>;
     try {
-      completion = await answerAdmin(controller, event, this.#environment);
+      completion = await answerCommand(controller, event, this.#environment);
     } catch (thrown) {
-      const what = `admin command ${event.sqe[0] ?? 0} of ${controller.identity.hostnqn}`;
+      const what = `command ${event.sqe[0] ?? 0} on queue ${event.qid} of ${controller.identity.hostnqn}`;
       this.#options.listener.failed(what, toAshlarError(thrown));
       completion = failRetryably(statuses.internalError);
     }
     if (controller.ended) return;
-    this.#answer('admin command', () => {
+    this.#answer('command', () => {
       this.#native.commandComplete(event.controller, event.command, completion);
       if (controller.identity.kind === 'discovery') this.#discovery.active(controller);
     });

@@ -18,6 +18,7 @@ import {
   type VolumeRecord,
   volumeKind,
 } from '../catalog/kinds.js';
+import { reservationKind } from '../catalog/reservation_kinds.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import type { LayerUsage, VolumeHandle } from '../native.js';
 import type { Controller } from '../target/controller.js';
@@ -27,6 +28,7 @@ import type { Subsystem } from '../target/subsystem.js';
 import type { Target } from '../target/target.js';
 import { importOf } from './importing.js';
 import { type LayerOpener, OpenSnapshots } from './open_snapshots.js';
+import { reservationsFrom, saveReservations } from './reservations.js';
 import type { ConnectedHost } from './types.js';
 import { hexText, uuidText } from './uuid.js';
 
@@ -69,6 +71,9 @@ export class Exports {
   /** Opens all that the catalog has. @throws AshlarError catalog-corrupt. */
   async openAll(): Promise<void> {
     for (const tenant of this.#catalog.all(tenantKind)) this.addTenant(tenant);
+    for (const { value } of this.#catalog.all(reservationKind)) {
+      this.#subsystems.get(value.tenant)?.restoreReservations(value.nsid, reservationsFrom(value));
+    }
     await inBatches(this.#catalog.all(volumeKind), (volume) =>
       known(`volume '${volume.value.name}'`, volume.value.uuid, this.openVolume(volume)),
     );
@@ -87,6 +92,7 @@ export class Exports {
       // 20 digits of the tenant's UUID: the same on every node and after every restart.
       serial: hexText(value.uuid).slice(0, 20),
       admits: (hostnqn) => this.#catalog.find(hostKind, 'nqn', hostKey(id, hostnqn)) !== null,
+      saveReservations: (nsid, state) => saveReservations(this.#catalog, id, nsid, state),
     });
     this.#subsystems.set(id, subsystem);
   }
@@ -126,6 +132,11 @@ export class Exports {
     await this.subsystem(volume.value.tenant).removeNamespace(volume.value.nsid);
     this.#handles.delete(volume.id);
     await this.#pool.close(handle);
+  }
+
+  /** The volume or snapshot is deleted: what hosts had reserved of it is over. */
+  async forget({ value }: Stored<VolumeRecord | SnapshotRecord>): Promise<void> {
+    await this.#subsystems.get(value.tenant)?.forgetReservations(value.nsid);
   }
 
   /** Runs `body` while no host can have the volume; then hosts see what the catalog says by then. */

@@ -15,6 +15,7 @@ import { deleteImport } from './importing.js';
 import { snapshotDetail, snapshotDetails, snapshotInfo, volumeDetail } from './infos.js';
 import { takePage } from './pages.js';
 import { findSnapshot, lookUpSnapshot, snapshotReference } from './references.js';
+import { deleteReservations } from './reservations.js';
 import { checkName, maxGroupVolumes } from './rules.js';
 import { orderedSnapshots } from './snapshot_order.js';
 import { type ControlState, findVolume, stillThere } from './state.js';
@@ -296,7 +297,9 @@ export class SnapshotService implements Snapshots {
         transaction.layer({ kind: 'delete-layer', layer: snapshot.value.layer });
         transaction.delete(snapshotKind, snapshot.id);
         deleteGrants(this.#catalog, transaction, 'snapshot', snapshot);
+        deleteReservations(this.#catalog, transaction, snapshot);
       });
+      await exports.forget(snapshot);
     } finally {
       const now = this.#catalog.get(snapshotKind, snapshot.id);
       // It is still there, so its hosts get it back.

@@ -17,6 +17,7 @@ import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
 import { compare, takePage } from './pages.js';
 import { findSource } from './references.js';
 import { acceptRepeat, addVolume, checkCreate, type WantedVolume } from './requests.js';
+import { deleteReservations } from './reservations.js';
 import { checkName, checkSize } from './rules.js';
 import { leaveSchedules } from './schedule_members.js';
 import { type ControlState, findVolume, lookUpVolume, stillThere, tenantOf } from './state.js';
@@ -300,8 +301,10 @@ export class VolumeService implements Volumes {
         deleteGrants(this.#catalog, transaction, 'volume', volume);
         idle = leaveSchedules(this.#catalog, transaction, volume);
         deleteImport(this.#catalog, transaction, volume.id);
+        deleteReservations(this.#catalog, transaction, volume);
       }),
     );
+    await this.#state.exports.forget(volume);
     this.#emit('volume-deleted', `${text} deleted`, volume);
     for (const name of idle) {
       const message = `schedule '${name}' is idle: ${text} was the last one that it had`;

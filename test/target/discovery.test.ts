@@ -13,6 +13,7 @@ import {
 import { discoveryNqn } from '../../lib/target/nqn.js';
 import type { Portal } from '../../lib/target/portals.js';
 import { decodeSqe } from '../../lib/target/sqe.js';
+import { statuses } from '../../lib/target/statuses.js';
 import { FakeNative } from './fake_native.js';
 import { sqe } from './layout.js';
 
@@ -61,8 +62,15 @@ class Bench {
       keepAliveMs: katoMs,
     });
     const configuration = decodeSqe(sqe({ opcode: 9, cdw10: 0x0b, cdw11: asyncEvents }));
-    const hooks = { setKeepAlive: () => undefined, ioQueuesExist: () => false };
-    assert.equal(controller.features.set(configuration, null, hooks).status, 0);
+    // Takes effect at once; a refusal ends the run as an unhandled rejection.
+    const configured = controller.features.set(configuration, null, {
+      setKeepAlive: () => undefined,
+      ioQueuesExist: () => false,
+      visibleNsids: () => [],
+      setNotificationMask: () => undefined,
+      setPersistence: async () => statuses.invalidField,
+    });
+    void configured.then(({ status }) => assert.equal(status, 0));
     this.subsystem.add(controller);
     return controller;
   }

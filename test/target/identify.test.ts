@@ -81,7 +81,7 @@ describe('identify controller', () => {
         [513, 1, 0x44n],
         [514, 2, 1024n],
         [516, 4, 1_048_576n],
-        [520, 2, 0b1_1001_1101n], // ONCS
+        [520, 2, 0b1_1011_1101n], // ONCS
         [522, 2, 1n], // FUSES: Compare and Write
         [534, 2, 1n], // OCFS: format 0
         [531, 1, 0b101n], // NWPC
@@ -137,6 +137,7 @@ describe('identify namespace', () => {
         [16, 8, 16n],
         [24, 1, 0x13n],
         [30, 1, 1n],
+        [31, 1, 0xffn], // RESCAP: all six types, PTPL, IEKEY
         [33, 1, 9n],
         [68, 2, 15n], // NPDG: 64 KiB
         [70, 2, 15n],
@@ -256,6 +257,7 @@ describe('identify command', () => {
     const { data } = await ask(0x08, { nsid: 7 });
     assert.equal(data?.[0], 0);
     assert.equal(data?.[1], 1);
+    assert.equal(data?.[2], 0xff, 'RESCAP as in CNS 00h');
     assert.equal(data?.[14], 1);
   });
 

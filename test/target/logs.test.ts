@@ -145,7 +145,7 @@ describe('log pages', () => {
       );
     };
     assert.deepEqual(listed('discovery'), [0x00, 0x70]);
-    assert.deepEqual(listed('io'), [0, 1, 2, 3, 4, 5, 0x0c, 0x12, 0x13]);
+    assert.deepEqual(listed('io'), [0, 1, 2, 3, 4, 5, 0x0c, 0x12, 0x13, 0x80]);
   });
 
   it('telemetry and what else tells of device internals: not there, for either kind', () => {

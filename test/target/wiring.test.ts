@@ -20,6 +20,9 @@ class Bench {
   readonly native = new FakeNative();
   readonly refusals: string[] = [];
   readonly failures: string[] = [];
+  /** NSID and number of registrants, each time that reservations were saved. */
+  readonly saved: [number, number][] = [];
+  saveFails: Error | null = null;
   readonly target: Target;
   readonly subsystem: Subsystem;
   #command = 0n;
@@ -42,7 +45,15 @@ class Bench {
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),
       listener,
     });
-    this.subsystem = this.target.addSubsystem({ nqn: subnqn, serial: 's', admits: () => false });
+    this.subsystem = this.target.addSubsystem({
+      nqn: subnqn,
+      serial: 's',
+      admits: () => false,
+      saveReservations: async (nsid, { registrants }) => {
+        if (this.saveFails !== null) throw this.saveFails;
+        this.saved.push([nsid, registrants.size]);
+      },
+    });
   }
 
   async listen(discoveryOnly = false): Promise<this> {
@@ -290,18 +301,53 @@ describe('what a host sees', () => {
     const rules = () => bench.native.attached.get(a)?.map(({ reservation }) => reservation);
     assert.deepEqual(rules(), ['none']);
     const [own, other] = ['01'.repeat(16), '02'.repeat(16)];
-    const registrants = new Map([[other, 7n]]);
-    const held = { type: 1, holder: other } as const;
-    await bench.subsystem.setReservations(1, { ...noReservations, registrants, held });
+    const register = { kind: 'register', action: 'register', ptpl: 'keep' } as const;
+    const mine = { ...register, ignoreExistingKey: false, currentKey: 0n, newKey: 7n };
+    const acquire = { kind: 'acquire', action: 'acquire', currentKey: 7n, preemptKey: 0n } as const;
+    const { subsystem } = bench;
+    assert.equal(await subsystem.reserve(1, other, mine), 0);
+    assert.equal(await subsystem.reserve(1, other, { ...acquire, type: 1 }), 0);
     assert.deepEqual(rules(), ['writes-refused']);
     assert.equal(bench.target.controllers[0]?.changedNamespaces(false).size, 0);
     const late = await bench.associate(alice);
     assert.equal(bench.native.attached.get(late)?.[0]?.reservation, 'writes-refused');
-    const mine = { type: 2, holder: own } as const;
-    await bench.subsystem.setReservations(1, { ...noReservations, registrants, held: mine });
+    assert.equal(await subsystem.clearReservations(1), 1);
     assert.deepEqual(rules(), ['none']);
-    await bench.subsystem.removeNamespace(1);
-    assert.equal(bench.subsystem.reservationsOf(1), noReservations);
+    assert.equal(await subsystem.reserve(1, own, mine), 0);
+    assert.equal(await subsystem.reserve(1, own, { ...acquire, type: 2 }), 0);
+    assert.deepEqual(rules(), ['none']);
+    await subsystem.removeNamespace(1);
+    assert.equal(subsystem.reservationsOf(1).held?.holder, own, 'it stays while one waits');
+    await subsystem.forgetReservations(1);
+    assert.equal(subsystem.reservationsOf(1), noReservations);
+    const late2 = await subsystem.reserve(1, own, mine);
+    assert.equal(late2, statuses.invalidNamespaceOrFormat, 'nothing comes back to life');
+    assert.equal(subsystem.reservationsOf(1), noReservations);
+  });
+
+  it('a reservation that persists: durable before anyone judges by it, undone if it is not', async () => {
+    const bench = await new Bench().listen();
+    await bench.namespace(1, { [alice]: 'read-write' });
+    const a = await bench.associate(alice);
+    const host = '02'.repeat(16);
+    const register = { kind: 'register', action: 'register', ptpl: 'on' } as const;
+    const keys = { ignoreExistingKey: false, currentKey: 0n, newKey: 7n };
+    const acquire = { kind: 'acquire', action: 'acquire', type: 2, currentKey: 7n } as const;
+    await bench.subsystem.reserve(1, host, { ...register, ...keys });
+    assert.deepEqual(bench.saved, [[1, 1]]);
+    bench.saveFails = new Error('the device is gone');
+    const lost = bench.subsystem.reserve(1, host, { ...acquire, preemptKey: 0n });
+    await assert.rejects(lost, /device is gone/);
+    assert.equal(bench.subsystem.reservationsOf(1).held, null);
+    assert.equal(bench.native.attached.get(a)?.[0]?.reservation, 'none');
+    bench.saveFails = null;
+    assert.equal(await bench.subsystem.setPersistence(1, false), 0);
+    assert.deepEqual(bench.saved, [
+      [1, 1],
+      [1, 1],
+    ]);
+    await bench.subsystem.reserve(1, host, { ...acquire, preemptKey: 0n });
+    assert.equal(bench.saved.length, 2, 'without persistence nothing is written');
   });
 
   it('grant, resize, removal: one event until the list is read, with every NSID', async () => {
