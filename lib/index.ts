@@ -35,6 +35,12 @@ export type {
   Streams,
 } from './stream/types.js';
 export type {
+  RegistrantInfo,
+  ReservationInfo,
+  ReservationTypeName,
+  VolumeReservations,
+} from './volumes/reservation_types.js';
+export type {
   BlockBytes,
   CallOptions,
   CloneVolume,

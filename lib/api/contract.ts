@@ -9,6 +9,7 @@
 import Type, { type Static, type TSchema } from 'typebox';
 import type { OperationId } from './operations.js';
 import { referralContract, type referralSchema } from './referral_contract.js';
+import { reservationContract, type reservationSchema } from './reservation_contract.js';
 import { scheduleContract, type scheduleSchema } from './schedule_contract.js';
 import {
   bytes,
@@ -587,6 +588,7 @@ export const contract = {
   ...scheduleContract,
   ...streamContract,
   ...referralContract,
+  ...reservationContract,
   listHosts: {
     summary: 'Hosts',
     params: none,
@@ -670,5 +672,6 @@ export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
 export type Portal = Static<typeof portalSchema>;
 export type Referral = Static<typeof referralSchema>;
+export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;

@@ -18,6 +18,7 @@ import {
 } from './objects.js';
 import { deviceObject, poolCheckObject, poolObject } from './pools.js';
 import { referralOperations } from './referrals.js';
+import { reservationOperations } from './reservations.js';
 import { scheduleOperations } from './schedules.js';
 import type { Handlers } from './server.js';
 import { streamOperations } from './stream_handlers.js';
@@ -35,6 +36,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...hostOperations(node),
     ...grantOperations(node),
     ...referralOperations(node),
+    ...reservationOperations(node),
   };
 }
 

@@ -51,6 +51,8 @@ export const operations = {
   createGrant: { method: 'POST', path: '/v1/grants', status: 201 },
   deleteGrant: { method: 'DELETE', path: '/v1/grants/:volume/:host', status: 204 },
   listPortals: { method: 'GET', path: '/v1/portals', status: 200 },
+  listReservations: { method: 'GET', path: '/v1/reservations', status: 200 },
+  clearReservations: { method: 'DELETE', path: '/v1/reservations/:volume', status: 200 },
   listReferrals: { method: 'GET', path: '/v1/referrals', status: 200 },
   createReferral: { method: 'POST', path: '/v1/referrals', status: 201 },
   deleteReferral: { method: 'DELETE', path: '/v1/referrals/:referral', status: 204 },

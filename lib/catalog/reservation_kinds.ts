@@ -28,8 +28,6 @@ export const reservationKind: RecordKind<ReservationRecord, 'nsid', never> = {
   kind: 9,
   name: 'reservation',
   version: 1,
-  // A key is what a host proves its registration by.
-  secretFields: ['keys'],
   decode: (fields) => {
     const hosts = fields.bytesList('hosts', 16);
     return {

@@ -8,6 +8,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addReferrals } from './referral_commands.js';
+import { addReservations } from './reservation_commands.js';
 import { addSchedules } from './schedule_commands.js';
 import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { addStreams } from './stream_commands.js';
@@ -61,6 +62,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addSnapshots(program);
   addSchedules(program);
   addAccess(program);
+  addReservations(program);
   addReferrals(program);
   addPool(program);
   addHelp(program);

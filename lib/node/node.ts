@@ -25,6 +25,7 @@ import { Exports, type VolumePool } from '../volumes/exports.js';
 import { GrantService } from '../volumes/grants.js';
 import { HostService } from '../volumes/hosts.js';
 import { KeyedLocks } from '../volumes/locks.js';
+import { ReservationService } from '../volumes/reservations.js';
 import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant } from '../volumes/state.js';
 import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
@@ -250,6 +251,7 @@ class RunningNode implements Node {
   readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
+  readonly reservations: ReservationService;
   readonly referrals: ReferralService;
   readonly schedules: ScheduleService;
   readonly pool: NodePool;
@@ -290,6 +292,7 @@ class RunningNode implements Node {
     });
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
+    this.reservations = new ReservationService(state);
     this.referrals = new ReferralService({
       catalog,
       target,

@@ -13,6 +13,7 @@ import type {
 } from '../native.js';
 import type { Schedules } from '../schedules/types.js';
 import type { Streams } from '../stream/types.js';
+import type { VolumeReservations } from '../volumes/reservation_types.js';
 import type {
   CallOptions,
   ConnectedHost,
@@ -122,6 +123,7 @@ export interface Node extends AsyncDisposable {
   readonly grants: Grants;
   readonly hosts: Hosts;
   readonly tenants: Tenants;
+  readonly reservations: VolumeReservations;
   readonly referrals: Referrals;
   readonly schedules: Schedules;
   readonly pool: NodePool;

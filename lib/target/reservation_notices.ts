@@ -1,6 +1,6 @@
 /**
- * Reservation notifications of one controller (Base 5.16.1.24 and 8.19): a queue of log pages, which the
- * host reads one by one.
+ * Reservation notifications of one controller (Base 5.16.1.24 and 8.19): a queue of log pages,
+ * which the host reads one by one.
  */
 import { FieldWriter } from '../bytes.js';
 import type { ReservationNotification } from './reservations.js';

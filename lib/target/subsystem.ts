@@ -97,6 +97,11 @@ export class Subsystem {
     return this.#reservations.get(nsid) ?? noReservations;
   }
 
+  /** Of all namespaces that had any, by NSID. */
+  get reservations(): ReadonlyMap<number, Reservations> {
+    return this.#reservations;
+  }
+
   /** What was kept over a restart; before the namespace is there. */
   restoreReservations(nsid: number, reservations: Reservations): void {
     this.#reservations.set(nsid, reservations);
@@ -189,6 +194,12 @@ export class Subsystem {
     return [...this.#controllers.values()]
       .filter((controller) => controller.host === host)
       .map(({ identity }) => identity.cntlid);
+  }
+
+  /** HOSTNQNs by which the host of this HOSTID is here, each once. */
+  hostnqnsOf(host: string): string[] {
+    const own = [...this.#controllers.values()].filter((controller) => controller.host === host);
+    return [...new Set(own.map(({ identity }) => identity.hostnqn))];
   }
 
   // ---- Hosts and controllers --------------------------------------------------------------------

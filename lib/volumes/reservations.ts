@@ -1,12 +1,15 @@
 /**
- * Reservations of the catalog's namespaces: kept where the hosts asked for persistence through
- * power loss, brought back at the start of a node, and gone with the volume or snapshot.
+ * Reservations of the catalog's namespaces: shown to people, kept where the hosts asked for
+ * persistence through power loss, brought back at the start of a node, and gone with the volume or
+ * snapshot.
  */
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
   nsidKey,
   type SnapshotRecord,
   snapshotKind,
+  type TenantRecord,
+  tenantKind,
   type VolumeRecord,
   volumeKind,
 } from '../catalog/kinds.js';
@@ -15,8 +18,20 @@ import {
   reservationKey,
   reservationKind,
 } from '../catalog/reservation_kinds.js';
-import { AshlarError } from '../errors.js';
-import { hostIdText, isReservationType, type Reservations } from '../target/reservations.js';
+import { AshlarError, throwIfAborted } from '../errors.js';
+import { holds, hostIdText, isReservationType, type Reservations } from '../target/reservations.js';
+import { snapshotInfo } from './infos.js';
+import { compare } from './pages.js';
+import { findSource } from './references.js';
+import {
+  type RegistrantInfo,
+  type ReservationInfo,
+  reservationTypeNames,
+  type VolumeReservations,
+} from './reservation_types.js';
+import { type ControlState, tenantOf } from './state.js';
+import type { CallOptions } from './types.js';
+import { uuidText } from './uuid.js';
 
 /**
  * Writes what a namespace's reservations are now, or deletes them with `ptpl` false. Durable when
@@ -78,4 +93,71 @@ export function reservationsFrom(record: Readonly<ReservationRecord>): Reservati
   const holds = holder.length === 0 ? null : hostIdText(holder);
   const held = isReservationType(type) ? { type, holder: holds } : null;
   return { generation, ptpl: true, registrants, held };
+}
+
+export class ReservationService implements VolumeReservations {
+  readonly #state: ControlState;
+
+  constructor(state: ControlState) {
+    this.#state = state;
+  }
+
+  list(options: CallOptions = {}): ReservationInfo[] {
+    this.#state.assertOpen();
+    const { catalog } = this.#state;
+    const only = options.tenant === undefined ? null : tenantOf(catalog, options).id;
+    return catalog
+      .all(tenantKind)
+      .filter(({ id }) => only === null || id === only)
+      .flatMap((tenant) => this.#ofTenant(tenant))
+      .sort((a, b) => compare(keyOf(a), keyOf(b)));
+  }
+
+  async clear(reference: string, options: CallOptions = {}): Promise<number> {
+    this.#state.assertOpen();
+    const { catalog } = this.#state;
+    const { stored } = findSource(catalog, reference, options);
+    const { tenant, nsid, uuid } = stored.value;
+    if (nsid === 0) return 0; // A snapshot that was never granted.
+    throwIfAborted(options.signal, `clear reservations of '${reference}'`);
+    const registrants = await this.#state.exports.subsystem(tenant).clearReservations(nsid);
+    if (registrants > 0) {
+      const message = `reservations of '${reference}' cleared; ${registrants} were registered`;
+      this.#state.emit('reservations-cleared', message, uuidText(uuid), 'warning');
+    }
+    return registrants;
+  }
+
+  #ofTenant({ id, value }: Stored<TenantRecord>): ReservationInfo[] {
+    const subsystem = this.#state.exports.subsystem(id);
+    return [...subsystem.reservations].flatMap(([nsid, state]) => {
+      const name = this.#nameOf(id, nsid);
+      if (name === null || state.registrants.size === 0) return [];
+      const type = reservationTypeNames[(state.held?.type ?? 0) - 1] ?? null;
+      const registrants = [...state.registrants].map(([host, key]): RegistrantInfo => {
+        return {
+          hostid: uuidText(Buffer.from(host, 'hex')),
+          hosts: subsystem.hostnqnsOf(host),
+          key: key.toString(16).padStart(16, '0'),
+          holds: holds(state, host),
+        };
+      });
+      const { ptpl: persistent, generation } = state;
+      return [{ tenant: value.name, ...name, nsid, type, persistent, generation, registrants }];
+    });
+  }
+
+  #nameOf(tenant: bigint, nsid: number): { volume: string; snapshot: string | null } | null {
+    const { catalog } = this.#state;
+    const volume = catalog.find(volumeKind, 'nsid', nsidKey(tenant, nsid));
+    if (volume !== null) return { volume: volume.value.name, snapshot: null };
+    const snapshot = catalog.find(snapshotKind, 'nsid', nsidKey(tenant, nsid));
+    if (snapshot === null) return null;
+    const info = snapshotInfo(catalog, snapshot);
+    return { volume: info.volume, snapshot: info.name };
+  }
+}
+
+function keyOf({ tenant, volume, snapshot }: ReservationInfo): string {
+  return `${tenant}/${volume}@${snapshot ?? ''}`;
 }

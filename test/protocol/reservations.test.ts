@@ -1,6 +1,7 @@
 /** Reservations between real hosts: who may write, who is told, and what a restart leaves. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { runProgram } from '../rig/daemon.js';
 import { inCapsuleBlock, ioSqe, opcode, sqe, status } from './commands.js';
 import { Association, type Identity } from './connection.js';
 import { blockBytes, newIdentity, pattern, Target } from './fixture.js';
@@ -335,3 +336,30 @@ test('a deleted volume takes its reservations along, also over a restart', async
   await target.daemon.start();
   assert.equal((await target.daemon.api('GET', '/v1/volumes')).status, 200);
 });
+
+test('seen and cleared by a person: the table names who holds it, and others may write then', () =>
+  withHosts(2, async ([a, b], target) => {
+    const ashlar = async (...args: string[]): Promise<string[]> => {
+      const socket = ['--socket', target.daemon.socket];
+      const { code, out, err } = await runProgram(['reservation', ...args, ...socket]);
+      const lines = `${out}${err}`.trimEnd().split('\n');
+      return [String(code), ...lines.map((line) => line.trim().replaceAll(/ +/g, ' '))];
+    };
+    assert.deepEqual(await ashlar('list'), ['0', 'No host has reserved anything.']);
+    assert.equal(await a.register(0x1234n), 0);
+    assert.equal(await a.acquire(1, 0x1234n), 0);
+    const [, heading, row] = await ashlar('list');
+    assert.equal(heading, 'VOLUME TENANT TYPE PERSISTENT HOLDS KEY HOST');
+    assert.equal(row, `demo default write-exclusive no yes 0x1234 ${a.identity.hostnqn}`);
+    const told = a.event();
+    assert.deepEqual(await ashlar('clear', 'demo'), [
+      '0',
+      "'demo' is free again; 1 host was registered.",
+    ]);
+    assert.equal(await told, logPageAvailable);
+    assert.equal((await a.notice()).type, 3);
+    assert.equal(await b.write(), 0);
+    assert.deepEqual(await ashlar('clear', 'demo'), ['0', "No host was registered with 'demo'."]);
+    const unknown = await ashlar('clear', 'nothing');
+    assert.match(unknown.join(' '), /^3 .*volume 'nothing' does not exist/);
+  }));
