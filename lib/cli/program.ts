@@ -93,7 +93,7 @@ function addServe(program: Command, outcome: Outcome): void {
         .option('--no-create', 'fail when the pool is not there')
         .option('--write-through', 'make every acknowledged write durable')
         .option('--portal <address:port...>', 'where hosts connect (default: 127.0.0.1:4420)')
-        .option('--discovery <address:port...>', 'discovery alone (default: 127.0.0.1:8009)')
+        .option('--discovery <address:port...>', 'discovery alone (default: port 8009)')
         .option('--no-discovery', 'no portal for discovery alone')
         .option('--reactors <count>', 'I/O threads', wholeNumber(1, 64))
         .option('--cpus <list>', 'CPUs to pin them to, e.g. 0,1', cpuList)

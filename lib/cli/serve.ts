@@ -173,7 +173,10 @@ async function openInFolder(config: Config, logger: Logger): Promise<Node> {
   const first = device.kind === 'file' && create && !(await exists(device.path));
   // Only when a pool would be made: hosts of an existing one may be waiting to connect again, and
   // should not meet a port that closes at once.
-  if (first) await checkPortals([...config.target.portals, ...config.target.discovery]);
+  if (first) {
+    const { portals, discovery, discoveryImplied } = config.target;
+    await checkPortals([...portals, ...(discoveryImplied ? [] : discovery)]);
+  }
   const folder = first ? await makePoolFolder(dirname(device.path)) : null;
   try {
     return await openNode(await nodeConfigOf(config), logger);
@@ -196,7 +199,9 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
     runtime: config.runtime,
     portals: [
       ...config.target.portals.map((portal) => ({ ...portal, discoveryOnly: false })),
-      ...config.target.discovery.map((portal) => ({ ...portal, discoveryOnly: true })),
+      ...config.target.discovery.map((portal) => {
+        return { ...portal, discoveryOnly: true, optional: config.target.discoveryImplied };
+      }),
     ],
     referrals: config.target.referrals,
     cntlids: { first: 1, last: maxCntlid },

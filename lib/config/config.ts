@@ -20,7 +20,8 @@ export type LogLevel = (typeof logLevels)[number];
 export const minPoolBytes = 16n << 20n;
 export const maxPoolBytes = 256n << 40n;
 
-/** The registered port of discovery services over TCP (TCP Transport 3.1.2). */
+/** The registered ports of subsystems and of discovery services over TCP (TCP Transport 3.1.2). */
+export const portalPort = 4420;
 export const discoveryPort = 8009;
 
 /** What holds where neither the file nor a flag says otherwise. */
@@ -28,8 +29,7 @@ export const configDefaults = {
   poolFile: '.ashlar/pool.ashlar',
   poolSize: '64GiB',
   mapCache: '256MiB',
-  portals: ['127.0.0.1:4420'],
-  discovery: [`127.0.0.1:${discoveryPort}`],
+  portals: [`127.0.0.1:${portalPort}`],
   buffers: '64MiB',
   socket: '.ashlar/ashlar.sock',
   logLevel: 'info',
@@ -54,6 +54,8 @@ export interface TargetConfig {
   portals: Endpoint[];
   /** Serve discovery only. */
   discovery: Endpoint[];
+  /** `discovery` was not given but follows from `portals`: one that is taken is done without. */
+  discoveryImplied: boolean;
   /** Discovery services of other nodes that hosts are told of. */
   referrals: Endpoint[];
 }

@@ -28,6 +28,7 @@ const samples: Readonly<Record<string, string>> = {
   volume: '"demo"',
   reactors: '2',
   cpus: '[0, 1]',
+  discovery: '["127.0.0.1:8009"]',
 };
 
 function keyLines(key: string, schema: TSchema): string[] {

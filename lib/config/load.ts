@@ -13,6 +13,7 @@ import {
   type Endpoint,
   maxPoolBytes,
   minPoolBytes,
+  portalPort,
 } from './config.js';
 import { parseEndpoint, referralProblem } from './endpoint.js';
 import { lineOfKey } from './locate.js';
@@ -115,21 +116,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
   const from = new Resolver(file, toml, options);
   const config: Config = {
     pool: resolvePool(from),
-    target: {
-      portals: from.get(
-        'target.portals',
-        (f) => f.target?.portals,
-        configDefaults.portals,
-        (given) => endpointList(given, 4420),
-      ),
-      discovery: from.get(
-        'target.discovery',
-        (f) => f.target?.discovery,
-        configDefaults.discovery,
-        (given) => endpointList(given, discoveryPort),
-      ),
-      referrals: from.get('target.referrals', (f) => f.target?.referrals, [], referralList),
-    },
+    target: resolveTarget(from),
     runtime: resolveRuntime(from),
     api: {
       socket: from.get('api.socket', (f) => f.api?.socket, configDefaults.socket, socketPath),
@@ -224,6 +211,42 @@ function resolvePool(from: Resolver): Config['pool'] {
       (given) => boundedSize(given, 1n << 20n, 1n << 40n),
     ),
   };
+}
+
+function resolveTarget(from: Resolver): Config['target'] {
+  const portals = from.get(
+    'target.portals',
+    (f) => f.target?.portals,
+    configDefaults.portals,
+    (given) => endpointList(given, portalPort),
+  );
+  const discovery = from.get(
+    'target.discovery',
+    (f) => f.target?.discovery,
+    undefined,
+    ({ value, ...given }) =>
+      value === undefined ? null : endpointList({ ...given, value }, discoveryPort),
+  );
+  return {
+    portals,
+    discovery: discovery ?? impliedDiscovery(portals),
+    discoveryImplied: discovery === null,
+    referrals: from.get('target.referrals', (f) => f.target?.referrals, [], referralList),
+  };
+}
+
+/**
+ * Hosts that are given an address alone look for discovery at its registered port. A portal on
+ * another port than the registered one is reached by those who are told of it, and may be one of
+ * several daemons on the machine; so nothing follows from it.
+ */
+function impliedDiscovery(portals: readonly Endpoint[]): Endpoint[] {
+  return portals
+    .filter(({ port }) => port === portalPort)
+    .map(({ address }) => ({ address, port: discoveryPort }))
+    .filter(({ address, port }) => {
+      return !portals.some((each) => each.port === port && each.address === address);
+    });
 }
 
 function resolveRuntime(from: Resolver): Config['runtime'] {

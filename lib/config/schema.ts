@@ -92,8 +92,8 @@ const targetSection = Type.Object(
     ),
     discovery: endpoints(
       {
-        description: 'Where they reach the discovery service alone (8009 is its registered port).',
-        default: configDefaults.discovery,
+        description:
+          'Where they reach the discovery service alone. Unset: port 8009, its registered one, of every address with a portal on port 4420; where it is taken, a warning. []: nowhere.',
       },
       0,
     ),

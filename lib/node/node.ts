@@ -36,7 +36,7 @@ import { EventLog } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
 import { targetListener } from './target_events.js';
-import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus } from './types.js';
+import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus, PortalConfig } from './types.js';
 import { version } from './version.js';
 import { WatermarkWatch } from './watermarks.js';
 
@@ -320,20 +320,31 @@ class RunningNode implements Node {
   }
 
   async start(): Promise<void> {
-    const { config, router, target, events } = this.#parts;
+    const { config, router } = this.#parts;
     await this.exports.openAll();
     await this.#makeDemo();
     this.referrals.show();
     router.handle((event) => this.#take(event));
-    for (const portal of config.portals) {
-      const { address, port } = await target.listen(portal);
-      const what = portal.discoveryOnly ? 'discovery' : 'volumes and discovery';
-      events.add('info', 'portal-listening', `${what} on ${formatEndpoint(address, port)}`);
-    }
+    for (const portal of config.portals) await this.#listen(portal);
     await this.#lookAtFill();
     this.#watermarkTimer = setInterval(() => void this.#lookAtFill(), watermarkIntervalMs);
     this.#watermarkTimer.unref();
     this.schedules.start();
+  }
+
+  async #listen({ optional = false, ...portal }: PortalConfig): Promise<void> {
+    const { target, events } = this.#parts;
+    const where = formatEndpoint(portal.address, portal.port);
+    try {
+      const { address, port } = await target.listen(portal);
+      const what = portal.discoveryOnly ? 'discovery' : 'volumes and discovery';
+      events.add('info', 'portal-listening', `${what} on ${formatEndpoint(address, port)}`);
+    } catch (thrown) {
+      if (!optional) throw thrown;
+      const { message } = toAshlarError(thrown);
+      const why = `no discovery on ${where}: ${message}; hosts discover at the other portals`;
+      events.add('warning', 'portal-skipped', why);
+    }
   }
 
   /** Made only while the pool has never had a volume, so that a deleted demo stays deleted. */

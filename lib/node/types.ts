@@ -32,6 +32,8 @@ export interface PortalConfig {
   port: number;
   /** Serves discovery alone (by convention on port 8009), no volumes. */
   discoveryOnly: boolean;
+  /** When it cannot be listened on, warn and go on without it. */
+  optional?: boolean | undefined;
   /** What discovery says instead, when hosts reach the portal through another address. */
   advertised?: { address: string; port: number } | undefined;
 }

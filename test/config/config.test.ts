@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { Config } from '../../lib/config/config.js';
+import { formatEndpoint } from '../../lib/config/config.js';
 import { parseEndpoint } from '../../lib/config/endpoint.js';
 import { exampleConfig } from '../../lib/config/example.js';
 import { parseConfigFile } from '../../lib/config/file.js';
@@ -53,6 +54,7 @@ test('config: no file and no flags: the documented defaults', async () => {
     target: {
       portals: [{ address: '127.0.0.1', port: 4420 }],
       discovery: [{ address: '127.0.0.1', port: 8009 }],
+      discoveryImplied: true,
       referrals: [],
     },
     runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },
@@ -144,8 +146,26 @@ test('config: contradictions: refused', async () => {
   assert.match(both.message, /pool\.file and .*pool\.memory exclude each other/);
   const cpus = await refusal('[runtime]\nreactors = 2\ncpus = [0]\n');
   assert.match(cpus.message, /reactors is 2, but .*cpus names 1 CPUs/);
-  const twice = await refusal('[target]\nportals = ["127.0.0.1:8009"]\n');
+  const twice = await refusal(
+    '[target]\nportals = ["127.0.0.1:8009"]\ndiscovery = ["127.0.0.1"]\n',
+  );
   assert.match(twice.message, /127\.0\.0\.1 port 8009 is named twice/);
+});
+
+test('config: discovery: port 8009 beside each portal on 4420, unless something else is said', async () => {
+  const discovery = async (toml: string): Promise<[boolean, ...string[]]> => {
+    const { target } = await load(`[target]\n${toml}`);
+    return [target.discoveryImplied, ...target.discovery.map(formatEndpoint)];
+  };
+  const both = 'portals = ["192.0.2.1", "[2001:db8::1]:4420", "192.0.2.3:4421"]\n';
+  assert.deepEqual(await discovery(both), [true, '192.0.2.1:8009', '[2001:db8::1]:8009']);
+  assert.deepEqual(await discovery(`${both}discovery = []\n`), [false]);
+  assert.deepEqual(await discovery(`${both}discovery = ["192.0.2.3"]\n`), [
+    false,
+    '192.0.2.3:8009',
+  ]);
+  assert.deepEqual(await discovery('portals = ["127.0.0.1:0"]\n'), [true]);
+  assert.deepEqual(await discovery('portals = ["192.0.2.1", "192.0.2.1:8009"]\n'), [true]);
 });
 
 test('config: referrals: IP addresses of one other node each, port 8009 when none is given', async () => {

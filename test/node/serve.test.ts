@@ -73,6 +73,21 @@ describe('node', () => {
     );
   });
 
+  it('a discovery portal whose port is taken: required, no start; optional, a warning', async () => {
+    await using first = await open();
+    const taken = { address: '127.0.0.1', port: portOf(first, true), discoveryOnly: true };
+    const serving = { address: '127.0.0.1', port: 0, discoveryOnly: false };
+    await assert.rejects(open({ portals: [serving, taken] }), { code: 'address-in-use' });
+    await using node = await open({ portals: [serving, { ...taken, optional: true }] });
+    assert.deepEqual(
+      node.portals.map(({ discoveryOnly }) => discoveryOnly),
+      [false],
+    );
+    const [warning] = node.events().filter(({ severity }) => severity === 'warning');
+    assert.equal(warning?.kind, 'portal-skipped');
+    assert.match(warning.message, new RegExp(`^no discovery on 127\\.0\\.0\\.1:${taken.port}: `));
+  });
+
   it('a host without a grant is told that there is no such subsystem', async () => {
     await using node = await open();
     await node.volumes.create({ name: 'v', sizeBytes: mib, hosts: [hostNqn('alice')] });
