@@ -37,6 +37,7 @@ const testPackages = {
   'doctest-dev': file('/usr/include/doctest/doctest.h'),
   'libnvme-dev': file('/usr/include/nvme/types.h'),
 };
+const protocolPackages = { tshark: program('tshark') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
   'busybox-static': file('/bin/busybox'),
@@ -137,6 +138,7 @@ export function setUp(goal, only = null, suite = 'default') {
     await installSystemPackages({
       ...buildPackages,
       ...(native ? testPackages : {}),
+      ...(tests('protocol') ? protocolPackages : {}),
       ...(guest ? guestPackages : {}),
     });
     await installNpmPackages();
