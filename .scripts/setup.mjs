@@ -99,6 +99,20 @@ function compile(name, what, project, folders, output) {
 const compileDist = () =>
   compile('dist', 'compiling dist/', 'tsconfig.json', ['lib'], 'dist/cli/main.js');
 
+/** Loaded late: the packages that it stands on are installed by the steps before. */
+const bundleDist = () =>
+  stamped({
+    name: 'program',
+    what: 'bundling dist/program',
+    key: digest([
+      ...listFiles(['lib'], (each) => each.endsWith('.ts')),
+      'package-lock.json',
+      '.scripts/bundle.mjs',
+    ]),
+    outputs: ['dist/program/main.js'],
+    work: async () => (await import('./bundle.mjs')).bundleProgram(),
+  });
+
 const compileTests = () =>
   compile(
     'tests',
@@ -145,6 +159,7 @@ export function setUp(goal, only = null, suite = 'default') {
     await buildAddon();
     if (goal === 'native') return;
     await compileDist();
+    await bundleDist();
     if (goal === 'build') return;
     await compileTests();
     if (native) await buildNativeTests();

@@ -7,7 +7,7 @@ await runMain(async () => {
   await setUp('build');
   releaseSignals();
   // The program runs in this process: no second start-up, and signals reach it by themselves.
-  const program = path.join(root, 'dist/cli/main.js');
+  const program = path.join(root, 'dist/program/main.js');
   process.chdir(root);
   process.argv = [process.execPath, program, 'serve', '--demo', ...process.argv.slice(2)];
   await import(program);

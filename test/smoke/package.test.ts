@@ -66,7 +66,7 @@ describe('one binary for every Node.js version', () => {
       const child = spawn(
         program,
         [
-          ...[path.join(installed, 'dist/cli/main.js'), 'serve', '--json', '--memory', '64MiB'],
+          ...[path.join(installed, 'dist/program/main.js'), 'serve', '--json', '--memory', '64MiB'],
           ...['--portal', '127.0.0.1:0', '--no-discovery'],
           ...['--socket', workspace.file(`${major}.sock`)],
         ],
