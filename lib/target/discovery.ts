@@ -26,8 +26,12 @@ export interface Referral {
   portalId: number;
 }
 
-/** TREQ: no secure channel needed; the host may ask for no SQ flow control. */
-const ownTreq = 0b10 | (1 << 2);
+/**
+ * TREQ: nothing is said of a secure channel, as there is none; the host may ask for no SQ flow
+ * control. "Not required" (10b) means that there is a channel that a host may do without: nvme-cli
+ * then asks the kernel for TLS, and a kernel without it refuses to connect at all.
+ */
+const ownTreq = 1 << 2;
 /** The least that ASQSZ may say (Base Figure 264): all that is known of another node. */
 const leastQueueEntries = 32;
 /** EFLAGS bit 0, DUPRETINFO: every record with it leads to the same records. */

@@ -61,6 +61,63 @@ export class LinuxHost {
     return `/dev/${text.trim()}`;
   }
 
+  /**
+   * The guest reaches this machine's ports by an address of QEMU's, but discovery gives the one on
+   * which the portal listens. So that this works there too, the guest relays the ports.
+   */
+  async relay(ports: readonly number[]): Promise<void> {
+    for (const port of ports) {
+      await this.guest.sh(
+        `busybox nc -ll -p ${port} -e busybox nc ${machineAddress} ${port} </dev/null >/dev/null 2>&1 &
+         echo $! >>/tmp/background
+         for try in $(seq 100); do
+           grep -qi ':${port.toString(16).padStart(4, '0')} .* 0A ' /proc/net/tcp /proc/net/tcp6 &&
+             exit 0
+           sleep 0.1
+         done
+         exit 1`,
+      );
+    }
+  }
+
+  /** From now on kernel events of NVMe are noted in a file, one a line; its name. */
+  async noteEvents(): Promise<string> {
+    const file = '/tmp/events';
+    await this.guest.sh(
+      `cat >/tmp/note-event <<'end'
+#!/bin/sh
+echo "$ACTION $DEVNAME NVME_EVENT=$NVME_EVENT NVME_AEN=$NVME_AEN" >>${file}
+end
+       chmod +x /tmp/note-event
+       : >${file}
+       busybox uevent /tmp/note-event </dev/null >/dev/null 2>&1 &
+       echo $! >>/tmp/background`,
+    );
+    return file;
+  }
+
+  /** Ends relays and the noting of events. */
+  async endBackground(): Promise<void> {
+    await this.guest.sh('kill $(cat /tmp/background)');
+  }
+
+  /** Waits until a file has so many lines with these words. */
+  async lines(file: string, words: string, count: number): Promise<void> {
+    await this.guest.sh(
+      `for try in $(seq 50); do
+         [ $(grep -c '${words}' ${file}) -ge ${count} ] && exit 0
+         sleep 0.1
+       done
+       cat ${file}
+       exit 1`,
+    );
+  }
+
+  /** An nvme-cli command of discovery, as this host. */
+  nvme(command: string): Promise<string> {
+    return this.guest.sh(`nvme ${command} ${identity}`);
+  }
+
   async disconnect(): Promise<void> {
     await this.guest.sh(`nvme disconnect -n ${this.subnqn}`);
   }

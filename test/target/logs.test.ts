@@ -223,12 +223,12 @@ describe('discovery log', () => {
     const log = whole.subarray(0, whole.length);
     assert.equal(log.length, 4096);
     assert.deepEqual([le(log, 0, 8), le(log, 8, 8), le(log, 16, 2)], [9n, 3n, 0n]);
-    assert.deepEqual([...log.slice(1024, 1028)], [3, 1, 2, 6]);
+    assert.deepEqual([...log.slice(1024, 1028)], [3, 1, 2, 4]);
     assert.deepEqual([le(log, 1028, 2), le(log, 1030, 2), le(log, 1032, 2)], [3n, 0xffffn, 1024n]);
     assert.equal(ascii(log, 1056, 32), '4420'.padEnd(32));
     assert.equal(ascii(log, 1280, 16), 'nqn.2026-01.a.b\0');
     assert.equal(ascii(log, 1536, 256), '10.0.0.7'.padEnd(256));
-    assert.deepEqual([...log.slice(2048, 2052)], [3, 2, 3, 6]);
+    assert.deepEqual([...log.slice(2048, 2052)], [3, 2, 3, 4]);
     assert.equal(le(log, 2058, 2), 3n);
     assert.deepEqual([...log.slice(3072, 3076)], [3, 1, 1, 0]);
     assert.deepEqual([le(log, 3080, 2), le(log, 3082, 2)], [32n, 0n]);
