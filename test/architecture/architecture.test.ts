@@ -77,6 +77,7 @@ const mayImport: Record<string, readonly string[]> = {
   config: ['errors', 'native'],
   catalog: ['errors', 'native'],
   auth: ['errors', 'bytes'],
+  tls: ['errors'],
   target: ['errors', 'bytes', 'native', 'auth'],
   volumes: ['errors', 'native', 'config', 'catalog', 'target'],
   schedules: ['errors', 'catalog', 'volumes'],
