@@ -10,9 +10,9 @@
  *     NVMe1R01 HOSTNQN SUBNQN PSKDIGEST      version 1, whose digest tells PSKs of one pair apart
  *
  * nvme-cli before 2.15 (Debian 12 and 13 have such) leaves the lengths of label and context out of
- * what HKDF-Expand-Label feeds to HMAC, and writes the length of the output little-endian. Its
- * TLS PSKs are therefore others, in part under the same identities, and a controller that such hosts
- * are to reach has to know both.
+ * what HKDF-Expand-Label feeds to HMAC, and writes the output's length little-endian. Its TLS PSKs
+ * are therefore others, in part under the same identities, and a controller that such hosts are to
+ * reach has to know both.
  */
 import { createHmac, hkdfSync } from 'node:crypto';
 import { type ConfiguredPsk, hashOfLength, type PskHash, pskHashes } from './psk.js';
