@@ -36,6 +36,8 @@ const buildPackages = {
 const testPackages = {
   'doctest-dev': file('/usr/include/doctest/doctest.h'),
   'libnvme-dev': file('/usr/include/nvme/types.h'),
+  // The C++ tests have no node to find OpenSSL in.
+  'libssl-dev': file('/usr/include/openssl/ssl.h'),
 };
 const protocolPackages = { tshark: program('tshark') };
 const guestPackages = {

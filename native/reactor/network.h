@@ -46,6 +46,8 @@ class Stream {
   virtual void close(bool linger, Task& closed) noexcept = 0;
   virtual SocketAddress local() const = 0;
   virtual SocketAddress peer() const = 0;
+  // The name that the peer has proved to own a key for; empty when it has proved nothing.
+  virtual std::string peer_identity() const { return {}; }
 };
 
 // A connection that was accepted but is not yet bound to a loop, so that the acceptor may hand it

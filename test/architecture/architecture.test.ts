@@ -27,10 +27,11 @@ const mayInclude: Record<string, readonly string[]> = {
   store: ['base', 'reactor', 'device'],
   nvme: ['base'],
   tcp: ['base', 'nvme'],
-  target: ['base', 'reactor', 'nvme', 'tcp'],
+  tls: ['base', 'reactor'],
+  target: ['base', 'reactor', 'nvme', 'tcp', 'tls'],
   host: ['base', 'reactor', 'nvme', 'tcp'],
   sim: ['base', 'reactor', 'device'],
-  addon: ['base', 'reactor', 'device', 'store', 'nvme', 'tcp', 'target', 'host', 'sim'],
+  addon: ['base', 'reactor', 'device', 'store', 'nvme', 'tcp', 'tls', 'target', 'host', 'sim'],
 };
 
 describe('native/', () => {
