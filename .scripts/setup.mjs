@@ -40,6 +40,15 @@ const testPackages = {
   'libssl-dev': file('/usr/include/openssl/ssl.h'),
 };
 const protocolPackages = { tshark: program('tshark') };
+// clang's own libraries are a package beside it, and below a folder of its version.
+const fuzzPackages = {
+  clang: program('clang++'),
+  'libclang-rt-14-dev': () =>
+    fs.existsSync('/usr/lib/llvm-14/lib/clang') &&
+    fs
+      .readdirSync('/usr/lib/llvm-14/lib/clang', { recursive: true })
+      .some((name) => /libclang_rt\.fuzzer-[^/]*\.a$/.test(name)),
+};
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
   'busybox-static': file('/bin/busybox'),
@@ -136,6 +145,19 @@ async function buildNativeTests() {
   });
 }
 
+async function buildFuzzTargets() {
+  const ours = (name) => !name.endsWith('.md') && !name.includes('/addon/');
+  const sources = listFiles(['native'], ours);
+  const targets = listFiles(['test/fuzz'], (name) => /\.(cc|h)$|Makefile$/.test(name));
+  await stamped({
+    name: 'fuzz-targets',
+    what: 'building the fuzz targets',
+    key: digest([...sources, ...targets]),
+    outputs: ['.build/fuzz/target'],
+    work: () => run('make', ['-C', 'test/fuzz', `-j${jobs}`]),
+  });
+}
+
 export const canRunGuest = process.arch === 'x64';
 
 /**
@@ -150,9 +172,11 @@ export function setUp(goal, only = null, suite = 'default') {
   const guest = tests('kernel') && canRunGuest;
   // Planted bugs are linked with the C++ tests.
   const native = tests('native') || tests('planted');
+  const fuzz = tests('fuzz');
   return withLock(async () => {
     await installSystemPackages({
       ...buildPackages,
+      ...(fuzz ? fuzzPackages : {}),
       ...(native ? testPackages : {}),
       ...(tests('protocol') ? protocolPackages : {}),
       ...(guest ? guestPackages : {}),
@@ -165,6 +189,7 @@ export function setUp(goal, only = null, suite = 'default') {
     if (goal === 'build') return;
     await compileTests();
     if (native) await buildNativeTests();
+    if (fuzz) await buildFuzzTargets();
     if (tests('smoke')) {
       await otherNodes();
       await prebuildNative();

@@ -58,9 +58,7 @@ const promised: Record<string, Promised> = {
     text:
       'No byte stream from a peer crashes, hangs or grows the target. That connection ends with the ' +
       'right fatal error status; the others go on.',
-    missing:
-      'fuzzing of the byte stream, the commands and the images on disk: until then the bytes are ' +
-      'those that somebody thought of.',
+    missing: null,
   },
   P8: {
     text:

@@ -29,6 +29,7 @@ const nativeProgram = path.join(root, '.build/native/ashlar_tests');
 const areas: Record<string, { budgetMs?: number; rank?: number; alone?: boolean }> = {
   kernel: { budgetMs: 480_000, rank: 0 },
   native: { budgetMs: 900_000, rank: 1 },
+  fuzz: { budgetMs: 240_000 * Number(process.env['ASHLAR_SOAK'] ?? 1), rank: 2 },
   kill: { budgetMs: 300_000, rank: 2 },
   daemon: { budgetMs: 300_000, rank: 3 },
   planted: { budgetMs: process.env['ASHLAR_PLANTED'] === undefined ? 300_000 : 3_600_000, rank: 2 },
@@ -89,7 +90,7 @@ function nodeSuites(debian: string): Suite[] {
   });
 }
 
-const apart = ['kernel', 'native', 'protocol', 'daemon', 'smoke', 'kill', 'planted'];
+const apart = ['kernel', 'native', 'protocol', 'daemon', 'smoke', 'kill', 'planted', 'fuzz'];
 
 /** Does `--only wanted` mean this suite? `unit` is every area without a word of its own. */
 export function matches(suite: Suite, wanted: string): boolean {
