@@ -33,15 +33,17 @@ const buildPackages = {
   python3: program('python3'),
   'liburing-dev': file('/usr/include/liburing.h'),
 };
+// Programs without a node to find OpenSSL in.
+const opensslPackages = { 'libssl-dev': file('/usr/include/openssl/ssl.h') };
 const testPackages = {
   'doctest-dev': file('/usr/include/doctest/doctest.h'),
   'libnvme-dev': file('/usr/include/nvme/types.h'),
-  // The C++ tests have no node to find OpenSSL in.
-  'libssl-dev': file('/usr/include/openssl/ssl.h'),
+  ...opensslPackages,
 };
 const protocolPackages = { tshark: program('tshark') };
 // clang's own libraries are a package beside it, and below a folder of its version.
 const fuzzPackages = {
+  ...opensslPackages,
   clang: program('clang++'),
   'libclang-rt-14-dev': () =>
     fs.existsSync('/usr/lib/llvm-14/lib/clang') &&

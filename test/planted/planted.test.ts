@@ -86,7 +86,7 @@ function testObjects(suite: string): string[] {
 /** The suite's program with these objects in place of the archive's own. */
 async function link(suite: string, objects: string[], program: string): Promise<void> {
   const archive = path.join(root, 'build/Release/ashlar_core.a');
-  const libraries = ['-pthread', '-l:liburing.a'];
+  const libraries = ['-pthread', '-l:liburing.a', '-lssl', '-lcrypto'];
   const words = [...compiler, '-o', program, ...objects, ...testObjects(suite), archive];
   const linked = await run([...words, ...libraries]);
   assert.equal(linked.code, 0, linked.output);
