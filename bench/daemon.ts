@@ -33,7 +33,7 @@ process.on('message', (message) => {
   void node.close().then(() => process.disconnect());
 });
 process.send?.({
-  port: node.portals[0]?.port,
+  port: node.portals.list()[0]?.port,
   subnqn: volume.subnqn,
   nsid: volume.nsid,
 });

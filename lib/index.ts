@@ -16,6 +16,7 @@ export type {
   PortalConfig,
 } from './node/types.js';
 export { version } from './node/version.js';
+export type { AddPortal, AnaInfo, PortalInfo, Portals, SetAna } from './portals/types.js';
 export type { Retention } from './schedules/retention.js';
 export type {
   ChangeSchedule,
@@ -55,7 +56,6 @@ export type {
   Hosts,
   Page,
   PageOptions,
-  PortalInfo,
   SnapshotDetail,
   SnapshotInfo,
   Snapshots,

@@ -25,7 +25,7 @@ import type {
   LoadResult,
 } from './native/host.js';
 import type {
-  AnaState,
+  AnaChange,
   AsyncEvent,
   CommandCompletion,
   CommandEvent,
@@ -505,8 +505,8 @@ export interface NativeAddon {
   ): Promise<{ portal: PortalHandle; port: number }>;
   /** Stops accepting; `drop` also ends the connections that came through it. */
   portalClose(portal: PortalHandle, drop: boolean): Promise<void>;
-  /** Applies at once to new commands of every connection through the portal. */
-  portalSetAna(portal: PortalHandle, anagrpid: number, state: AnaState): void;
+  /** Resolves when every new command that comes through the portal goes by these states. */
+  portalSetAna(portal: PortalHandle, changes: AnaChange[]): Promise<void>;
 
   /** A controller without queue pairs; the accepted admin Connect gives it its first. */
   controllerCreate(runtime: RuntimeHandle, options: ControllerOptions): ControllerHandle;

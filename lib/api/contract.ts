@@ -8,6 +8,7 @@
  */
 import Type, { type Static, type TSchema } from 'typebox';
 import type { OperationId } from './operations.js';
+import { type anaSchema, portalContract, portalSchema } from './portal_contract.js';
 import { referralContract, type referralSchema } from './referral_contract.js';
 import { reservationContract, type reservationSchema } from './reservation_contract.js';
 import { scheduleContract, type scheduleSchema } from './schedule_contract.js';
@@ -16,6 +17,7 @@ import {
   change,
   count,
   exact,
+  force,
   inTenant,
   none,
   ofTenant,
@@ -353,21 +355,6 @@ export const createTenantSchema = Type.Object(
   { ...exact, description: 'A tenant to add.' },
 );
 
-export const portalSchema = Type.Object(
-  {
-    portalId: count('Number of the portal on this node.'),
-    transport: Type.Enum(['tcp'], { description: 'Transport of NVMe-oF.' }),
-    address: text('Address it listens on.'),
-    port: count('Port it listens on.'),
-    discoveryOnly: Type.Boolean({ description: 'Whether it serves discovery alone.' }),
-    ana: Type.Array(
-      Type.Object({ anagrpid: count('ANA group.'), state: text('Its state here.') }, exact),
-      { description: 'ANA groups that are not optimized here.' },
-    ),
-  },
-  { ...exact, description: 'An address and port on which the target listens.' },
-);
-
 export const controllerSchema = Type.Object(
   {
     cntlid: count('Controller ID, unique in its subsystem.'),
@@ -404,17 +391,11 @@ export const statusSchema = Type.Object(
   { ...exact, description: 'The whole node at one glance.' },
 );
 
-const force = {
-  force: Type.Optional(
-    Type.Enum(['true', 'false'], {
-      description: "'true': although hosts are connected; they are told of in an event.",
-    }),
-  ),
-};
 const poolParams = Type.Object(
   { pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }) },
   exact,
 );
+
 const forced = Type.Object({ ...inTenant, ...repeatable, ...force }, exact);
 
 export interface OperationContract {
@@ -589,6 +570,7 @@ export const contract = {
   ...streamContract,
   ...referralContract,
   ...reservationContract,
+  ...portalContract,
   listHosts: {
     summary: 'Hosts',
     params: none,
@@ -632,13 +614,6 @@ export const contract = {
     body: none,
     response: none,
   },
-  listPortals: {
-    summary: 'Portals',
-    params: none,
-    query: Type.Object({ ...paging }, exact),
-    body: none,
-    response: pageOf(portalSchema),
-  },
   listControllers: {
     summary: 'Controllers that hosts have now',
     params: none,
@@ -671,6 +646,7 @@ export type Schedule = Static<typeof scheduleSchema>;
 export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
 export type Portal = Static<typeof portalSchema>;
+export type Ana = Static<typeof anaSchema>;
 export type Referral = Static<typeof referralSchema>;
 export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;

@@ -10,13 +10,13 @@ import {
   controllerObject,
   grantObject,
   hostObject,
-  portalObject,
   reactorObject,
   snapshotObject,
   tenantObject,
   volumeObject,
 } from './objects.js';
 import { deviceObject, poolCheckObject, poolObject } from './pools.js';
+import { portalObject, portalOperations } from './portals.js';
 import { referralOperations } from './referrals.js';
 import { reservationOperations } from './reservations.js';
 import { scheduleOperations } from './schedules.js';
@@ -37,6 +37,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...grantOperations(node),
     ...referralOperations(node),
     ...reservationOperations(node),
+    ...portalOperations(node),
   };
 }
 
@@ -44,7 +45,7 @@ type Some<K extends keyof Handlers> = Pick<Handlers, K>;
 
 function nodeOperations(
   node: Node,
-): Some<'getStatus' | 'listPools' | 'getPool' | 'checkPool' | 'listPortals' | 'listControllers'> {
+): Some<'getStatus' | 'listPools' | 'getPool' | 'checkPool' | 'listControllers'> {
   return {
     getStatus: async () => {
       const status = await node.status();
@@ -69,8 +70,6 @@ function nodeOperations(
       await namedPool(node, params.pool);
       return poolCheckObject(await node.pool.check({ signal }));
     },
-    listPortals: async ({ query }) =>
-      page(node.portals.map(portalObject), query, (item) => String(item.portalId)),
     listControllers: async ({ query }) => {
       const { connections } = await node.status();
       return page(

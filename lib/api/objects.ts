@@ -4,22 +4,12 @@ import type {
   ConnectedHost,
   GrantEntry,
   HostInfo,
-  PortalInfo,
   SnapshotDetail,
   TenantInfo,
   VolumeDetail,
 } from '../volumes/types.js';
 import { toInteger } from './codec.js';
-import type {
-  Controller,
-  Grant,
-  Host,
-  Portal,
-  Reactor,
-  Snapshot,
-  Tenant,
-  Volume,
-} from './contract.js';
+import type { Controller, Grant, Host, Reactor, Snapshot, Tenant, Volume } from './contract.js';
 
 export function volumeObject(volume: VolumeDetail): Volume {
   return {
@@ -93,12 +83,6 @@ export function hostObject(host: HostInfo): Host {
 export function tenantObject(tenant: TenantInfo): Tenant {
   const { name, uuid, subnqn, volumes, snapshots, hosts, createdAt } = tenant;
   return { name, uuid, subnqn, volumes, snapshots, hosts, createdAt };
-}
-
-export function portalObject(portal: PortalInfo): Portal {
-  const { portalId, address, port, discoveryOnly } = portal;
-  const ana = portal.ana.map(({ anagrpid, state }) => ({ anagrpid, state }));
-  return { portalId, transport: 'tcp', address, port, discoveryOnly, ana };
 }
 
 export function controllerObject(connected: ConnectedHost): Controller {

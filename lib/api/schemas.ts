@@ -43,6 +43,13 @@ export const repeatable = {
     }),
   ),
 };
+export const force = {
+  force: Type.Optional(
+    Type.Enum(['true', 'false'], {
+      description: "'true': although hosts are connected; they are told of in an event.",
+    }),
+  ),
+};
 export const paging = {
   limit: Type.Optional(
     Type.String({

@@ -1,10 +1,13 @@
 /** The exact nvme-cli commands with which a Linux host discovers and connects. */
 import { networkInterfaces } from 'node:os';
 
-export interface ListeningPortal {
+export interface ReachedPortal {
   address: string;
   port: number;
   discoveryOnly: boolean;
+  drained: boolean;
+  /** null: it listens. */
+  problem: string | null;
 }
 
 /** Commands by what they are for; every line can be pasted into a root shell as it is. */
@@ -14,19 +17,20 @@ export interface ConnectLines {
 }
 
 /**
- * Lines for each portal: every one can be discovered at; volumes are connected to through those
- * that serve them, one line for each subsystem.
+ * Lines for each portal that listens: every one can be discovered at; volumes are connected to
+ * through those that serve them and are not drained, one line for each subsystem.
  */
 export function connectLines(
-  portals: readonly ListeningPortal[],
+  all: readonly ReachedPortal[],
   subnqns: readonly string[],
 ): ConnectLines {
-  const at = (portal: ListeningPortal): string =>
+  const portals = all.filter(({ problem }) => problem === null);
+  const at = (portal: ReachedPortal): string =>
     `-t tcp -a ${reachable(portal.address)} -s ${portal.port}`;
   return {
     discover: portals.map((portal) => `nvme discover ${at(portal)}`),
     connect: portals
-      .filter((portal) => !portal.discoveryOnly)
+      .filter(({ discoveryOnly, drained }) => !discoveryOnly && !drained)
       .flatMap((portal) => subnqns.map((subnqn) => `nvme connect ${at(portal)} -n ${subnqn}`)),
   };
 }

@@ -7,6 +7,7 @@ import { logLevels } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { addAna, addPortals } from './portal_commands.js';
 import { addReferrals } from './referral_commands.js';
 import { addReservations } from './reservation_commands.js';
 import { addSchedules } from './schedule_commands.js';
@@ -127,14 +128,8 @@ function addStatus(program: Command): void {
     build: (command) =>
       command.action(async (options) => (await import('./status.js')).connectInfo(options)),
   });
-  addCommand(addGroup(program, 'portal', 'Where the daemon listens.'), {
-    usage: 'list',
-    description: 'List portals.',
-    daemon: true,
-    examples: [['ashlar portal list', 'addresses, ports and ANA states']],
-    build: (command) =>
-      command.action(async (options) => (await import('./status.js')).listPortals(options)),
-  });
+  addPortals(program);
+  addAna(program);
   addCommand(addGroup(program, 'controller', 'Associations of hosts with the daemon.'), {
     usage: 'list',
     description: 'List controllers, one for each host and path.',

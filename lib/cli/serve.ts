@@ -35,9 +35,6 @@ export interface ServeOptions {
   json?: boolean;
 }
 
-/** FFEFh: the controller IDs above it have meanings of their own. A single node has all others. */
-const maxCntlid = 65_519;
-
 /** Flags by the key that they override. */
 const flagNames: ReadonlyMap<string, string> = new Map([
   ['pool.file', '--pool'],
@@ -204,7 +201,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
       }),
     ],
     referrals: config.target.referrals,
-    cntlids: { first: 1, last: maxCntlid },
+    cntlids: config.node.cntlids,
     demo: config.demo,
   };
 }
@@ -254,7 +251,7 @@ async function announce(
   const status = await node.status();
   const tenants = node.tenants.list();
   const lines = connectLines(
-    node.portals,
+    node.portals.list(),
     tenants.map(({ subnqn }) => subnqn),
   );
   const { device } = status;
@@ -266,7 +263,7 @@ async function announce(
       socket: config.api.socket,
       pool: poolPath,
       created: status.created,
-      portals: node.portals,
+      portals: node.portals.list(),
       ...lines,
     };
     process.stdout.write(`${JSON.stringify(ready)}\n`);

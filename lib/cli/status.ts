@@ -1,4 +1,4 @@
-/** `ashlar status`, `ashlar portal …`, `ashlar connect-info`: the daemon and how to reach it. */
+/** `ashlar status`, `ashlar controller …`, `ashlar connect-info`: the daemon and how to reach it. */
 import type { Controller, Portal, Status } from '../api/contract.js';
 import { formatDurationMs, formatSizeShort } from '../config/units.js';
 import { AshlarError } from '../errors.js';
@@ -55,29 +55,10 @@ function size(bytes: number): string {
   return formatSizeShort(BigInt(bytes));
 }
 
-function portalText(portal: Portal): string {
-  const address = portal.address.includes(':') ? `[${portal.address}]` : portal.address;
-  return `${address}:${portal.port}${portal.discoveryOnly ? ' (discovery only)' : ''}`;
-}
-
-const portalColumns: readonly Column<Portal>[] = [
-  { title: 'id', value: (portal) => String(portal.portalId), align: 'right' },
-  { title: 'transport', value: (portal) => portal.transport },
-  { title: 'address', value: (portal) => portal.address },
-  { title: 'port', value: (portal) => String(portal.port), align: 'right' },
-  { title: 'serves', value: ({ discoveryOnly }) => (discoveryOnly ? 'discovery' : 'all') },
-  {
-    title: 'ana',
-    value: ({ ana }) =>
-      ana.map(({ anagrpid, state }) => `group ${anagrpid} ${state}`).join(', ') || 'optimized',
-    flexible: true,
-  },
-];
-
-export async function listPortals(options: DaemonOptions): Promise<void> {
-  const portals = await withDaemon(options, (client) => client.list('listPortals'));
-  if (options.json === true) return printJson(portals);
-  printLines(table(portals, portalColumns, terminalWidth()));
+function portalText({ endpoint, discoveryOnly, drained, problem }: Portal): string {
+  const only = discoveryOnly ? ' (discovery only)' : '';
+  const state = problem === null ? '' : `, waiting: ${problem}`;
+  return `${endpoint}${only}${drained ? ', drained' : ''}${state}`;
 }
 
 const controllerColumns: readonly Column<Controller>[] = [

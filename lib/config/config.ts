@@ -24,12 +24,20 @@ export const maxPoolBytes = 256n << 40n;
 export const portalPort = 4420;
 export const discoveryPort = 8009;
 
+/**
+ * Controller IDs that a node can give (Base 4.5): 0 is left out, as hosts print it like "none", and
+ * FFF0h to FFFFh are reserved.
+ */
+export const minCntlid = 1;
+export const maxCntlid = 0xffef;
+
 /** What holds where neither the file nor a flag says otherwise. */
 export const configDefaults = {
   poolFile: '.ashlar/pool.ashlar',
   poolSize: '64GiB',
   mapCache: '256MiB',
   portals: [`127.0.0.1:${portalPort}`],
+  cntlids: `${minCntlid}-${maxCntlid}`,
   buffers: '64MiB',
   socket: '.ashlar/ashlar.sock',
   logLevel: 'info',
@@ -58,6 +66,12 @@ export interface TargetConfig {
   discoveryImplied: boolean;
   /** Discovery services of other nodes that hosts are told of. */
   referrals: Endpoint[];
+}
+
+/** What the node needs to know when several serve the same subsystems. */
+export interface NodeIdentityConfig {
+  /** Controller IDs (CNTLID) that it gives: no other node may give one of them. */
+  cntlids: { first: number; last: number };
 }
 
 export interface RuntimeConfig {
@@ -90,6 +104,7 @@ export interface DemoConfig {
 export interface Config {
   pool: PoolConfig;
   target: TargetConfig;
+  node: NodeIdentityConfig;
   runtime: RuntimeConfig;
   api: ApiConfig;
   log: LogConfig;

@@ -35,6 +35,25 @@ export function canonicalAddress(address: string): string {
   return zone === undefined ? text : `${text}%${zone}`;
 }
 
+/** Addresses that a socket can be bound to, and no host can connect to. */
+const notListenable: readonly [pattern: RegExp, what: string][] = [
+  [/^(22[4-9]|23\d)\.|^ff[0-9a-f]{2}:/, 'is a multicast address'],
+  [/^255\.255\.255\.255$/, 'is the broadcast address'],
+  [/^::ffff:\d/, 'is an IPv4 address written as IPv6; write it as IPv4'],
+  [/^fe[89ab][0-9a-f]:[^%]*$/, "is link-local and needs its interface, as in 'fe80::1%eth0'"],
+];
+
+/** Why no portal can be there, as the end of a sentence; null: there can. */
+export function portalProblem(address: string, port: number): string | null {
+  const example = "write for example '192.0.2.7:4420', '[2001:db8::7]:4420' or '0.0.0.0:4420'";
+  if (isIP(address) === 0) return `is not an IP address; ${example}`;
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    return `has no port from 1 to 65535; ${example}`;
+  }
+  const canonical = canonicalAddress(address);
+  return notListenable.find(([pattern]) => pattern.test(canonical))?.[1] ?? null;
+}
+
 /** Addresses that no single other node has, or that differ from host to host. */
 const notANode: readonly [pattern: RegExp, what: string][] = [
   [/^(0\.0\.0\.0|::)$/, 'stands for every address'],

@@ -11,7 +11,9 @@ import {
   configDefaults,
   discoveryPort,
   type Endpoint,
+  maxCntlid,
   maxPoolBytes,
+  minCntlid,
   minPoolBytes,
   portalPort,
 } from './config.js';
@@ -117,6 +119,14 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
   const config: Config = {
     pool: resolvePool(from),
     target: resolveTarget(from),
+    node: {
+      cntlids: from.get(
+        'node.cntlids',
+        (f) => f.node?.cntlids,
+        configDefaults.cntlids,
+        cntlidRange,
+      ),
+    },
     runtime: resolveRuntime(from),
     api: {
       socket: from.get('api.socket', (f) => f.api?.socket, configDefaults.socket, socketPath),
@@ -333,6 +343,19 @@ function referralList(given: Given<string[]>): Endpoint[] {
       `${given.origin}: '${address}' port ${port} ${problem}`,
     );
   });
+}
+
+function cntlidRange({ value, origin }: Given<string>): { first: number; last: number } {
+  const match = /^(\d{1,5})\s*-\s*(\d{1,5})$/.exec(value.trim());
+  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
+  if (match !== null && first >= minCntlid && first <= last && last <= maxCntlid) {
+    return { first, last };
+  }
+  throw new AshlarError(
+    'invalid-argument',
+    `${origin} '${value}' is not a range of controller IDs within ${minCntlid}-${maxCntlid}; ` +
+      "write for example '1-1000'",
+  );
 }
 
 function refuseDoublePortals(config: Config): void {

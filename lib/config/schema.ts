@@ -109,6 +109,18 @@ const targetSection = Type.Object(
   { ...exact, description: 'What NVMe/TCP hosts connect to.' },
 );
 
+const nodeSection = Type.Object(
+  {
+    cntlids: text({
+      description:
+        'Controller IDs that this node gives. When several nodes serve the same subsystems, each needs a range of its own.',
+      default: configDefaults.cntlids,
+      expected: "a range such as '1-1000'",
+    }),
+  },
+  { ...exact, description: 'What tells this node from others that serve the same subsystems.' },
+);
+
 const runtimeSection = Type.Object(
   {
     reactors: Type.Optional(
@@ -186,6 +198,7 @@ export const configFileSchema = Type.Object(
   {
     pool: Type.Optional(poolSection),
     target: Type.Optional(targetSection),
+    node: Type.Optional(nodeSection),
     runtime: Type.Optional(runtimeSection),
     api: Type.Optional(apiSection),
     log: Type.Optional(logSection),

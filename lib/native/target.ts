@@ -32,6 +32,13 @@ export type AnaState =
   | 'persistent-loss'
   | 'change';
 
+/** The new state of an ANA group through a portal. */
+export interface AnaChange {
+  /** 1 to 1024. */
+  anagrpid: number;
+  state: AnaState;
+}
+
 export interface ControllerOptions {
   cntlid: number;
   kind: 'io' | 'discovery';

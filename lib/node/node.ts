@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { Catalog } from '../catalog/catalog.js';
 import { allKinds, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
+import { maxCntlid, minCntlid } from '../config/config.js';
 import { formatSize } from '../config/units.js';
 import { takeGenerations } from '../discovery/generation.js';
 import { ReferralService } from '../discovery/referrals.js';
@@ -14,12 +15,11 @@ import {
   type PoolStatus,
   type RuntimeHandle,
 } from '../native.js';
+import { PortalService } from '../portals/portals.js';
 import { type Clock, systemClock } from '../schedules/clock.js';
 import { ScheduleService } from '../schedules/schedules.js';
 import { ScheduledSnapshots } from '../schedules/snapshots.js';
 import { type StreamPool, StreamService } from '../stream/streams.js';
-import { maxCntlid } from '../target/limits.js';
-import { formatEndpoint } from '../target/portals.js';
 import { Target } from '../target/target.js';
 import { Exports, type VolumePool } from '../volumes/exports.js';
 import { GrantService } from '../volumes/grants.js';
@@ -29,14 +29,13 @@ import { ReservationService } from '../volumes/reservations.js';
 import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant } from '../volumes/state.js';
 import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
-import type { PortalInfo } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
 import { EventLog } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
 import { targetListener } from './target_events.js';
-import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus, PortalConfig } from './types.js';
+import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus } from './types.js';
 import { version } from './version.js';
 import { WatermarkWatch } from './watermarks.js';
 
@@ -68,11 +67,11 @@ export async function openNode(
 
 function checkConfig(config: NodeConfig): void {
   const { first, last } = config.cntlids;
-  const fine = Number.isInteger(first) && Number.isInteger(last) && first >= 1;
+  const fine = Number.isInteger(first) && Number.isInteger(last) && first >= minCntlid;
   if (!fine || last < first || last > maxCntlid) {
     throw new AshlarError(
       'config-invalid',
-      `controller IDs ${first} to ${last} are not a range within 1 to ${maxCntlid}`,
+      `controller IDs ${first} to ${last} are not a range within ${minCntlid} to ${maxCntlid}`,
     );
   }
 }
@@ -126,6 +125,7 @@ class OpeningNode {
     });
     this.#onUndo('close the volumes', () => node.exports.closeAll());
     this.#onUndo('end the associations', () => target.close());
+    this.#onUndo('give up portals that wait', () => node.portals.close());
     await node.start();
     return node;
   }
@@ -252,6 +252,7 @@ class RunningNode implements Node {
   readonly hosts: HostService;
   readonly tenants: TenantService;
   readonly reservations: ReservationService;
+  readonly portals: PortalService;
   readonly referrals: ReferralService;
   readonly schedules: ScheduleService;
   readonly pool: NodePool;
@@ -293,6 +294,14 @@ class RunningNode implements Node {
     this.hosts = new HostService(state);
     this.tenants = new TenantService(state);
     this.reservations = new ReservationService(state);
+    this.portals = new PortalService({
+      catalog,
+      target,
+      locks: this.#locks,
+      configured: parts.config.portals,
+      assertOpen: () => this.#assertOpen(),
+      emit: (severity, kind, message) => events.add(severity, kind, message),
+    });
     this.referrals = new ReferralService({
       catalog,
       target,
@@ -320,31 +329,16 @@ class RunningNode implements Node {
   }
 
   async start(): Promise<void> {
-    const { config, router } = this.#parts;
+    const { router } = this.#parts;
     await this.exports.openAll();
     await this.#makeDemo();
     this.referrals.show();
     router.handle((event) => this.#take(event));
-    for (const portal of config.portals) await this.#listen(portal);
+    await this.portals.start();
     await this.#lookAtFill();
     this.#watermarkTimer = setInterval(() => void this.#lookAtFill(), watermarkIntervalMs);
     this.#watermarkTimer.unref();
     this.schedules.start();
-  }
-
-  async #listen({ optional = false, ...portal }: PortalConfig): Promise<void> {
-    const { target, events } = this.#parts;
-    const where = formatEndpoint(portal.address, portal.port);
-    try {
-      const { address, port } = await target.listen(portal);
-      const what = portal.discoveryOnly ? 'discovery' : 'volumes and discovery';
-      events.add('info', 'portal-listening', `${what} on ${formatEndpoint(address, port)}`);
-    } catch (thrown) {
-      if (!optional) throw thrown;
-      const { message } = toAshlarError(thrown);
-      const why = `no discovery on ${where}: ${message}; hosts discover at the other portals`;
-      events.add('warning', 'portal-skipped', why);
-    }
   }
 
   /** Made only while the pool has never had a volume, so that a deleted demo stays deleted. */
@@ -354,13 +348,6 @@ class RunningNode implements Node {
     if (config.demo === null || tenant?.value.nextNsid !== 1) return;
     const { volume: name, sizeBytes } = config.demo;
     await this.volumes.create({ name, sizeBytes, hosts: ['*'] });
-  }
-
-  get portals(): readonly PortalInfo[] {
-    const { target } = this.#parts;
-    return target.portals.map(({ portalId, address, port, discoveryOnly }) => {
-      return { portalId, address, port, discoveryOnly, ana: target.anaOf(portalId) };
-    });
   }
 
   async status(): Promise<NodeStatus> {
@@ -376,7 +363,7 @@ class RunningNode implements Node {
       created,
       pool: poolStatus,
       device: config.pool.device,
-      portals: [...this.portals],
+      portals: this.portals.list(),
       tenants: catalog.count(tenantKind),
       volumes: volumes.length,
       snapshots: catalog.count(snapshotKind),
@@ -410,6 +397,7 @@ class RunningNode implements Node {
     events.add('info', 'node-closing', 'closing: no new connections, associations end');
     const steps: [string, () => Promise<void>][] = [
       ['end the runs of schedules', () => this.schedules.close()],
+      ['give up portals that wait for their address', () => this.portals.close()],
       ['end the associations', () => target.close()],
       ['end exports and imports', () => this.streams.close()],
       ['finish calls under way', () => this.#locks.idle()],

@@ -11,6 +11,7 @@ import type {
   ReactorCounters,
   RuntimeOptions,
 } from '../native.js';
+import type { PortalInfo, Portals } from '../portals/types.js';
 import type { Schedules } from '../schedules/types.js';
 import type { Streams } from '../stream/types.js';
 import type { VolumeReservations } from '../volumes/reservation_types.js';
@@ -19,7 +20,6 @@ import type {
   ConnectedHost,
   Grants,
   Hosts,
-  PortalInfo,
   Snapshots,
   Tenants,
   Volumes,
@@ -126,10 +126,10 @@ export interface Node extends AsyncDisposable {
   readonly hosts: Hosts;
   readonly tenants: Tenants;
   readonly reservations: VolumeReservations;
+  readonly portals: Portals;
   readonly referrals: Referrals;
   readonly schedules: Schedules;
   readonly pool: NodePool;
-  readonly portals: readonly PortalInfo[];
   status(): Promise<NodeStatus>;
   /** Events after `after`, oldest first. */
   events(after?: number): NodeEvent[];

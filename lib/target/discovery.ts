@@ -109,7 +109,8 @@ export interface Discoverable {
 
 /**
  * The records of one host: this discovery service as the host reached it and through the portals
- * that serve nothing else, every portal of each subsystem that the host may see, and other nodes.
+ * that serve nothing else, every portal of each subsystem that the host may see (but no drained
+ * one, which hosts are to leave), and other nodes.
  *
  * @param reached the portal and the address of ours that the host came through.
  */
@@ -129,7 +130,7 @@ export function discoveryRecords(
     const record: DiscoveryRecord = { subtype: 'current', ...place, subnqn: ownNqn };
     if (portalId === reached.portalId) current.unshift(record);
     else if (discoveryOnly) current.push(record);
-    if (discoveryOnly) continue;
+    if (discoveryOnly || portal.drained) continue;
     for (const subnqn of subnqns) nvm.push({ subtype: 'nvm', ...place, subnqn });
   }
   const others = referrals.map((referral): DiscoveryRecord => {

@@ -63,8 +63,5 @@ export const maxDiscoveryControllers = 1024;
 export const maxDiscoveryControllersPerHost = 64;
 export const maxDiscoveryControllersPerAddress = 256;
 
-/** CNTLIDs FFF0h to FFFFh are reserved (Base 4.5). */
-export const maxCntlid = 0xffef;
-
 /** Bytes of an NQN without its terminator (Base 4.5). */
 export const maxNqnBytes = 223;

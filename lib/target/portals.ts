@@ -2,6 +2,7 @@
 import { isIPv6 } from 'node:net';
 import { AshlarError } from '../errors.js';
 import type { AnaState, NativeAddon, PortalHandle, RuntimeHandle } from '../native.js';
+import { PortalAna } from './ana.js';
 import type { Controller } from './controller.js';
 import { maxAnaGroups } from './limits.js';
 import type { AnaGroup } from './logs.js';
@@ -16,14 +17,18 @@ export interface PortalRequest {
 }
 
 export interface Portal extends PortalRequest {
-  /** 1 upwards; never reused while the target runs. */
+  /** 1 to 65535; never reused while the target runs. */
   portalId: number;
   handle: PortalHandle;
+  /** Hosts are to move away from it: discovery leads nobody there. */
+  drained: boolean;
 }
 
-interface GroupState {
-  state: AnaState;
-  changeCount: bigint;
+export interface AnaOutcome {
+  /** Groups of which hosts see another state now. */
+  groups: readonly number[];
+  /** Resolves when native code judges every new command by it; later calls come after it. */
+  applied: Promise<void>;
 }
 
 /** The group of every volume that is in no other. */
@@ -33,9 +38,11 @@ export class Portals {
   readonly #native: NativeAddon;
   readonly #runtime: RuntimeHandle;
   readonly #portals = new Map<number, Portal>();
-  /** By portal, then by group; a group that is not here is optimized and never changed. */
-  readonly #ana = new Map<number, Map<number, GroupState>>();
-  #nextPortalId = 1;
+  /** Portals that native code opens: a host can come before its answer does. */
+  readonly #opening = new Map<number, PortalRequest>();
+  /** Also of portals that do not listen (yet); one that is not here is optimized throughout. */
+  readonly #ana = new Map<number, PortalAna>();
+  #lastPortalId = 0;
 
   constructor(native: NativeAddon, runtime: RuntimeHandle) {
     this.#native = native;
@@ -46,73 +53,83 @@ export class Portals {
     return [...this.#portals.values()];
   }
 
-  get(portalId: number): Portal | undefined {
-    return this.#portals.get(portalId);
+  /** Whether volumes are served there; false for a portal that is not there. */
+  servesVolumes(portalId: number): boolean {
+    const portal = this.#portals.get(portalId) ?? this.#opening.get(portalId);
+    return portal?.discoveryOnly === false;
   }
 
-  /** @throws AshlarError address-in-use, address-unavailable, permission-denied. */
-  async listen(request: PortalRequest): Promise<Portal> {
-    const portalId = this.#nextPortalId;
-    this.#nextPortalId += 1;
-    const { portal: handle, port } = await this.#native.portalListen(this.#runtime, {
-      portalId,
-      address: request.address,
-      port: request.port,
-      allowHeaderDigest: true,
-      allowDataDigest: true,
-    });
-    const portal = { ...request, portalId, handle, port };
-    this.#portals.set(portalId, portal);
-    return portal;
+  /**
+   * @param portalId one that no other portal has or had; the next one when not given.
+   * @throws AshlarError address-in-use, address-unavailable, permission-denied.
+   */
+  async listen(request: PortalRequest, portalId = this.#lastPortalId + 1): Promise<Portal> {
+    this.#lastPortalId = Math.max(this.#lastPortalId, portalId);
+    this.#opening.set(portalId, request);
+    try {
+      const { portal: handle, port } = await this.#native.portalListen(this.#runtime, {
+        portalId,
+        address: request.address,
+        port: request.port,
+        allowHeaderDigest: true,
+        allowDataDigest: true,
+      });
+      const ana = this.#anaOf(portalId);
+      const portal = { ...request, portalId, handle, port, drained: ana.drained };
+      this.#portals.set(portalId, portal);
+      // A host is let in later than this, so none sees a state of before.
+      await this.#apply(portalId, ana.groups).applied;
+      return portal;
+    } finally {
+      this.#opening.delete(portalId);
+    }
   }
 
-  /** Stops listening; with `drop` connections that came through it end. */
+  /** Stops listening, forgets its states; with `drop` connections that came through it end. */
   async close(portalId: number, drop: boolean): Promise<void> {
     const portal = this.#portals.get(portalId);
+    this.#ana.delete(portalId);
     if (portal === undefined) return;
     this.#portals.delete(portalId);
     await this.#native.portalClose(portal.handle, drop);
   }
 
-  /** @returns whether anything changed. */
-  setAna(portalId: number, anagrpid: number, state: AnaState): boolean {
+  setAna(portalId: number, anagrpid: number, state: AnaState): AnaOutcome {
+    checkAnaGroup(anagrpid);
+    return this.#apply(portalId, this.#anaOf(portalId).set(anagrpid, state));
+  }
+
+  /** Makes every group inaccessible, or lets them be as they were set. */
+  setDrained(portalId: number, drained: boolean): AnaOutcome {
     const portal = this.#portals.get(portalId);
-    if (portal === undefined) throw new AshlarError('not-found', `there is no portal ${portalId}`);
-    if (!Number.isInteger(anagrpid) || anagrpid < 1 || anagrpid > maxAnaGroups) {
-      throw new AshlarError(
-        'invalid-argument',
-        `ANA group ${anagrpid} does not exist; groups are 1 to ${maxAnaGroups}`,
-      );
+    if (portal !== undefined) portal.drained = drained;
+    return this.#apply(portalId, this.#anaOf(portalId).setDrained(drained));
+  }
+
+  stateOf(portalId: number, anagrpid: number): AnaState {
+    return this.#ana.get(portalId)?.stateOf(anagrpid) ?? 'optimized';
+  }
+
+  #anaOf(portalId: number): PortalAna {
+    const ana = this.#ana.get(portalId) ?? new PortalAna();
+    this.#ana.set(portalId, ana);
+    return ana;
+  }
+
+  #apply(portalId: number, groups: readonly number[]): AnaOutcome {
+    const portal = this.#portals.get(portalId);
+    if (portal === undefined || groups.length === 0) {
+      return { groups: [], applied: Promise.resolve() };
     }
-    const before = this.#group(portalId, anagrpid);
-    if (before.state === state) return false;
-    const groups = this.#ana.get(portalId) ?? new Map<number, GroupState>();
-    groups.set(anagrpid, { state, changeCount: before.changeCount + 1n });
-    this.#ana.set(portalId, groups);
-    this.#native.portalSetAna(portal.handle, anagrpid, state);
-    return true;
-  }
-
-  #group(portalId: number, anagrpid: number): GroupState {
-    return this.#ana.get(portalId)?.get(anagrpid) ?? { state: 'optimized', changeCount: 0n };
-  }
-
-  /** Of one group, through one portal. */
-  anaState(portalId: number, anagrpid: number): AnaState {
-    return this.#group(portalId, anagrpid).state;
-  }
-
-  /** Groups of this portal that are not optimized. */
-  anaOf(portalId: number): { anagrpid: number; state: AnaState }[] {
-    const groups = [...(this.#ana.get(portalId) ?? new Map<number, GroupState>()).entries()];
-    return groups
-      .map(([anagrpid, { state }]) => ({ anagrpid, state }))
-      .filter(({ state }) => state !== 'optimized');
+    const changes = groups.map((anagrpid) => {
+      return { anagrpid, state: this.stateOf(portalId, anagrpid) };
+    });
+    return { groups, applied: this.#native.portalSetAna(portal.handle, changes) };
   }
 
   /** The ANA log of one controller: the groups of the namespaces it sees, through its portal. */
   anaGroups(controller: Controller): { groups: AnaGroup[]; changeCount: bigint } {
-    const { portalId } = controller.identity;
+    const ana = this.#ana.get(controller.identity.portalId) ?? new PortalAna();
     const nsidsByGroup = new Map<number, number[]>([[defaultAnaGroup, []]]);
     for (const { anagrpid, nsid } of controller.visible.values()) {
       const nsids = nsidsByGroup.get(anagrpid) ?? [];
@@ -120,12 +137,26 @@ export class Portals {
       nsidsByGroup.set(anagrpid, nsids);
     }
     const groups = [...nsidsByGroup.entries()].map(([anagrpid, nsids]) => {
-      return { anagrpid, nsids, ...this.#group(portalId, anagrpid) };
+      const changeCount = ana.changeCountOf(anagrpid);
+      return { anagrpid, nsids, state: ana.stateOf(anagrpid), changeCount };
     });
-    let changeCount = 0n;
-    for (const group of this.#ana.get(portalId)?.values() ?? []) changeCount += group.changeCount;
-    return { groups, changeCount };
+    return { groups, changeCount: ana.changeCount };
   }
+}
+
+/** @throws AshlarError invalid-argument. */
+export function checkAnaGroup(anagrpid: number): void {
+  if (Number.isInteger(anagrpid) && anagrpid >= 1 && anagrpid <= maxAnaGroups) return;
+  throw new AshlarError(
+    'invalid-argument',
+    `ANA group ${anagrpid} does not exist; groups are 1 to ${maxAnaGroups}`,
+  );
+}
+
+/** Whether the controller's ANA log tells of a group. */
+export function tellsOf(controller: Controller, anagrpid: number): boolean {
+  if (anagrpid === defaultAnaGroup) return true;
+  return [...controller.visible.values()].some((namespace) => namespace.anagrpid === anagrpid);
 }
 
 /** "address:port", with brackets around an IPv6 address, as native events say it. */

@@ -31,7 +31,7 @@ import {
 import { roundKeepAlive } from './features.js';
 import { maxAsyncEvents, maxControllers, maxIoQueues, maxTransferBytes } from './limits.js';
 import type { SmartInput } from './logs.js';
-import { type Portal, type PortalRequest, Portals, parseEndpoint } from './portals.js';
+import { type Portal, type PortalRequest, Portals, parseEndpoint, tellsOf } from './portals.js';
 import { failRetryably, statuses } from './statuses.js';
 import { Subsystem, type SubsystemOptions } from './subsystem.js';
 
@@ -88,7 +88,7 @@ export class Target {
       // Of the well-known NQN, Identify tells the NQN that is only of this node.
       subnqnOf: ({ identity }) => identity.subsystem?.nqn ?? discovery.nqn,
       health: () => options.health(),
-      anaState: ({ identity }, anagrpid) => this.#portals.anaState(identity.portalId, anagrpid),
+      anaState: ({ identity }, anagrpid) => this.#portals.stateOf(identity.portalId, anagrpid),
       anaGroups: (controller) => this.#portals.anaGroups(controller),
       discoveryLog: (controller, offset) => discovery.log(controller, offset),
       discoveryRead: (controller) => discovery.acknowledge(controller),
@@ -119,12 +119,21 @@ export class Target {
     return this.#portals.all;
   }
 
-  anaOf(portalId: number): { anagrpid: number; state: AnaState }[] {
-    return this.#portals.anaOf(portalId);
+  /** A group's state through a portal, as hosts see it. */
+  anaState(portalId: number, anagrpid: number): AnaState {
+    return this.#portals.stateOf(portalId, anagrpid);
   }
 
-  async listen(request: PortalRequest): Promise<Portal> {
-    const portal = await this.#portals.listen(request);
+  /**
+   * @param portalId one that no other portal has or had; the next one when not given.
+   * @throws AshlarError address-in-use, address-unavailable, permission-denied, closed.
+   */
+  async listen(request: PortalRequest, portalId?: number): Promise<Portal> {
+    const portal = await this.#portals.listen(request, portalId);
+    if (this.#closing) {
+      await this.#portals.close(portal.portalId, true);
+      throw new AshlarError('closed', 'the node is closing');
+    }
     this.#discovery.changed();
     return portal;
   }
@@ -141,11 +150,25 @@ export class Target {
     this.#discovery.changed();
   }
 
-  /** New commands answer by the new state at once; hosts on this portal are told. */
-  setAna(portalId: number, anagrpid: number, state: AnaState): void {
-    if (!this.#portals.setAna(portalId, anagrpid, state)) return;
+  /** Resolves when new commands answer by the new state; hosts on this portal are told. */
+  async setAna(portalId: number, anagrpid: number, state: AnaState): Promise<void> {
+    const { groups, applied } = this.#portals.setAna(portalId, anagrpid, state);
+    this.#tellAna(portalId, groups);
+    await applied;
+  }
+
+  /** Likewise makes every group inaccessible through a portal, or lets them be as they were set. */
+  async setDrained(portalId: number, drained: boolean): Promise<void> {
+    const { groups, applied } = this.#portals.setDrained(portalId, drained);
+    this.#tellAna(portalId, groups);
+    this.#discovery.changed();
+    await applied;
+  }
+
+  #tellAna(portalId: number, groups: readonly number[]): void {
     for (const controller of this.#controllers.values()) {
-      if (controller.identity.portalId === portalId) controller.notify('anaChange');
+      if (controller.identity.portalId !== portalId) continue;
+      if (groups.some((anagrpid) => tellsOf(controller, anagrpid))) controller.notify('anaChange');
     }
   }
 
@@ -255,7 +278,7 @@ export class Target {
   }
 
   #subsystemFor(event: ConnectEvent, request: ConnectRequest): Subsystem | undefined {
-    if (this.#portals.get(event.portalId)?.discoveryOnly !== false) return undefined;
+    if (!this.#portals.servesVolumes(event.portalId)) return undefined;
     const subsystem = this.#subsystems.get(request.subnqn);
     // A host that nothing is granted to learns not even that the subsystem exists.
     return subsystem?.isVisibleTo(request.hostnqn) ? subsystem : undefined;

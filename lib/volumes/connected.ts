@@ -6,7 +6,7 @@ import type { ConnectedHost } from './types.js';
 const namedHosts = 3;
 
 /** The hosts, each once, for a message. */
-export function hostsText(connected: readonly ConnectedHost[]): string {
+export function hostsText(connected: readonly Pick<ConnectedHost, 'hostnqn'>[]): string {
   const hosts = [...new Set(connected.map(({ hostnqn }) => hostnqn))].sort();
   const named = hosts.slice(0, namedHosts).map((host) => `host ${host}`);
   const more = hosts.length - named.length;

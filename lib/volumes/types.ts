@@ -4,7 +4,6 @@
  * Sizes are bytes as `bigint`; UUIDs are lower-case text with hyphens; times are ISO 8601 in UTC.
  * A promise resolves when the change is durable and connected hosts have been told.
  */
-import type { AnaState } from '../native.js';
 
 /** Options of every call. */
 export interface CallOptions {
@@ -349,14 +348,4 @@ export interface Tenants {
   show(name: string): TenantInfo;
   /** @throws AshlarError not-found, conflict (it has volumes or snapshots, or is 'default'). */
   delete(name: string, options?: CallOptions): Promise<void>;
-}
-
-/** A listening address of the target. */
-export interface PortalInfo {
-  portalId: number;
-  address: string;
-  port: number;
-  discoveryOnly: boolean;
-  /** State of each ANA group that is not optimized. */
-  ana: { anagrpid: number; state: AnaState }[];
 }

@@ -302,11 +302,8 @@ Napi::Value portal_close(const Napi::CallbackInfo& info) {
   return begun.promise;
 }
 
-Napi::Value portal_set_ana(const Napi::CallbackInfo& info) {
-  Reader in(info.Env());
-  const auto portal = in.handle<PortalHandle>(info[0]);
-  const auto group = static_cast<uint32_t>(in.to_number(info[1], "anagrpid", UINT32_MAX));
-  const std::string word = in.to_text(info[2], "state");
+// One entry of portalSetAna's list.
+target::AnaChange ana_change(Reader& in, const Napi::Value& value) {
   static constexpr std::pair<const char*, target::AnaState> words[] = {
       {"optimized", target::AnaState::optimized},
       {"non-optimized", target::AnaState::non_optimized},
@@ -314,21 +311,39 @@ Napi::Value portal_set_ana(const Napi::CallbackInfo& info) {
       {"persistent-loss", target::AnaState::persistent_loss},
       {"change", target::AnaState::change},
   };
+  target::AnaChange change{in.number<uint32_t>(value, "anagrpid"), target::AnaState::optimized};
+  const std::string word = in.text(value, "state");
   const std::pair<const char*, target::AnaState>* found = nullptr;
   for (const auto& entry : words) {
     if (word == entry.first) found = &entry;
   }
-  if (in.ok() && (group < 1 || group > target::limits::max_ana_groups)) {
+  if (in.ok() && (change.anagrpid < 1 || change.anagrpid > target::limits::max_ana_groups)) {
     in.fail(ErrorCode::invalid_argument,
             "anagrpid must be 1 to " + std::to_string(target::limits::max_ana_groups) + ", not " +
-                std::to_string(group));
+                std::to_string(change.anagrpid));
   }
   if (in.ok() && found == nullptr) {
     in.fail(ErrorCode::invalid_argument, "state must be an ANA state, not '" + word + "'");
   }
-  if (!in.ok()) return in.raise();
-  target_of(portal).set_ana(portal->id, group, found->second);
-  return info.Env().Undefined();
+  if (found != nullptr) change.state = found->second;
+  return change;
+}
+
+Napi::Value portal_set_ana(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Reader in(env);
+  const auto portal = in.handle<PortalHandle>(info[0]);
+  std::vector<target::AnaChange> changes;
+  const auto array = in.to_array(info[1], "changes");
+  for (uint32_t i = 0; array && in.ok() && i < array->Length(); ++i) {
+    changes.push_back(ana_change(in, array->Get(i)));
+  }
+  if (!in.ok()) return in.reject();
+  Bridge::Begun begun = portal->runtime->bridge().begin(env);
+  if (begun.reply == nullptr) return begun.promise;
+  target_of(portal).set_ana(portal->id, std::move(changes),
+                            [reply = *begun.reply] { reply.resolve(); });
+  return begun.promise;
 }
 
 // ---- Controllers --------------------------------------------------------------------------------

@@ -21,6 +21,11 @@ enum class AnaState : uint8_t {
   change,           // I/O answers Asymmetric Access Transition (303h).
 };
 
+struct AnaChange {
+  uint32_t anagrpid = 0;  // 1 to max_ana_groups.
+  AnaState state = AnaState::optimized;
+};
+
 class AnaTable {
  public:
   // Groups that nobody has set are optimized.

@@ -120,10 +120,14 @@ void Target::portal_closed(PortalId id) {
   await_farewell({[id](Shard& shard) { return shard.connections_of(id); }, std::move(done)});
 }
 
-void Target::set_ana(PortalId portal, uint32_t anagrpid, AnaState state) {
-  at_home([this, portal, anagrpid, state] {
+void Target::set_ana(PortalId portal, std::vector<AnaChange> changes,
+                     std::function<void()> done) {
+  at_home([this, portal, changes = std::move(changes), done = std::move(done)] {
     const auto at = portals_.find(portal);
-    if (at != portals_.end()) at->second.state->ana.set(anagrpid, state);
+    if (at != portals_.end()) {
+      for (const auto& [anagrpid, state] : changes) at->second.state->ana.set(anagrpid, state);
+    }
+    done();
   });
 }
 

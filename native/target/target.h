@@ -53,8 +53,12 @@ class Target final : private Home {
   // Stops accepting; `drop` also ends the connections that came through it, and `done` waits until
   // they have left.
   void close_portal(PortalId portal, bool drop, std::function<void()> done);
-  // Applies to every command that a connection of the portal receives from then on.
-  void set_ana(PortalId portal, uint32_t anagrpid, AnaState state);
+  // `done` when every command that a connection of the portal receives is judged by these states.
+  // A portal that has gone is ignored.
+  void set_ana(PortalId portal, std::vector<AnaChange> changes, std::function<void()> done);
+  void set_ana(PortalId portal, uint32_t anagrpid, AnaState state) {
+    set_ana(portal, {{anagrpid, state}}, [] {});
+  }
 
   void create_controller(ControllerId id, const ControllerOptions& options);
   // `done` when no command of a removed namespace is under way, or the controller has ended.

@@ -27,7 +27,7 @@ const node = await openNode(
 const volume = await node.volumes.show('demo');
 const host = await connectHost({
   address: '127.0.0.1',
-  port: node.portals[0]?.port ?? 0,
+  port: node.portals.list()[0]?.port ?? 0,
   subnqn: volume.subnqn,
   hostnqn: 'nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-00000000e9d1',
   ioQueues: 2,

@@ -83,6 +83,7 @@ const mayImport: Record<string, readonly string[]> = {
   volumes: ['errors', 'native', 'config', 'catalog', 'target'],
   schedules: ['errors', 'catalog', 'volumes'],
   discovery: ['errors', 'config', 'catalog', 'target', 'volumes'],
+  portals: ['errors', 'native', 'config', 'catalog', 'target', 'volumes'],
   stream: ['errors', 'native', 'config', 'catalog', 'volumes'],
   node: [
     'errors',
@@ -93,10 +94,11 @@ const mayImport: Record<string, readonly string[]> = {
     'volumes',
     'schedules',
     'discovery',
+    'portals',
     'stream',
   ],
   host: ['errors', 'native', 'target'],
-  api: ['errors', 'native', 'config', 'volumes', 'schedules', 'stream', 'node'],
+  api: ['errors', 'native', 'config', 'volumes', 'portals', 'schedules', 'stream', 'node'],
   cli: ['errors', 'native', 'config', 'volumes', 'stream', 'node', 'api', 'host'],
   index: [
     'errors',
@@ -105,6 +107,7 @@ const mayImport: Record<string, readonly string[]> = {
     'volumes',
     'schedules',
     'discovery',
+    'portals',
     'stream',
     'node',
     'host',

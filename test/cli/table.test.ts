@@ -48,10 +48,12 @@ test('table: control characters that came from outside: never reach the terminal
   assert.deepEqual(pairs([['Name', 'a\u0007']]), ['Name  a?']);
 });
 
+const served = { discoveryOnly: false, drained: false, problem: null };
+
 test('connect lines: each portal: discovered at; those with volumes: connected through', () => {
   const portals = [
-    { address: '127.0.0.1', port: 4420, discoveryOnly: false },
-    { address: '::1', port: 8009, discoveryOnly: true },
+    { address: '127.0.0.1', port: 4420, ...served },
+    { address: '::1', port: 8009, ...served, discoveryOnly: true },
   ];
   assert.deepEqual(connectLines(portals, ['nqn.a', 'nqn.b']), {
     discover: ['nvme discover -t tcp -a 127.0.0.1 -s 4420', 'nvme discover -t tcp -a ::1 -s 8009'],
@@ -62,8 +64,20 @@ test('connect lines: each portal: discovered at; those with volumes: connected t
   });
 });
 
+test('connect lines: a portal that is drained or waits for its address: no way to volumes', () => {
+  const portals = [
+    { address: '127.0.0.1', port: 4420, ...served, drained: true },
+    { address: '192.0.2.7', port: 4420, ...served, problem: 'this machine has no such address' },
+  ];
+  assert.deepEqual(connectLines(portals, ['nqn.a']), {
+    discover: ['nvme discover -t tcp -a 127.0.0.1 -s 4420'],
+    connect: [],
+  });
+});
+
 test('connect lines: a wildcard portal: an address that can be connected to', () => {
-  const [line] = connectLines([{ address: '0.0.0.0', port: 1, discoveryOnly: true }], []).discover;
+  const wildcard = { address: '0.0.0.0', port: 1, ...served, discoveryOnly: true };
+  const [line] = connectLines([wildcard], []).discover;
   assert.match(line ?? '', /-a \d+\.\d+\.\d+\.\d+ -s 1$/);
   assert.ok(!line?.includes('0.0.0.0'));
 });

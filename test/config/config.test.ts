@@ -57,6 +57,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       discoveryImplied: true,
       referrals: [],
     },
+    node: { cntlids: { first: 1, last: 65_519 } },
     runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },
     api: { socket: '/cwd/.ashlar/ashlar.sock' },
     log: { level: 'info' },
@@ -225,6 +226,32 @@ test('endpoints: bad writings: refused with examples', () => {
     assert.throws(() => parseEndpoint(text, 4420), /write for example '127\.0\.0\.1:4420'/, text);
   }
   assert.throws(() => parseEndpoint('127.0.0.1:65536', 4420), /a port above 65535/);
+});
+
+test('config: controller IDs: a range of its own for each node, within what the spec allows', async () => {
+  for (const [written, first, last] of [
+    ['1-65519', 1, 65_519],
+    [' 1001 - 2000 ', 1001, 2000],
+    ['7-7', 7, 7],
+  ] as const) {
+    const config = await load(`[node]\ncntlids = "${written}"\n`);
+    assert.deepEqual(config.node.cntlids, { first, last });
+  }
+  for (const written of [
+    '',
+    '0-9',
+    '9-1',
+    '1-65520',
+    '1',
+    '-1-5',
+    '1-2-3',
+    '0x1-0x2',
+    '1e1-99999',
+  ]) {
+    const { code, message } = await refusal(`[node]\ncntlids = "${written}"\n`);
+    assert.equal(code, 'config-invalid', written);
+    assert.match(message, /a\.toml:2: .*cntlids.*(range|text|1-1000)/, written);
+  }
 });
 
 test('lines of keys: tables, dotted and quoted keys, lists and long strings', () => {

@@ -62,7 +62,7 @@ export function hostNqn(name: string): string {
 }
 
 export function portOf(node: Node, discoveryOnly = false): number {
-  const portal = node.portals.find((each) => each.discoveryOnly === discoveryOnly);
+  const portal = node.portals.list().find((each) => each.discoveryOnly === discoveryOnly);
   if (portal === undefined) throw new Error('the node has no such portal');
   return portal.port;
 }

@@ -80,7 +80,7 @@ describe('node', () => {
     await assert.rejects(open({ portals: [serving, taken] }), { code: 'address-in-use' });
     await using node = await open({ portals: [serving, { ...taken, optional: true }] });
     assert.deepEqual(
-      node.portals.map(({ discoveryOnly }) => discoveryOnly),
+      node.portals.list().map(({ discoveryOnly }) => discoveryOnly),
       [false],
     );
     const [warning] = node.events().filter(({ severity }) => severity === 'warning');

@@ -24,7 +24,8 @@ const discoveryChange = 0x8000_0000;
 
 function portal(portalId: number, address: string, discoveryOnly = false): Portal {
   const port = discoveryOnly ? 8009 : 4420;
-  return { portalId, address, port, discoveryOnly, handle: {} as Portal['handle'] };
+  const handle = {} as Portal['handle'];
+  return { portalId, address, port, discoveryOnly, drained: false, handle };
 }
 
 class Bench {
@@ -118,6 +119,15 @@ describe('records', () => {
       records.map(({ portalId }) => portalId),
       [1, 3, 1, 1, 2, 2, 7],
     );
+  });
+
+  it('a drained portal: no path to volumes, and the service itself where it was reached', () => {
+    const portals = [{ ...portal(1, '10.0.0.1'), drained: true }, portal(2, '10.0.1.1')];
+    const records = discoveryRecords({ portals, referrals: [], ownNqn }, reached, ['nqn.a']);
+    assert.deepEqual(records.map(brief), [
+      `current 10.0.0.1 4420 ${ownNqn}`,
+      'nvm 10.0.1.1 4420 nqn.a',
+    ]);
   });
 
   it('a portal on every address: only where the host can be told one of them', () => {

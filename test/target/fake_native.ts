@@ -75,7 +75,7 @@ export class FakeNative {
         return { portal: handle<PortalHandle>('portal'), port: port === 0 ? 40_000 : port };
       },
       portalClose: async () => undefined,
-      portalSetAna: () => undefined,
+      portalSetAna: async () => undefined,
       controllerCreate: (_runtime, options) => {
         this.created.push(options);
         return handle<ControllerHandle>(`controller ${options.cntlid}`);

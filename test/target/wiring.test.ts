@@ -409,9 +409,9 @@ describe('what a host sees', () => {
     const bench = await (await new Bench().listen()).listen();
     await bench.namespace(1, { [alice]: 'read-write' });
     const a = await bench.listeningTo(await bench.associate(alice), 0x900);
-    bench.target.setAna(2, 1, 'inaccessible');
+    await bench.target.setAna(2, 1, 'inaccessible');
     assert.equal(bench.events(), 0);
-    bench.target.setAna(1, 1, 'non-optimized');
+    await bench.target.setAna(1, 1, 'non-optimized');
     assert.equal((await bench.native.take('event')).event.information, 3);
     const { data } = await bench.log(a, 0x0c);
     const log = data ?? new Uint8Array();
