@@ -13,7 +13,8 @@ const banner =
 
 export async function bundleProgram() {
   await build({
-    entryPoints: ['dist/cli/main.js'],
+    // A thread is started by the name of its file, beside the code that starts it.
+    entryPoints: { main: 'dist/cli/main.js', responder: 'dist/mdns/responder.js' },
     outdir: 'dist/program',
     bundle: true,
     splitting: true,

@@ -51,6 +51,7 @@ const fuzzPackages = {
       .readdirSync('/usr/lib/llvm-14/lib/clang', { recursive: true })
       .some((name) => /libclang_rt\.fuzzer-[^/]*\.a$/.test(name)),
 };
+const mdnsPackages = { iproute2: program('ip') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
   'busybox-static': file('/bin/busybox'),
@@ -181,6 +182,7 @@ export function setUp(goal, only = null, suite = 'default') {
       ...(fuzz ? fuzzPackages : {}),
       ...(native ? testPackages : {}),
       ...(tests('protocol') ? protocolPackages : {}),
+      ...(tests('mdns') ? mdnsPackages : {}),
       ...(guest ? guestPackages : {}),
     });
     await installNpmPackages();

@@ -96,6 +96,7 @@ function addServe(program: Command, outcome: Outcome): void {
         .option('--portal <address:port...>', 'where hosts connect (default: 127.0.0.1:4420)')
         .option('--discovery <address:port...>', 'discovery alone (default: port 8009)')
         .option('--no-discovery', 'no portal for discovery alone')
+        .option('--no-mdns', 'do not announce discovery by mDNS')
         .option('--reactors <count>', 'I/O threads', wholeNumber(1, 64))
         .option('--cpus <list>', 'CPUs to pin them to, e.g. 0,1', cpuList)
         .option('--busy-poll-us <us>', 'poll so long before sleeping', wholeNumber(0, 1_000_000))

@@ -26,6 +26,7 @@ export interface ServeOptions {
   writeThrough?: boolean;
   portal?: string[];
   discovery?: string[] | false;
+  mdns?: boolean;
   reactors?: number;
   cpus?: number[];
   busyPollUs?: number;
@@ -43,6 +44,7 @@ const flagNames: ReadonlyMap<string, string> = new Map([
   ['pool.populate', '--populate'],
   ['target.portals', '--portal'],
   ['target.discovery', '--discovery'],
+  ['target.mdns', '--no-mdns'],
   ['runtime.reactors', '--reactors'],
   ['runtime.cpus', '--cpus'],
   ['runtime.busyPollUs', '--busy-poll-us'],
@@ -126,6 +128,7 @@ function flagsOf(options: ServeOptions): ConfigFile {
     },
     target: {
       ...given(options.portal, 'portals'),
+      ...given(options.mdns === false ? false : undefined, 'mdns'),
       ...given(options.discovery === false ? [] : options.discovery, 'discovery'),
     },
     runtime: {
@@ -200,6 +203,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
         return { ...portal, discoveryOnly: true, optional: config.target.discoveryImplied };
       }),
     ],
+    mdns: config.target.mdns,
     referrals: config.target.referrals,
     cntlids: config.node.cntlids,
     demo: config.demo,

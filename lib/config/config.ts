@@ -64,6 +64,8 @@ export interface TargetConfig {
   discovery: Endpoint[];
   /** `discovery` was not given but follows from `portals`: one that is taken is done without. */
   discoveryImplied: boolean;
+  /** Announce the discovery service by mDNS. */
+  mdns: boolean;
   /** Discovery services of other nodes that hosts are told of. */
   referrals: Endpoint[];
 }

@@ -241,6 +241,12 @@ function resolveTarget(from: Resolver): Config['target'] {
     portals,
     discovery: discovery ?? impliedDiscovery(portals),
     discoveryImplied: discovery === null,
+    mdns: from.get(
+      'target.mdns',
+      (f) => f.target?.mdns,
+      true,
+      ({ value }) => value,
+    ),
     referrals: from.get('target.referrals', (f) => f.target?.referrals, [], referralList),
   };
 }

@@ -97,6 +97,11 @@ const targetSection = Type.Object(
       },
       0,
     ),
+    mdns: flag({
+      description:
+        'Announce the discovery service by mDNS (DNS-SD, _nvme-disc._tcp) on the networks through which it is reached, never on loopback.',
+      default: true,
+    }),
     referrals: endpoints(
       {
         description:

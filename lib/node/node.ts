@@ -1,4 +1,5 @@
 /** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
+import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { Catalog } from '../catalog/catalog.js';
 import { allKinds, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
@@ -7,6 +8,7 @@ import { formatSize } from '../config/units.js';
 import { takeGenerations } from '../discovery/generation.js';
 import { ReferralService } from '../discovery/referrals.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { Announcer } from '../mdns/announcer.js';
 import {
   loadNative,
   type NativeAddon,
@@ -260,6 +262,7 @@ class RunningNode implements Node {
   readonly #locks = new KeyedLocks();
   readonly #startedAt = new Date().toISOString();
   readonly #watermarks = new WatermarkWatch();
+  readonly #announcer: Announcer | null;
   #watermarkTimer: NodeJS.Timeout | null = null;
   #failure: string | null = null;
   #closing: Promise<void> | null = null;
@@ -318,6 +321,7 @@ class RunningNode implements Node {
       assertOpen: () => this.#assertOpen(),
       emit: (severity, kind, message, subject) => events.add(severity, kind, message, subject),
     });
+    this.#announcer = parts.config.mdns === true ? announcerOf(parts) : null;
     this.pool = new PoolService({
       native,
       handle: pool,
@@ -339,6 +343,7 @@ class RunningNode implements Node {
     this.#watermarkTimer = setInterval(() => void this.#lookAtFill(), watermarkIntervalMs);
     this.#watermarkTimer.unref();
     this.schedules.start();
+    this.#announcer?.start();
   }
 
   /** Made only while the pool has never had a volume, so that a deleted demo stays deleted. */
@@ -395,6 +400,7 @@ class RunningNode implements Node {
     const { native, runtime, pool, catalog, target, events } = this.#parts;
     if (this.#watermarkTimer !== null) clearInterval(this.#watermarkTimer);
     events.add('info', 'node-closing', 'closing: no new connections, associations end');
+    const goodbye = this.#announcer?.close();
     const steps: [string, () => Promise<void>][] = [
       ['end the runs of schedules', () => this.schedules.close()],
       ['give up portals that wait for their address', () => this.portals.close()],
@@ -405,6 +411,7 @@ class RunningNode implements Node {
       ['close the volumes', () => this.exports.closeAll()],
       ['close the pool', () => native.poolClose(pool)],
       ['close the reactors', () => native.runtimeClose(runtime)],
+      ['take the announcement back', async () => goodbye],
     ];
     let first: AshlarError | null = null;
     for (const [what, step] of steps) {
@@ -471,6 +478,17 @@ class RunningNode implements Node {
         'need new space fail. Delete volumes, discard unused blocks (fstrim), or move data away',
     );
   }
+}
+
+function announcerOf({ target, events }: NodeParts): Announcer {
+  const nqn = target.discoveryNqn;
+  return new Announcer({
+    hostname: `ashlar-${nqn.slice(-12)}`,
+    name: `Ashlar on ${hostname().slice(0, 32)}`,
+    nqn,
+    portals: () => target.portals,
+    emit: (severity, kind, message) => events.add(severity, kind, message),
+  });
 }
 
 /** What hosts can still write, in percent; what is promised to some is not there for others. */

@@ -48,6 +48,8 @@ export interface NodeConfig {
   };
   runtime: RuntimeOptions;
   portals: readonly PortalConfig[];
+  /** Announce the discovery service by mDNS where it is reached through other than loopback. */
+  mdns?: boolean | undefined;
   /** Discovery services of other nodes that hosts are told of. */
   referrals?: readonly { address: string; port: number }[] | undefined;
   /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */

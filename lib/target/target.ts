@@ -115,6 +115,11 @@ export class Target {
     this.#discovery.changed();
   }
 
+  /** NQN of this node's own discovery subsystem. */
+  get discoveryNqn(): string {
+    return this.#discovery.nqn;
+  }
+
   get portals(): readonly Portal[] {
     return this.#portals.all;
   }

@@ -84,6 +84,7 @@ const mayImport: Record<string, readonly string[]> = {
   schedules: ['errors', 'catalog', 'volumes'],
   discovery: ['errors', 'config', 'catalog', 'target', 'volumes'],
   portals: ['errors', 'native', 'config', 'catalog', 'target', 'volumes'],
+  mdns: [],
   stream: ['errors', 'native', 'config', 'catalog', 'volumes'],
   node: [
     'errors',
@@ -95,6 +96,7 @@ const mayImport: Record<string, readonly string[]> = {
     'schedules',
     'discovery',
     'portals',
+    'mdns',
     'stream',
   ],
   host: ['errors', 'native', 'target'],

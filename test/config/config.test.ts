@@ -55,6 +55,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       portals: [{ address: '127.0.0.1', port: 4420 }],
       discovery: [{ address: '127.0.0.1', port: 8009 }],
       discoveryImplied: true,
+      mdns: true,
       referrals: [],
     },
     node: { cntlids: { first: 1, last: 65_519 } },
