@@ -4,7 +4,14 @@
  */
 export type { AddReferral, ReferralInfo, Referrals } from './discovery/types.js';
 export { AshlarError, type ErrorCode, type ExitCode, errorCodes, exitCodeOf } from './errors.js';
-export type { DeviceSpec, LayerRange, LayerRanges, Probe, RuntimeOptions } from './native.js';
+export type {
+  AnaState,
+  DeviceSpec,
+  LayerRange,
+  LayerRanges,
+  Probe,
+  RuntimeOptions,
+} from './native.js';
 export { openNode } from './node/node.js';
 export { checkPool, createPool, inspectPool } from './node/pool_file.js';
 export type {
@@ -16,7 +23,14 @@ export type {
   PortalConfig,
 } from './node/types.js';
 export { version } from './node/version.js';
-export type { AddPortal, AnaInfo, PortalInfo, Portals, SetAna } from './portals/types.js';
+export type {
+  AddPortal,
+  AnaInfo,
+  LastingAnaState,
+  PortalInfo,
+  Portals,
+  SetAna,
+} from './portals/types.js';
 export type { Retention } from './schedules/retention.js';
 export type {
   ChangeSchedule,

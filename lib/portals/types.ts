@@ -3,6 +3,8 @@ import type { LastingAnaState } from '../catalog/portal_kinds.js';
 import type { AnaState } from '../native.js';
 import type { CallOptions, ForceOptions } from '../volumes/types.js';
 
+export type { LastingAnaState };
+
 export interface PortalInfo {
   /** PORTID: stays with the portal over restarts. */
   portalId: number;
