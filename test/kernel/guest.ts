@@ -3,7 +3,8 @@
  *
  * The guest sees this machine's file system read-only (its own nvme-cli, fio and mkfs therefore),
  * reaches this machine's loopback at {@link machineAddress}, and runs shell scripts that come over
- * two virtio ports: one port runs one script at a time, so a long load runs on the second.
+ * two virtio ports: one port runs one script at a time, so a long load runs on the second. A third
+ * connection is to QEMU itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -11,6 +12,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { Monitor } from './monitor.js';
 
 /** This machine's 127.0.0.1, as the guest sees it; through its second card. */
 export const machineAddress = '10.0.2.2';
@@ -97,6 +99,7 @@ export class Guest implements AsyncDisposable {
     private readonly process: ChildProcess,
     private readonly folder: string,
     private readonly ports: Port[],
+    private readonly monitor: Promise<Monitor>,
     private readonly ended: Promise<void>,
   ) {}
 
@@ -119,13 +122,19 @@ export class Guest implements AsyncDisposable {
         server.listen(path.join(folder, name), resolve);
       });
     }
+    const control = net.createServer();
+    servers.push(control);
+    await new Promise<void>((resolve) => {
+      control.listen(path.join(folder, 'monitor'), resolve);
+    });
+    const monitor = Monitor.accept(control);
     const child = spawn('qemu-system-x86_64', qemuArguments(folder, cards), {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const ended = new Promise<void>((resolve) => {
       child.once('close', () => resolve());
     });
-    const guest = new Guest(child, folder, ports, ended);
+    const guest = new Guest(child, folder, ports, monitor, ended);
     const note = (piece: Buffer) => {
       guest.#console = (guest.#console + piece.toString()).slice(-200_000);
     };
@@ -133,13 +142,15 @@ export class Guest implements AsyncDisposable {
     child.stderr.on('data', note);
     void ended.then(() => {
       guest.#exited = true;
-      for (const port of ports) port.fail(new Error('the guest ended'));
+      const reason = new Error('the guest ended');
+      for (const port of ports) port.fail(reason);
+      void monitor.then((each) => each.fail(reason));
     });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), bootTimeoutMs);
     });
-    const first = await Promise.race([Promise.all(ready), ended, late]);
+    const first = await Promise.race([Promise.all([...ready, monitor]), ended, late]);
     clearTimeout(timer);
     for (const server of servers) server.close();
     if (!Array.isArray(first)) {
@@ -178,6 +189,11 @@ export class Guest implements AsyncDisposable {
     );
   }
 
+  /** Pulls the cable of a network card (the first is 0), or plugs it in again. */
+  async setLink(card: number, up: boolean): Promise<void> {
+    await (await this.monitor).execute('set_link', { name: `card${card}`, up });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.process.kill('SIGKILL');
     await this.ended;
@@ -205,5 +221,7 @@ function qemuArguments(folder: string, cards: number): string[] {
     ...Array.from({ length: cards }, (_, index) => card(index)).flat(),
     ...['-virtfs', `local,path=${programs},${share}`],
     ...['-device', 'virtio-serial-pci', ...port('a'), ...port('b')],
+    ...['-chardev', `socket,id=control,path=${path.join(folder, 'monitor')}`],
+    ...['-mon', 'chardev=control,mode=control'],
   ];
 }

@@ -19,6 +19,8 @@ export class LinuxHost {
     readonly guest: Guest,
     private readonly port: number,
     private readonly subnqn: string,
+    /** What the guest calls this machine: by it, the network that it goes through. */
+    private readonly address = machineAddress,
   ) {}
 
   async discover(port: number): Promise<DiscoveryRecord[]> {
@@ -32,7 +34,7 @@ export class LinuxHost {
   async connect(options = ''): Promise<string> {
     const reconnect = '--reconnect-delay=1 --ctrl-loss-tmo=120 --keep-alive-tmo=5';
     await this.guest.sh(
-      `nvme connect -t tcp -a ${machineAddress} -s ${this.port} -n ${this.subnqn} \
+      `nvme connect -t tcp -a ${this.address} -s ${this.port} -n ${this.subnqn} \
         ${identity} ${reconnect} ${options}`,
     );
     const name = await this.guest.sh(
@@ -136,4 +138,15 @@ end
 export function fio(name: string, options: string): string {
   return `fio --name=${name} --output=/dev/null --ioengine=libaio --direct=1 \
     --verify=crc32c --verify_fatal=1 --verify_state_save=0 --randseed=1 --group_reporting ${options}`;
+}
+
+/**
+ * What the guest's kernel complained of. What was under way on a path (nvme0c0n1) that broke is told
+ * of the path and tried again; of the disk (nvme0n1) nothing may be told.
+ */
+export function complaints(guest: Guest): string[] {
+  return guest.console
+    .split('\n')
+    .filter((line) => /BUG|WARNING|Oops|Call Trace|I\/O error|hung task/.test(line))
+    .filter((line) => !/I\/O error, dev nvme\d+c\d+n\d+,/.test(line));
 }

@@ -29,6 +29,8 @@ export interface DaemonOptions {
   poolSize?: string;
   /** The volume that is made with the pool; null: none. */
   demoSize?: string | null;
+  /** Portals that serve volumes; one when not given. */
+  portals?: number;
   reactors?: number;
   writeThrough?: boolean;
   discovery?: boolean;
@@ -100,8 +102,13 @@ export class Daemon implements AsyncDisposable {
     return this.#ports[0] ?? 0;
   }
 
+  /** The ports of all portals that serve volumes. */
+  get ports(): readonly number[] {
+    return this.#ports.slice(0, this.#options.portals ?? 1);
+  }
+
   get discoveryPort(): number {
-    return this.#ports[1] ?? 0;
+    return this.#ports[this.#options.portals ?? 1] ?? 0;
   }
 
   /** Everything that it wrote, of every start. */
@@ -134,6 +141,7 @@ export class Daemon implements AsyncDisposable {
 
   #writeConfig(): string {
     const { poolFile, poolSize = '256MiB', demoSize = '64MiB' } = this.#options;
+    const count = this.#options.portals ?? 1;
     const portal = (index: number) => `"127.0.0.1:${this.#ports[index] ?? 0}"`;
     const text = [
       '[pool]',
@@ -142,8 +150,8 @@ export class Daemon implements AsyncDisposable {
         : `file = ${JSON.stringify(this.workspace.file(poolFile))}\nsize = "${poolSize}"`,
       ...(this.#options.writeThrough === true ? ['writeThrough = true'] : []),
       '[target]',
-      `portals = [${portal(0)}]`,
-      `discovery = [${this.#options.discovery === true ? portal(1) : ''}]`,
+      `portals = [${Array.from({ length: count }, (_, index) => portal(index)).join(', ')}]`,
+      `discovery = [${this.#options.discovery === true ? portal(count) : ''}]`,
       '[runtime]',
       `reactors = ${this.#options.reactors ?? 1}`,
       '[api]',
