@@ -27,6 +27,7 @@ import type {
 import type {
   AnaChange,
   AsyncEvent,
+  Authentication,
   CommandCompletion,
   CommandEvent,
   ConnectEvent,
@@ -35,6 +36,7 @@ import type {
   ErrorLog,
   NamespaceAttachment,
   PortalOptions,
+  QueueVerdict,
 } from './native/target.js';
 
 /** The words of native `ErrorCode` (native/base/result.h), in the same order. */
@@ -540,7 +542,11 @@ export interface NativeAddon {
    * `qid` 0 joins the controller's admin queue, others its I/O queues. When the queue pair of an
    * admin Connect has gone meanwhile, the controller ends ('controller-ended').
    */
-  connectAccept(connect: ConnectHandle, controller: ControllerHandle): void;
+  connectAccept(
+    connect: ConnectHandle,
+    controller: ControllerHandle,
+    authentication: Authentication,
+  ): void;
   /**
    * `result`: completion dwords 0 and 1 (IPO and IATTR for invalid parameters). DNR is set, except
    * for Connect Controller Busy (181h). The connection ends once the host has the answer.
@@ -551,6 +557,17 @@ export interface NativeAddon {
     controller: ControllerHandle,
     command: bigint,
     completion: CommandCompletion,
+  ): void;
+  /**
+   * Like `commandComplete`, of an Authentication Send or Receive, with what it means for the queue
+   * pair that it came on. The verdict counts only while the command waits: it never meets another
+   * queue pair that took the same QID meanwhile.
+   */
+  authenticationComplete(
+    controller: ControllerHandle,
+    command: bigint,
+    completion: CommandCompletion,
+    verdict: QueueVerdict,
   ): void;
 
   hostConnect(runtime: RuntimeHandle, options: HostOptions): Promise<HostConnected>;

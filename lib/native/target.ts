@@ -12,6 +12,21 @@ export interface PortalOptions {
   allowDataDigest: boolean;
 }
 
+/**
+ * Whether a queue pair has to authenticate. With 'required' Connect is answered with ATR (Base
+ * 6.3), and until the verdict 'authenticated' every command but Authentication Send and Receive,
+ * one at a time, and Disconnect ends with Authentication Required (191h). A queue pair that has not
+ * authenticated within 30 s ends.
+ */
+export type Authentication = 'none' | 'required';
+
+/**
+ * What the answer to an Authentication Send or Receive means for its queue pair: nothing; it takes
+ * every command from now on; it takes authentication only, as before its first, and ends within
+ * 30 s; it takes nothing, and ends when the answer is out.
+ */
+export type QueueVerdict = 'as-before' | 'authenticated' | 'suspended' | 'refused';
+
 /** A namespace as one controller sees it. */
 export interface NamespaceAttachment {
   nsid: number;
@@ -76,11 +91,14 @@ export interface ConnectEvent {
 /**
  * A command that native code does not answer itself: of the admin queue (Fabrics Property Get and
  * Set included) all but Keep Alive, Abort, Asynchronous Event Request and Disconnect; of an I/O
- * queue those about reservations, at most 8 at a time. Answer with `commandComplete`.
+ * queue those about reservations and authentication, at most 8 at a time. Answer with
+ * `commandComplete`, or `authenticationComplete`.
  */
 export interface CommandEvent {
   type: 'command';
   controller: ControllerHandle;
+  /** Names the queue pair: another one that takes its QID later has another name. */
+  queue: bigint;
   /** 0: the admin queue. */
   qid: number;
   /** Names this command in `commandComplete`. */
@@ -92,11 +110,15 @@ export interface CommandEvent {
   dataRoomBytes: number;
 }
 
-/** A Fabrics command other than Connect on an I/O queue is answered natively. */
 export interface ControllerEndedEvent {
   type: 'controller-ended';
   controller: ControllerHandle;
-  reason: 'disconnected' | 'keep-alive-expired' | 'transport-error' | 'destroyed';
+  reason:
+    | 'disconnected'
+    | 'keep-alive-expired'
+    | 'transport-error'
+    | 'not-authenticated'
+    | 'destroyed';
   /** One line for the log, e.g. the fatal error status and field. */
   detail: string;
 }

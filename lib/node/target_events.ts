@@ -53,6 +53,8 @@ function endText(controller: Controller, event: ControllerEndedEvent): string {
       return 'was disconnected by this node';
     case 'keep-alive-expired':
       return `was silent for ${controller.features.keepAliveMs} ms; its association ended`;
+    case 'not-authenticated':
+      return `was not let in: ${event.detail}`;
     case 'transport-error':
       return `lost its connection: ${event.detail}`;
   }

@@ -53,6 +53,11 @@ export function connectRefusal(status: Status, reason: string): ConnectRefusal {
   return { status, result: 0n, reason };
 }
 
+/** Of "address:port". */
+export function addressOf(peer: string): string {
+  return peer.slice(0, peer.lastIndexOf(':'));
+}
+
 /**
  * @param sqeBytes the 64-byte command.
  * @param data the Connect data; native code has made sure that it is 1,024 bytes.

@@ -3,7 +3,13 @@
  * portal. It holds what the host has set and what it sees, and tells native code.
  */
 import { toAshlarError } from '../errors.js';
-import type { AsyncEvent, ControllerHandle, ErrorLog, NativeAddon } from '../native.js';
+import type {
+  AsyncEvent,
+  Authentication,
+  ControllerHandle,
+  ErrorLog,
+  NativeAddon,
+} from '../native.js';
 import { FeatureState } from './features.js';
 import { asyncEventBits } from './identify_controller.js';
 import { changedNamespacesMax } from './limits.js';
@@ -56,6 +62,10 @@ export class Controller {
   readonly ioQids = new Set<number>();
   /** HOSTID as reservations know it. */
   readonly host: string;
+  /** What its queue pairs had to do when they connected. */
+  authentication: Authentication = 'none';
+  /** Whether the host is let in, has still to authenticate, or has failed to. */
+  admission: 'open' | 'awaited' | 'refused' = 'open';
   readonly #native: NativeAddon;
   #reservationNotices = new ReservationNotices();
   #features: FeatureState;

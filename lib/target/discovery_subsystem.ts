@@ -2,7 +2,7 @@
  * The node's discovery subsystem (Base 3.1.2.3): who may have a controller of it and for how long,
  * and what each is told. Hosts reach it by the well-known NQN or by its own.
  */
-import { type ConnectRefusal, connectRefusal } from './connect.js';
+import { addressOf, type ConnectRefusal, connectRefusal } from './connect.js';
 import type { Controller } from './controller.js';
 import { type Discoverable, type DiscoveryLog, discoveryRecords } from './discovery.js';
 import { DiscoveryViews } from './discovery_views.js';
@@ -124,9 +124,4 @@ export class DiscoverySubsystem {
  */
 export function discoveryKeepAlive(katoMs: number): number {
   return katoMs === 0 ? discoveryActivityMs : roundKeepAlive(katoMs);
-}
-
-/** Without the port. */
-function addressOf(peer: string): string {
-  return peer.slice(0, peer.lastIndexOf(':'));
 }

@@ -63,5 +63,15 @@ export const maxDiscoveryControllers = 1024;
 export const maxDiscoveryControllersPerHost = 64;
 export const maxDiscoveryControllersPerAddress = 256;
 
+/**
+ * Controllers whose host has still to authenticate: of the node, and of one address of hosts. They
+ * last for {@link authenticationMs} at most, and anyone may have one who knows a host's name.
+ */
+export const maxAwaitedControllers = 512;
+export const maxAwaitedControllersPerAddress = 64;
+
+/** A transaction of authentication, from Negotiate on, and of queue pairs until it is done. */
+export const authenticationMs = 30_000;
+
 /** Bytes of an NQN without its terminator (Base 4.5). */
 export const maxNqnBytes = 223;

@@ -61,6 +61,13 @@ export function decodeSqe(bytes: Uint8Array): Sqe {
   };
 }
 
+/** Whether it is an Authentication Send or Receive (Base 8.13). */
+export function isAuthentication(bytes: Uint8Array): boolean {
+  const { opcode, fctype } = decodeSqe(bytes);
+  const { authSend, authReceive } = fabricsTypes;
+  return opcode === adminOpcodes.fabrics && (fctype === authSend || fctype === authReceive);
+}
+
 /** Identify (Base 5.17). */
 export interface IdentifyCommand {
   cns: number;

@@ -24,6 +24,7 @@ export const statuses = {
   connectInvalidParameters: 0x182,
   connectRestartDiscovery: 0x183,
   connectInvalidHost: 0x184,
+  authenticationRequired: 0x191,
   anaPersistentLoss: 0x301,
   anaInaccessible: 0x302,
   anaTransition: 0x303,

@@ -1,4 +1,5 @@
 /** One subsystem: the namespaces of one tenant, and the controllers that hosts see them by. */
+import type { HostKeys } from './authentication.js';
 import type { Controller } from './controller.js';
 import { asSeenBy, type TargetNamespace, type VisibleNamespace } from './namespace.js';
 import {
@@ -19,6 +20,8 @@ export interface SubsystemOptions {
   serial: string;
   /** Hosts that may connect even when no namespace is granted to them. */
   admits(hostnqn: string): boolean;
+  /** What the host has to prove itself with, as it is now; null: it need not. */
+  keysOf(hostnqn: string): HostKeys | null;
   /**
    * Keeps what persists through power loss, and forgets it with `ptpl` false. Durable when it
    * resolves; a rejection has changed nothing.
@@ -30,6 +33,7 @@ export class Subsystem {
   readonly nqn: string;
   readonly serial: string;
   readonly #admits: (hostnqn: string) => boolean;
+  readonly #keysOf: SubsystemOptions['keysOf'];
   readonly #saveReservations: SubsystemOptions['saveReservations'];
   readonly #onChange: () => void;
   readonly #namespaces = new Map<number, TargetNamespace>();
@@ -43,6 +47,7 @@ export class Subsystem {
     this.nqn = options.nqn;
     this.serial = options.serial;
     this.#admits = (hostnqn) => options.admits(hostnqn);
+    this.#keysOf = (hostnqn) => options.keysOf(hostnqn);
     this.#saveReservations = (nsid, state) => options.saveReservations(nsid, state);
     this.#onChange = onChange;
   }
@@ -54,6 +59,10 @@ export class Subsystem {
   /** By CNTLID. */
   get controllers(): ReadonlyMap<number, Controller> {
     return this.#controllers;
+  }
+
+  keysOf(hostnqn: string): HostKeys | null {
+    return this.#keysOf(hostnqn);
   }
 
   /** Whether this host may know that the subsystem exists. */

@@ -14,6 +14,8 @@ import type {
   RuntimeHandle,
 } from '../native.js';
 import { type AdminEnvironment, answerCommand } from './admin.js';
+import type { Answer } from './authentication.js';
+import { Authenticator } from './authenticator.js';
 import {
   type ConnectRefusal,
   type ConnectRequest,
@@ -32,7 +34,8 @@ import { roundKeepAlive } from './features.js';
 import { maxAsyncEvents, maxControllers, maxIoQueues, maxTransferBytes } from './limits.js';
 import type { SmartInput } from './logs.js';
 import { type Portal, type PortalRequest, Portals, parseEndpoint, tellsOf } from './portals.js';
-import { failRetryably, statuses } from './statuses.js';
+import { isAuthentication } from './sqe.js';
+import { failRetryably, refuse, statuses } from './statuses.js';
 import { Subsystem, type SubsystemOptions } from './subsystem.js';
 
 export interface TargetOptions {
@@ -65,6 +68,7 @@ export class Target {
   readonly #subsystems = new Map<string, Subsystem>();
   readonly #controllers = new Map<ControllerHandle, Controller>();
   readonly #discovery: DiscoverySubsystem;
+  readonly #authenticator = new Authenticator();
   #referrals: readonly Referral[] = [];
   #lastCntlid: number;
   #closing = false;
@@ -184,8 +188,9 @@ export class Target {
     }
   }
 
+  /** Those whose hosts are let in. */
   get controllers(): readonly Controller[] {
-    return [...this.#controllers.values()];
+    return [...this.#controllers.values()].filter(({ admission }) => admission === 'open');
   }
 
   /** No new connections, all associations end; resolves when native code holds none. */
@@ -261,11 +266,16 @@ export class Target {
       const refusal = this.#discovery.refusal(request.hostnqn, event.peer);
       if (refusal !== null) return refusal;
     }
+    if (subsystem !== null && subsystem.keysOf(request.hostnqn) !== null) {
+      const refusal = this.#authenticator.refusal(event.peer);
+      if (refusal !== null) return refusal;
+    }
     const cntlid = this.#takeCntlid(subsystem?.controllers ?? this.#discovery.controllers);
     if (cntlid === null) {
       return connectRefusal(statuses.connectControllerBusy, 'every CNTLID is in use');
     }
     const controller = this.#create(event, request, kind, subsystem, cntlid);
+    this.#authenticator.admit(controller); // It counts from now on.
     await controller.showFirst(subsystem?.seenBy(request.hostnqn, request.hostId) ?? new Map());
     if (controller.ended) {
       const reason = 'the controller was ended before the host was let in';
@@ -273,8 +283,9 @@ export class Target {
     }
     const keepAlive = kind === 'discovery' ? discoveryKeepAlive : roundKeepAlive;
     controller.setKeepAlive(keepAlive(request.katoMs));
-    this.#native.connectAccept(event.connect, controller.identity.handle);
-    this.#options.listener.connected(controller);
+    const authentication = this.#authenticator.admit(controller); // Keys may have changed.
+    this.#native.connectAccept(event.connect, controller.identity.handle, authentication);
+    if (authentication === 'none') this.#options.listener.connected(controller);
     // Grants that changed while the first table was on its way.
     if (subsystem !== null) {
       await controller.show(subsystem.seenBy(request.hostnqn, request.hostId));
@@ -349,13 +360,17 @@ export class Target {
       return invalidParameter('qid', reason);
     }
     controller.ioQids.add(request.qid);
-    this.#native.connectAccept(event.connect, identity.handle);
+    this.#native.connectAccept(event.connect, identity.handle, controller.authentication);
     return null;
   }
 
   async #command(event: CommandEvent): Promise<void> {
     const controller = this.#controllers.get(event.controller);
-    if (controller === undefined) return; // Ended; the event was under way.
+    if (controller === undefined || controller.ended) return; // The event was under way.
+    if (isAuthentication(event.sqe)) {
+      this.#authenticate(controller, event);
+      return;
+    }
     let completion: Awaited<ReturnType<typeof answerCommand>>;
     try {
       completion = await answerCommand(controller, event, this.#environment);
@@ -369,6 +384,30 @@ export class Target {
       this.#native.commandComplete(event.controller, event.command, completion);
       if (controller.identity.kind === 'discovery') this.#discovery.active(controller);
     });
+  }
+
+  #authenticate(controller: Controller, event: CommandEvent): void {
+    const { listener } = this.#options;
+    const { identity, admission } = controller;
+    let answer: Answer;
+    try {
+      answer = this.#authenticator.answer(controller, event);
+    } catch (thrown) {
+      const what = `authentication on queue ${event.qid} of ${identity.hostnqn}`;
+      listener.failed(what, toAshlarError(thrown));
+      const completion = refuse(statuses.internalError);
+      answer = { completion, verdict: 'refused', failure: null };
+    }
+    const { completion, verdict, failure } = answer;
+    this.#answer('authentication', () => {
+      const { controller: handle, command } = event;
+      this.#native.authenticationComplete(handle, command, completion, verdict);
+    });
+    if (failure !== null) {
+      const status = statuses.authenticationRequired;
+      listener.refused(identity.peer, identity.portalId, { status, result: 0n, reason: failure });
+    }
+    if (admission === 'awaited' && controller.admission === 'open') listener.connected(controller);
   }
 
   /** Whom an answer is for may have gone, and the runtime with it. */
@@ -389,8 +428,22 @@ export class Target {
     const { subsystem } = controller.identity;
     if (subsystem === null) this.#discovery.remove(controller);
     else subsystem.removeController(controller);
-    this.#options.listener.disconnected(controller, event);
+    this.#authenticator.end(controller);
+    this.#tellEnd(controller, event);
     if (this.#controllers.size === 0) this.#whenEmpty?.();
+  }
+
+  /** Of a host that was never let in, that is all there is to tell, and it may be told already. */
+  #tellEnd(controller: Controller, event: ControllerEndedEvent): void {
+    const { listener } = this.#options;
+    const { peer, portalId, hostnqn } = controller.identity;
+    if (controller.admission === 'open') {
+      listener.disconnected(controller, event);
+    } else if (controller.admission === 'awaited') {
+      const status = statuses.authenticationRequired;
+      const reason = `${hostnqn} did not authenticate: ${event.detail}`;
+      listener.refused(peer, portalId, { status, result: 0n, reason });
+    }
   }
 
   // ---- Pieces -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ import {
 import { reservationKind } from '../catalog/reservation_kinds.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import type { LayerUsage, VolumeHandle } from '../native.js';
+import type { HostKeys } from '../target/authentication.js';
 import type { Controller } from '../target/controller.js';
 import type { HostAccess, TargetNamespace } from '../target/namespace.js';
 import { defaultAnaGroup } from '../target/portals.js';
@@ -44,6 +45,9 @@ export interface BorrowedSnapshot extends AsyncDisposable {
   readonly handle: VolumeHandle;
 }
 
+/** What a host of a tenant has to prove itself with; null: it need not. */
+export type KeysOf = (tenant: bigint, hostnqn: string) => HostKeys | null;
+
 /** Layers opened at once at the start of a node. */
 const openAtOnce = 64;
 
@@ -51,6 +55,7 @@ export class Exports {
   readonly #catalog: Catalog;
   readonly #pool: VolumePool;
   readonly #target: Target;
+  readonly #keysOf: KeysOf;
   /** By tenant record. */
   readonly #subsystems = new Map<bigint, Subsystem>();
   /** By volume record. */
@@ -61,11 +66,12 @@ export class Exports {
   /** How often each snapshot is borrowed. */
   readonly #borrowed = new Map<bigint, number>();
 
-  constructor(catalog: Catalog, pool: VolumePool, target: Target) {
+  constructor(catalog: Catalog, pool: VolumePool, target: Target, keysOf: KeysOf = () => null) {
     this.#catalog = catalog;
     this.#pool = pool;
     this.#target = target;
     this.#snapshots = new OpenSnapshots(pool);
+    this.#keysOf = keysOf;
   }
 
   /** Opens all that the catalog has. @throws AshlarError catalog-corrupt. */
@@ -92,6 +98,7 @@ export class Exports {
       // 20 digits of the tenant's UUID: the same on every node and after every restart.
       serial: hexText(value.uuid).slice(0, 20),
       admits: (hostnqn) => this.#catalog.find(hostKind, 'nqn', hostKey(id, hostnqn)) !== null,
+      keysOf: (hostnqn) => this.#keysOf(id, hostnqn),
       saveReservations: (nsid, state) => saveReservations(this.#catalog, id, nsid, state),
     });
     this.#subsystems.set(id, subsystem);
@@ -284,7 +291,7 @@ export class Exports {
   connectionsOf({ value }: Stored<VolumeRecord | SnapshotRecord>): ConnectedHost[] {
     if (value.nsid === 0) return [];
     return [...this.subsystem(value.tenant).controllers.values()]
-      .filter((controller) => controller.visible.has(value.nsid))
+      .filter(({ admission, visible }) => admission === 'open' && visible.has(value.nsid))
       .map(connectedHost);
   }
 

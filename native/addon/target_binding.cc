@@ -55,6 +55,7 @@ const char* reason_word(target::EndReason reason) {
     case target::EndReason::disconnected: return "disconnected";
     case target::EndReason::keep_alive_expired: return "keep-alive-expired";
     case target::EndReason::transport_error: return "transport-error";
+    case target::EndReason::not_authenticated: return "not-authenticated";
     case target::EndReason::destroyed: return "destroyed";
   }
   return "destroyed";
@@ -144,6 +145,7 @@ class TargetExtension final : public Extension, private target::TargetEvents {
       Napi::Object event = Napi::Object::New(env);
       event["type"] = js(env, "command");
       event["controller"] = controller_object(env, shared->controller);
+      event["queue"] = js(env, shared->connection);
       event["qid"] = js(env, uint32_t{shared->qid});
       event["command"] = js(env, shared->command);
       event["sqe"] = js(env, bytes_of(shared->sqe));
@@ -540,8 +542,15 @@ Napi::Value connect_accept(const Napi::CallbackInfo& info) {
   if (in.ok() && connect->runtime != controller->runtime) {
     in.fail(ErrorCode::invalid_argument, "the controller belongs to another runtime");
   }
+  const std::string word = in.to_text(info[2], "authentication");
+  if (in.ok() && word != "none" && word != "required") {
+    in.fail(ErrorCode::invalid_argument,
+            "authentication must be 'none' or 'required', not '" + word + "'");
+  }
   if (!in.ok()) return in.raise();
-  target_of(connect).accept(connect->id, controller->id);
+  target_of(connect).accept(connect->id, controller->id,
+                            word == "required" ? target::Authentication::required
+                                               : target::Authentication::none);
   return info.Env().Undefined();
 }
 
@@ -556,18 +565,49 @@ Napi::Value connect_reject(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+target::CommandCompletion read_completion(Reader& in, Napi::Value value) {
+  target::CommandCompletion completion;
+  completion.status = in.number<uint16_t>(value, "status");
+  completion.do_not_retry = in.boolean(value, "doNotRetry");
+  completion.result = in.u64(value, "result");
+  completion.data = in.bytes_or_null(value, "data").value_or(std::vector<std::byte>());
+  if (in.ok() && completion.status > 0x7ff) {
+    in.fail(ErrorCode::invalid_argument, "status must be SCT << 8 | SC");
+  }
+  return completion;
+}
+
+Napi::Value authentication_complete(const Napi::CallbackInfo& info) {
+  Reader in(info.Env());
+  const auto controller = named<ControllerHandle>(info, 0, in);
+  const uint64_t command = in.to_u64(info[1], "command");
+  target::CommandCompletion completion = read_completion(in, info[2]);
+  const std::string word = in.to_text(info[3], "verdict");
+  static constexpr std::pair<const char*, target::QueueVerdict> words[] = {
+      {"as-before", target::QueueVerdict::as_before},
+      {"authenticated", target::QueueVerdict::authenticated},
+      {"suspended", target::QueueVerdict::suspended},
+      {"refused", target::QueueVerdict::refused},
+  };
+  const std::pair<const char*, target::QueueVerdict>* found = nullptr;
+  for (const auto& entry : words) {
+    if (word == entry.first) found = &entry;
+  }
+  if (in.ok() && found == nullptr) {
+    in.fail(ErrorCode::invalid_argument,
+            "verdict must be 'as-before', 'authenticated', 'suspended' or 'refused', not '" + word + "'");
+  }
+  if (!in.ok()) return in.raise();
+  target_of(controller)
+      .complete_command(controller->id, command, std::move(completion), found->second);
+  return info.Env().Undefined();
+}
+
 Napi::Value command_complete(const Napi::CallbackInfo& info) {
   Reader in(info.Env());
   const auto controller = named<ControllerHandle>(info, 0, in);
   const uint64_t command = in.to_u64(info[1], "command");
-  target::CommandCompletion completion;
-  completion.status = in.number<uint16_t>(info[2], "status");
-  completion.do_not_retry = in.boolean(info[2], "doNotRetry");
-  completion.result = in.u64(info[2], "result");
-  completion.data = in.bytes_or_null(info[2], "data").value_or(std::vector<std::byte>());
-  if (in.ok() && completion.status > 0x7ff) {
-    in.fail(ErrorCode::invalid_argument, "status must be SCT << 8 | SC");
-  }
+  target::CommandCompletion completion = read_completion(in, info[2]);
   if (!in.ok()) return in.raise();
   target_of(controller).complete_command(controller->id, command, std::move(completion));
   return info.Env().Undefined();
@@ -593,6 +633,7 @@ void register_target(Napi::Env env, Napi::Object exports) {
   add.operator()<connect_accept>("connectAccept");
   add.operator()<connect_reject>("connectReject");
   add.operator()<command_complete>("commandComplete");
+  add.operator()<authentication_complete>("authenticationComplete");
 }
 
 }  // namespace ashlar::addon

@@ -110,6 +110,11 @@ enum class FabricsType : uint8_t {
   disconnect = 0x08,
 };
 
+// Base 8.13: the commands that carry messages of authentication.
+constexpr bool is_authentication(FabricsType type) noexcept {
+  return type == FabricsType::auth_send || type == FabricsType::auth_receive;
+}
+
 // A status without phase and DNR: SCT << 8 | SC, as the spec tabulates it (Base 3.3.3.2.1).
 enum class StatusCode : uint16_t {
   success = 0x000,
@@ -149,6 +154,7 @@ enum class StatusCode : uint16_t {
   connect_invalid_parameters = 0x182,
   connect_invalid_host = 0x184,
   invalid_queue_type = 0x185,
+  authentication_required = 0x191,
   write_fault = 0x280,
   unrecovered_read_error = 0x281,
   compare_failure = 0x285,

@@ -36,6 +36,13 @@ enum class CommandState : uint8_t {
   sending,               // Its response is with the socket; the end of the send frees the slot.
 };
 
+// What happens to the connection when the response is out.
+enum class AfterResponse : uint8_t {
+  go_on,
+  disconnect,  // The host asked for it.
+  refuse,      // The host failed to authenticate.
+};
+
 // One outstanding R2T of a command.
 struct Transfer {
   uint32_t offset_bytes = 0;
@@ -73,7 +80,7 @@ struct Command {
   bool digest_failed = false; // A data digest was wrong: Transient Transport Error.
   bool owns_cid = false;      // False for the refusal of a CID that is in use already.
   bool queued_to_send = false;
-  bool disconnect_after = false;  // Close the connection when the response is out.
+  AfterResponse after = AfterResponse::go_on;
   bool forwarded = false;     // The control plane's, with its data in own_data.
   bool counted = false;       // Counts against the connection's share of buffers.
   uint8_t table_parity = 0;   // Which namespace table counts it while it is at the store.

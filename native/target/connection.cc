@@ -106,6 +106,10 @@ bool Connection::may_receive() const noexcept {
 
 bool Connection::may_respond() const noexcept { return may_receive(); }
 
+bool Connection::may_command() const noexcept {
+  return state_ == ConnectionState::live && gate_ == Gate::open;
+}
+
 // ---- Ends ---------------------------------------------------------------------------------------
 
 // The first reason counts; the other queues of the controller end as soon as the admin queue does.
@@ -194,6 +198,9 @@ void Connection::on_state_timer() noexcept {
       close(false, EndReason::transport_error, "the host did not close in time");
       break;
     case ConnectionState::live:
+      CHECK(gate_ != Gate::open);
+      close(false, EndReason::not_authenticated, "the host did not authenticate in time");
+      break;
     case ConnectionState::closing:
     case ConnectionState::closed: CHECK(false);
   }
@@ -255,18 +262,17 @@ void Connection::on_keep_alive_timer() noexcept {
 
 // ---- Slots --------------------------------------------------------------------------------------
 
-void Connection::allocate_queue(uint32_t entries) {
-  CHECK(commands_.empty() && entries <= limits::max_queue_entries);
-  entries_ = entries;
-  for (uint32_t i = 0; i < entries; ++i) {
+void Connection::allocate_slots(uint32_t count) {
+  CHECK(count <= limits::max_queue_entries);
+  const auto first = static_cast<uint32_t>(commands_.size());
+  for (uint32_t i = first; i < count; ++i) {
     Command& command = commands_.emplace_back(*this);
     command.index = static_cast<uint16_t>(i);
   }
-  for (uint32_t i = entries; i-- > 0;) {
+  for (uint32_t i = count; i-- > first;) {
     commands_[i].next = free_;
     free_ = &commands_[i];
   }
-  cids_.assign(65536 / 64, 0);
 }
 
 Command* Connection::take_slot() noexcept {
@@ -317,19 +323,54 @@ bool Connection::accept(AcceptTerms terms) noexcept {
   namespaces_ = std::move(terms.namespaces);
   qid_ = connect.qid;
   sqflow_disabled_ = (connect.cattr & nvme::cattr_disable_sqflow) != 0;
-  allocate_queue(uint32_t{connect.sqsize_0based} + 1);
+  entries_ = uint32_t{connect.sqsize_0based} + 1;
   share_bytes_ = shard_.buffers().size_bytes() / limits::buffer_share;
-  if (qid_ != 0) {
-    reserve_.reset(static_cast<std::byte*>(
-        std::aligned_alloc(ashlar::limits::block_bytes, limits::in_capsule_bytes)));
-    CHECK(reserve_ != nullptr);
-  }
   set_state(ConnectionState::live);
+  uint32_t authreq = 0;
+  if (terms.authentication == Authentication::required) {
+    gate_ = Gate::awaiting;
+    authreq = nvme::connect_authreq_atr;
+    allocate_slots(std::min(entries_, limits::unauthenticated_slots));
+    arm_state_timer(limits::authentication_timeout_ns);
+  } else {
+    open_queue();
+  }
   sq_head_ = static_cast<uint16_t>(1 % entries_);  // Connect took the first entry.
   respond(connect_command_, Refusal{nvme::StatusCode::success, false},
-          controller_->options.cntlid);
+          controller_->options.cntlid | authreq);
   if (qid_ == 0) set_keep_alive(terms.keep_alive_ms);
   return true;
+}
+
+// The host is who it says: the queue gets what it asked for in Connect.
+void Connection::open_queue() noexcept {
+  gate_ = Gate::open;
+  allocate_slots(entries_);
+  cids_.assign(65536 / 64, 0);
+  if (qid_ == 0) return;
+  reserve_.reset(static_cast<std::byte*>(
+      std::aligned_alloc(ashlar::limits::block_bytes, limits::in_capsule_bytes)));
+  CHECK(reserve_ != nullptr);
+}
+
+void Connection::on_authenticated() noexcept {
+  if (gate_ != Gate::awaiting) return;  // It was before, and still is.
+  shard_.loop().cancel(state_timer_);
+  open_queue();
+  if (keep_alive_ms_ != 0) set_keep_alive(keep_alive_ms_);
+}
+
+// An open queue that fails to authenticate again stays for the answer only.
+void Connection::on_suspended() noexcept {
+  if (gate_ != Gate::open) return;
+  gate_ = Gate::suspended;
+  arm_state_timer(limits::authentication_timeout_ns);
+}
+
+// Also of a queue that was open and authenticates again: what it has under way ends unseen.
+void Connection::on_refused(Command& command) noexcept {
+  gate_ = Gate::shut;
+  command.after = AfterResponse::refuse;
 }
 
 void Connection::reject(Refusal refusal, uint64_t result) noexcept {
@@ -357,7 +398,7 @@ void Connection::settle_namespaces() noexcept {
 void Connection::set_keep_alive(uint32_t timeout_ms) noexcept {
   if (state_ != ConnectionState::live) return;
   keep_alive_ms_ = timeout_ms;
-  if (timeout_ms == 0) {
+  if (timeout_ms == 0 || gate_ == Gate::awaiting) {  // Until then it is authentication's time.
     shard_.loop().cancel(keep_alive_timer_);
   } else {
     shard_.loop().arm(keep_alive_timer_, now_ns() + uint64_t{timeout_ms} * 1'000'000);

@@ -43,10 +43,18 @@ enum class ConnectionState : uint8_t {
   await_ic_req,   // Accepted; the host's ICReq or a timeout moves it on.
   await_connect,  // ICResp is out; the Connect capsule or a timeout moves it on.
   connecting,     // The control plane has the Connect; its answer or a timeout moves it on.
-  live,           // Commands run until the peer, the controller or an error ends it.
+  live,           // Commands run until the peer, the controller or an error ends it; see Gate.
   terminating,    // C2HTermReq goes out; the peer's close or a timeout moves it on.
   closing,        // The socket closes and commands at the store finish.
   closed,         // Nothing is under way; the shard deletes it.
+};
+
+// Which commands a live queue takes.
+enum class Gate : uint8_t {
+  open,       // All.
+  awaiting,   // Authentication only; the control plane's verdict or a timeout moves it on.
+  suspended,  // The same, after it was open; a verdict that shuts it or a timeout moves it on.
+  shut,       // None: the host failed to authenticate, and the connection ends with the answer.
 };
 
 class Connection {
@@ -73,7 +81,8 @@ class Connection {
   void set_keep_alive(uint32_t timeout_ms) noexcept;
   void raise_event(const AsyncEvent& event) noexcept;
   void clear_event(const AsyncEvent& event) noexcept;
-  void complete_command(uint32_t token, CommandCompletion completion) noexcept;
+  void complete_command(uint32_t token, CommandCompletion completion,
+                        QueueVerdict verdict) noexcept;
   // From the gate of this reactor: a change that waited may go on.
   void on_range_free(Command& command) noexcept;
   void end(EndReason reason, std::string detail) noexcept;
@@ -97,13 +106,18 @@ class Connection {
   void on_keep_alive_timer() noexcept;
   bool may_receive() const noexcept;
   bool may_respond() const noexcept;
+  bool may_command() const noexcept;
+  void open_queue() noexcept;
+  void on_authenticated() noexcept;
+  void on_suspended() noexcept;
+  void on_refused(Command& command) noexcept;
   void settle_namespaces() noexcept;
   uint64_t now_ns() noexcept;
 
   // ---- Slots ------------------------------------------------------------------------------------
   Command* take_slot() noexcept;
   void free_slot(Command& command) noexcept;
-  void allocate_queue(uint32_t entries);
+  void allocate_slots(uint32_t count);
   bool cid_in_use(uint16_t cid) const noexcept;
   void mark_cid(uint16_t cid, bool in_use) noexcept;
 
@@ -185,7 +199,8 @@ class Connection {
 
   // ---- connection_admin.cc ----------------------------------------------------------------------
   void dispatch_connect(Command& command, uint32_t capsule_bytes) noexcept;
-  void dispatch_io_fabrics(Command& command) noexcept;
+  void dispatch_unauthenticated(Command& command, uint32_t capsule_bytes) noexcept;
+  void dispatch_io_fabrics(Command& command, uint32_t capsule_bytes) noexcept;
   void dispatch_admin(Command& command, uint32_t capsule_bytes) noexcept;
   void forward(Command& command, uint32_t capsule_bytes) noexcept;
   void execute_at_control_plane(Command& command) noexcept;
@@ -218,6 +233,7 @@ class Connection {
   tcp::Framing to_host_;          // For encoders; the receiver has its own.
   uint32_t maxr2t_ = 1;
   bool sqflow_disabled_ = false;  // No SQHD is needed: C2HData may complete a command (SUCCESS).
+  Gate gate_ = Gate::open;
   uint16_t qid_ = 0;
   uint32_t entries_ = 0;
   uint16_t sq_head_ = 0;
@@ -225,10 +241,10 @@ class Connection {
 
   // Slots.
   Command connect_command_;       // Before the connection is live.
-  std::deque<Command> commands_;  // Never grows after allocate_queue().
+  std::deque<Command> commands_;  // Never grows after open_queue().
   Command* free_ = nullptr;
   uint32_t sending_count_ = 0;    // Slots whose response is with the socket.
-  std::vector<uint64_t> cids_;    // One bit a CID: which are outstanding.
+  std::vector<uint64_t> cids_;    // One bit a CID: outstanding. Empty before open_queue().
 
   // Receive side.
   tcp::PduReceiver receiver_{tcp::Role::controller};

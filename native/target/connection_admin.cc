@@ -110,21 +110,42 @@ void Connection::execute_connect(Command& command) noexcept {
   }
 }
 
+// ---- A queue that has still to authenticate -----------------------------------------------------
+
+// Authentication, one command at a time, and nothing else (Base 8.13.1); an I/O queue may also go.
+void Connection::dispatch_unauthenticated(Command& command, uint32_t capsule_bytes) noexcept {
+  const nvme::Sqe& sqe = command.sqe;
+  const bool fabrics = is_fabrics(sqe);
+  if (fabrics && qid_ != 0 && fabrics_type(sqe) == FabricsType::disconnect) {
+    dispatch_io_fabrics(command, capsule_bytes);
+    return;
+  }
+  if (!fabrics || !nvme::is_authentication(fabrics_type(sqe)) || gate_ == Gate::shut) {
+    refuse(command, {StatusCode::authentication_required});
+    return;
+  }
+  if (forwarded_count_ != 0) {
+    refuse(command, {StatusCode::command_sequence_error});
+    return;
+  }
+  forward(command, capsule_bytes);
+}
+
 // ---- Fabrics commands on a connected I/O queue --------------------------------------------------
 
-void Connection::dispatch_io_fabrics(Command& command) noexcept {
+void Connection::dispatch_io_fabrics(Command& command, uint32_t capsule_bytes) noexcept {
   switch (fabrics_type(command.sqe)) {
     case FabricsType::disconnect:
-      command.disconnect_after = true;
+      command.after = AfterResponse::disconnect;
       refuse(command, success);
       return;
     case FabricsType::connect:
       refuse(command, {StatusCode::command_sequence_error});
       return;
-    case FabricsType::property_set:
-    case FabricsType::property_get:
     case FabricsType::auth_send:
-    case FabricsType::auth_receive: break;
+    case FabricsType::auth_receive: forward(command, capsule_bytes); return;
+    case FabricsType::property_set:
+    case FabricsType::property_get: break;
   }
   refuse(command, {StatusCode::invalid_opcode});
 }
@@ -198,8 +219,10 @@ void Connection::forward(Command& command, uint32_t capsule_bytes) noexcept {
     return;
   }
   command.data = *std::get_if<DataPlan>(&plan);
-  const uint32_t most = way == Direction::from_host ? limits::admin_from_host_bytes
-                                                    : limits::admin_to_host_bytes;
+  const bool authentication = is_fabrics(sqe) && nvme::is_authentication(fabrics_type(sqe));
+  const uint32_t most = way == Direction::to_host ? limits::admin_to_host_bytes
+                        : authentication          ? limits::authentication_bytes
+                                                  : limits::admin_from_host_bytes;
   if (command.data.bytes > most) {
     refuse(command, {StatusCode::invalid_field});
     return;
@@ -210,6 +233,7 @@ void Connection::forward(Command& command, uint32_t capsule_bytes) noexcept {
 void Connection::execute_at_control_plane(Command& command) noexcept {
   CommandRequest request;
   request.controller = controller_->id;
+  request.connection = id_;
   request.qid = qid_;
   request.sqe = command.sqe;
   request.has_data = !command.own_data.empty();
@@ -225,11 +249,18 @@ void Connection::execute_at_control_plane(Command& command) noexcept {
   if (!shard_.events().command_requested(std::move(request))) respond(command, control_plane_full);
 }
 
-void Connection::complete_command(uint32_t token, CommandCompletion completion) noexcept {
+void Connection::complete_command(uint32_t token, CommandCompletion completion,
+                                  QueueVerdict verdict) noexcept {
   const uint32_t slot = token & 0xffff;
-  if (state_ != ConnectionState::live || slot >= entries_) return;
+  if (state_ != ConnectionState::live || slot >= commands_.size()) return;
   Command& command = commands_[slot];
   if (command.state() != CommandState::at_control_plane || command.token != token) return;
+  switch (verdict) {
+    case QueueVerdict::as_before: break;
+    case QueueVerdict::authenticated: on_authenticated(); break;
+    case QueueVerdict::suspended: on_suspended(); break;
+    case QueueVerdict::refused: on_refused(command); break;
+  }
   const auto status = static_cast<StatusCode>(completion.status & 0x7ff);
   if (status == StatusCode::success && command.data.path == DataPath::to_host &&
       !completion.data.empty()) {

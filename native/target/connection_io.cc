@@ -25,7 +25,7 @@ constexpr bool needs_scratch(IoKind kind) noexcept {
 void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept {
   if (command.sqe.opcode == static_cast<uint8_t>(nvme::IoOpcode::fabrics)) {
     miss_other_half();
-    dispatch_io_fabrics(command);
+    dispatch_io_fabrics(command, capsule_bytes);
     return;
   }
   if (!controller_->enabled.load(std::memory_order_relaxed)) {

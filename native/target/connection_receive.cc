@@ -36,7 +36,7 @@ void Connection::post_receive() noexcept {
     receive_op_.into = to.first(std::min<size_t>(to.size(), remaining));
     receive_direct_ = true;
   } else {
-    if (state_ == ConnectionState::live && rx_size_ < limits::receive_bytes) {
+    if (may_command() && rx_size_ < limits::receive_bytes) {
       rx_ = std::make_unique<std::byte[]>(limits::receive_bytes);
       rx_size_ = limits::receive_bytes;
     }
@@ -153,8 +153,9 @@ void Connection::on_capsule() noexcept {
   Command* slot = take_slot();
   if (slot == nullptr) {
     // A host may send the next command as soon as it has a response, which can be before we learn
-    // that the response is out. Without such a response it has overrun its queue.
-    if (sending_count_ != 0) {
+    // that the response is out. Without such a response it has overrun its queue. A queue that has
+    // still to authenticate has fewer slots than entries, and soon a response for each but one.
+    if (sending_count_ != 0 || commands_.size() < entries_) {
       hold_ = Hold::slot;
     } else {
       terminate(out_of_sequence);
@@ -168,7 +169,7 @@ void Connection::on_capsule() noexcept {
   command.data = DataPlan{};
   command.skip_data = false;
   command.digest_failed = false;
-  command.disconnect_after = false;
+  command.after = AfterResponse::go_on;
   command.response_data_bytes = 0;
   command.capsule_bytes = capsule_bytes;
   command.requested_bytes = command.received_bytes = 0;
@@ -187,6 +188,8 @@ void Connection::on_capsule() noexcept {
   mark_cid(command.sqe.cid, true);
   if (state_ != ConnectionState::live) {
     dispatch_connect(command, capsule_bytes);
+  } else if (!may_command()) {
+    dispatch_unauthenticated(command, capsule_bytes);
   } else if (qid_ == 0) {
     dispatch_admin(command, capsule_bytes);
   } else {
@@ -215,7 +218,7 @@ void Connection::on_h2c_data() noexcept {
   }
   const tcp::H2CData& pdu = receiver_.h2c_data();
   const uint32_t slot = pdu.ttag / limits::r2ts_per_command;
-  if (slot >= entries_ || commands_[slot].state() != CommandState::awaiting_data) {
+  if (slot >= commands_.size() || commands_[slot].state() != CommandState::awaiting_data) {
     terminate(bad_field(offsetof(tcp::H2CData, ttag)));
     return;
   }

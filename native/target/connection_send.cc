@@ -16,7 +16,8 @@ void Connection::respond(Command& command, Refusal outcome, uint64_t result) noe
   command.result = result;
   if (outcome.status != nvme::StatusCode::success) {
     command.response_data_bytes = 0;
-    if (controller_ != nullptr && belongs_in_error_log(outcome.status)) {
+    // Who has not authenticated does not write into the log of who has.
+    if (controller_ != nullptr && gate_ == Gate::open && belongs_in_error_log(outcome.status)) {
       controller_->errors.add(error_record(qid_, command.sqe, outcome));
     }
   }
@@ -56,7 +57,7 @@ void Connection::flush_sends() noexcept {
   if (send_under_way_) return;
   const bool terminating = state_ == ConnectionState::terminating;
   if (!may_respond() && !terminating) return;
-  if (state_ == ConnectionState::live && send_headers_.size() < limits::send_header_bytes) {
+  if (may_command() && send_headers_.size() < limits::send_header_bytes) {
     send_headers_.resize(limits::send_header_bytes);
     send_segments_.resize(limits::send_segments);
   }
@@ -168,15 +169,20 @@ void Connection::on_sent() noexcept {
     close(false, EndReason::transport_error, text);
     return;
   }
-  bool disconnect = false;
+  AfterResponse after = AfterResponse::go_on;
   while (Command* command = sent_.pop()) {
-    disconnect = disconnect || command->disconnect_after;
+    if (command->after != AfterResponse::go_on) after = command->after;
     --sending_count_;
     free_slot(*command);
   }
-  if (disconnect) {
-    close(true, EndReason::disconnected, "the host sent Disconnect");
-    return;
+  switch (after) {
+    case AfterResponse::go_on: break;
+    case AfterResponse::disconnect:
+      close(true, EndReason::disconnected, "the host sent Disconnect");
+      return;
+    case AfterResponse::refuse:
+      close(true, EndReason::not_authenticated, "the host failed to authenticate");
+      return;
   }
   if (hold_ == Hold::slot && free_ != nullptr && may_receive()) {
     hold_ = Hold::none;

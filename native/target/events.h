@@ -37,6 +37,7 @@ constexpr uint32_t token_of(uint64_t command) noexcept { return static_cast<uint
 // never.
 struct CommandRequest {
   ControllerId controller = 0;
+  ConnectionId connection = 0;
   uint16_t qid = 0;
   uint64_t command = 0;  // Names it within the controller.
   nvme::Sqe sqe{};
@@ -52,7 +53,24 @@ struct CommandCompletion {
   std::vector<std::byte> data;
 };
 
-enum class EndReason : uint8_t { disconnected, keep_alive_expired, transport_error, destroyed };
+// Whether a queue has to authenticate before it takes anything else.
+enum class Authentication : uint8_t { none, required };
+
+// What the answer to an Authentication Send or Receive means for its queue.
+enum class QueueVerdict : uint8_t {
+  as_before,
+  authenticated,  // It takes every command from now on.
+  suspended,      // It takes authentication only: a message of the host was wrong.
+  refused,        // It takes none, and ends when the answer is out.
+};
+
+enum class EndReason : uint8_t {
+  disconnected,
+  keep_alive_expired,
+  transport_error,
+  not_authenticated,
+  destroyed,
+};
 
 // No command of this controller is under way anywhere when this is raised, once.
 struct ControllerEnded {

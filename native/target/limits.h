@@ -50,6 +50,11 @@ inline constexpr uint32_t admin_from_host_bytes = 64 * 1024;
 // Commands that an I/O queue has at the control plane at a time; more are answered retryably. They
 // are reservations and authentication, which hosts send one by one: 8 × 64 KiB bound a queue.
 inline constexpr uint32_t forwarded_per_io_queue = 8;
+// A message of authentication: the longest is 1,168 bytes, and hosts have room for a page.
+inline constexpr uint32_t authentication_bytes = 4096;
+// Slots of a queue that has still to authenticate, whatever it asked for. One command of it is at
+// the control plane at a time; all others are refused at once.
+inline constexpr uint32_t unauthenticated_slots = 4;
 // Data that an admin command may ask for (Get Log Page).
 inline constexpr uint32_t admin_to_host_bytes = max_transfer_bytes;
 inline constexpr uint32_t connect_data_bytes = 1024;
@@ -89,7 +94,8 @@ inline constexpr uint32_t send_data_bytes = 2u << 20;
 // Connections of one reactor, accepted and not yet gone. A connection beyond that is closed at
 // once. Before Connect each is 2.2 KiB of state (its one slot included), 2 KiB to receive and 0.5
 // KiB to send: 4,096 of them are 19 MiB. After it come 32 KiB to receive, 6 KiB to send, 8 KiB of
-// CIDs, 8 KiB of reserve on I/O queues, and the slots.
+// CIDs, 8 KiB of reserve on I/O queues, and the slots; but as long as the host has to authenticate
+// just four slots: 7.8 KiB in all, so 31 MiB for 4,096 that never do.
 inline constexpr uint32_t connections_per_reactor = 4096;
 
 // A connection holds at most this share of its reactor's buffers (but always one command's worth),
@@ -108,6 +114,8 @@ inline constexpr uint64_t ic_req_timeout_ns = 10 * second_ns;
 inline constexpr uint64_t connect_timeout_ns = 10 * second_ns;
 // From the Connect event to the control plane's answer.
 inline constexpr uint64_t accept_timeout_ns = 30 * second_ns;
+// From the accepted Connect of a queue to the end of its authentication.
+inline constexpr uint64_t authentication_timeout_ns = 30 * second_ns;
 // A PDU cut off in the middle, an R2T without data, or a send that the peer does not take. One
 // timer a connection compares totals, so the end comes after once to twice this time.
 inline constexpr uint64_t stall_timeout_ns = 30 * second_ns;

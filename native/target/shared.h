@@ -45,6 +45,7 @@ struct AcceptTerms {
   std::shared_ptr<ControllerState> controller;
   std::shared_ptr<const NamespaceTable> namespaces;
   uint32_t keep_alive_ms = 0;  // Admin queues only.
+  Authentication authentication = Authentication::none;
 };
 
 // The home reactor, as a connection on any reactor sees it. Each call but range_locks() is a

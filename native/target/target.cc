@@ -143,21 +143,23 @@ void Target::create_controller(ControllerId id, const ControllerOptions& options
   });
 }
 
-void Target::accept(ConnectionId connection, ControllerId controller) {
-  at_home([this, connection, controller] { do_accept(connection, controller); });
+void Target::accept(ConnectionId connection, ControllerId controller,
+                    Authentication authentication) {
+  const Admission admission{connection, controller, authentication};
+  at_home([this, admission] { do_accept(admission); });
 }
 
 // The connection itself knows what it asked for, so the home reactor asks it first.
-void Target::do_accept(ConnectionId connection, ControllerId id) {
-  Shard& shard = *shards_[shard_of(connection)];
-  call_on(shard.loop(), [this, &shard, connection, id] {
-    Connection* waiting = shard.find(connection);
+void Target::do_accept(const Admission& admission) {
+  Shard& shard = *shards_[shard_of(admission.connection)];
+  call_on(shard.loop(), [this, &shard, admission] {
+    Connection* waiting = shard.find(admission.connection);
     nvme::ConnectCommand connect;
     if (waiting != nullptr && waiting->pending_connect(connect)) {
-      at_home([this, id, connection, qid = connect.qid] { join(id, connection, qid); });
+      at_home([this, admission, qid = connect.qid] { join(admission, qid); });
       return;
     }
-    at_home([this, id] { abandon(id); });
+    at_home([this, id = admission.controller] { abandon(id); });
   });
 }
 
@@ -183,7 +185,8 @@ bool Target::predecessor_is_ending(const Controller& controller) const noexcept 
 }
 
 // Hosts take Do Not Retry in a Connect as "give up reconnecting", so it is for what will not change.
-void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
+void Target::join(const Admission& admission, uint16_t qid) {
+  const auto [connection, id, authentication] = admission;
   Controller* controller = find(id);
   if (controller == nullptr || controller->phase == ControllerPhase::ending) {
     // The host named a controller that ended meanwhile: IPO names CNTLID in the Connect data.
@@ -203,15 +206,17 @@ void Target::join(ControllerId id, ConnectionId connection, uint16_t qid) {
     return;
   }
   if (fresh && predecessor_is_ending(*controller)) {
-    successors_.push_back({id, connection});
+    successors_.push_back(admission);
     return;
   }
   if (fresh) controller->set_phase(ControllerPhase::running);
   controller->queues.emplace(connection, qid);
-  AcceptTerms terms{controller->state, controller->namespaces, controller->keep_alive_ms};
+  AcceptTerms terms{controller->state, controller->namespaces, controller->keep_alive_ms,
+                    authentication};
   // A connection that has closed since the question leaves without naming a controller.
   Shard& shard = *shards_[shard_of(connection)];
-  call_on(shard.loop(), [this, &shard, id, connection, terms = std::move(terms)]() mutable {
+  call_on(shard.loop(), [this, &shard, id = admission.controller,
+                         connection = admission.connection, terms = std::move(terms)]() mutable {
     Connection* waiting = shard.find(connection);
     if (waiting == nullptr || !waiting->accept(std::move(terms))) {
       connection_left(id, connection);
@@ -324,13 +329,15 @@ void Target::clear_event(ControllerId id, const AsyncEvent& event) {
   });
 }
 
-void Target::complete_command(ControllerId id, uint64_t command, CommandCompletion completion) {
-  at_home([this, id, command, completion = std::move(completion)]() mutable {
+void Target::complete_command(ControllerId id, uint64_t command, CommandCompletion completion,
+                              QueueVerdict verdict) {
+  at_home([this, id, command, completion = std::move(completion), verdict]() mutable {
     Controller* controller = find(id);
     const ConnectionId queue = controller == nullptr ? 0 : controller->queue_of(command);
     if (queue == 0) return;
-    at_connection(queue, [command, answer = std::move(completion)](Connection& at) mutable {
-      at.complete_command(token_of(command), std::move(answer));
+    at_connection(queue, [command, answer = std::move(completion),
+                          verdict](Connection& at) mutable {
+      at.complete_command(token_of(command), std::move(answer), verdict);
     });
   });
 }
@@ -393,8 +400,8 @@ void Target::finish_if_ended(Controller& controller) {
   controllers_.erase(controller.state->id);
   events_.controller_ended(std::move(ended));
   // Asked again, in their order; those whose predecessors still end go back to the list.
-  for (const Successor& next : std::exchange(successors_, {})) {
-    at_home([this, next] { join(next.controller, next.connection, 0); });
+  for (const Admission& next : std::exchange(successors_, {})) {
+    at_home([this, next] { join(next, 0); });
   }
 }
 

@@ -73,10 +73,15 @@ class Target final : private Home {
   void read_errors(ControllerId id, std::function<void(ErrorLog::Contents)> done);
 
   // A connection or a command that has gone is ignored.
-  void accept(ConnectionId connection, ControllerId controller);
+  // `authentication`: whether this queue takes anything else before the host has authenticated.
+  void accept(ConnectionId connection, ControllerId controller,
+              Authentication authentication = Authentication::none);
   // `status` is final for the host, except Controller Busy.
   void reject(ConnectionId connection, uint16_t status, uint64_t result);
-  void complete_command(ControllerId id, uint64_t command, CommandCompletion completion);
+  // A verdict other than as_before is for commands of authentication. It counts only while the
+  // command waits, so it never meets a later queue of the same QID.
+  void complete_command(ControllerId id, uint64_t command, CommandCompletion completion,
+                        QueueVerdict verdict = QueueVerdict::as_before);
 
   // Closes every portal and connection; controllers end. `done` when nothing is left under way.
   void close(std::function<void()> done);
@@ -114,6 +119,12 @@ class Target final : private Home {
   Controller* find(ControllerId id) noexcept;
   void do_listen(const PortalOptions& options, const std::function<void(Result<uint16_t>)>& done);
   void do_close_portal(PortalId portal, bool drop, std::function<void()> done);
+  // What the control plane decided about a Connect.
+  struct Admission {
+    ConnectionId connection = 0;
+    ControllerId controller = 0;
+    Authentication authentication = Authentication::none;
+  };
   // Waits until no shard has a connection that `counts`; `done` then.
   struct Farewell {
     std::function<size_t(Shard&)> count;
@@ -122,9 +133,9 @@ class Target final : private Home {
   void await_farewell(Farewell farewell);
   void ask_farewell(const std::shared_ptr<Farewell>& farewell);
   void portal_closed(PortalId portal);
-  void do_accept(ConnectionId connection, ControllerId id);
+  void do_accept(const Admission& admission);
   void do_reject(ConnectionId connection, Refusal refusal, uint64_t result);
-  void join(ControllerId id, ConnectionId connection, uint16_t qid);
+  void join(const Admission& admission, uint16_t qid);
   void abandon(ControllerId id);
   bool predecessor_is_ending(const Controller& controller) const noexcept;
   void start_update(Controller& controller);
@@ -140,11 +151,7 @@ class Target final : private Home {
   std::map<PortalId, Portal> portals_;
   std::unordered_map<ControllerId, std::unique_ptr<Controller>> controllers_;
   bool closing_ = false;
-  struct Successor {
-    ControllerId controller = 0;
-    ConnectionId connection = 0;
-  };
-  std::vector<Successor> successors_;  // Admin queues that wait for an ending association.
+  std::vector<Admission> successors_;  // Admin queues that wait for an ending association.
   std::vector<std::shared_ptr<Farewell>> farewells_;  // Asked again whenever a connection leaves.
 };
 

@@ -4,6 +4,7 @@
  */
 import type {
   AsyncEvent,
+  Authentication,
   CommandCompletion,
   ConnectHandle,
   ControllerHandle,
@@ -12,14 +13,21 @@ import type {
   NamespaceAttachment,
   NativeAddon,
   PortalHandle,
+  QueueVerdict,
   RuntimeHandle,
   VolumeHandle,
 } from '../../lib/native.js';
 
 type Told =
-  | { call: 'accept'; connect: object; controller: object }
+  | { call: 'accept'; connect: object; controller: object; authentication: Authentication }
   | { call: 'reject'; connect: object; status: number; result: bigint }
   | { call: 'complete'; command: bigint; completion: CommandCompletion }
+  | {
+      call: 'authentication';
+      command: bigint;
+      completion: CommandCompletion;
+      verdict: QueueVerdict;
+    }
   | { call: 'event'; controller: object; event: AsyncEvent }
   | { call: 'clear'; controller: object; event: AsyncEvent }
   | { call: 'keep-alive'; timeoutMs: number }
@@ -91,11 +99,14 @@ export class FakeNative {
       controllerClearEvent: (controller, event) => this.#tell({ call: 'clear', controller, event }),
       controllerErrorLog: async () => this.errors,
       controllerDestroy: (controller) => this.#tell({ call: 'destroy', controller }),
-      connectAccept: (connect, controller) => this.#tell({ call: 'accept', connect, controller }),
+      connectAccept: (connect, controller, authentication) =>
+        this.#tell({ call: 'accept', connect, controller, authentication }),
       connectReject: (connect, status, result) =>
         this.#tell({ call: 'reject', connect, status, result }),
       commandComplete: (_controller, command, completion) =>
         this.#tell({ call: 'complete', command, completion }),
+      authenticationComplete: (_controller, command, completion, verdict) =>
+        this.#tell({ call: 'authentication', command, completion, verdict }),
     };
     return calls as NativeAddon;
   }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CommandCompletion, ControllerHandle } from '../../lib/native.js';
+import type { HostKeys } from '../../lib/target/authentication.js';
 import type { HostAccess, TargetNamespace } from '../../lib/target/namespace.js';
 import { discoveryNqn } from '../../lib/target/nqn.js';
 import { noReservations } from '../../lib/target/reservations.js';
@@ -19,6 +20,7 @@ const bob = 'nqn.2026-01.test:bob';
 class Bench {
   readonly native = new FakeNative();
   readonly refusals: string[] = [];
+  readonly keys = new Map<string, HostKeys>();
   readonly failures: string[] = [];
   /** NSID and number of registrants, each time that reservations were saved. */
   readonly saved: [number, number][] = [];
@@ -49,6 +51,7 @@ class Bench {
       nqn: subnqn,
       serial: 's',
       admits: () => false,
+      keysOf: (hostnqn) => this.keys.get(hostnqn) ?? null,
       saveReservations: async (nsid, { registrants }) => {
         if (this.saveFails !== null) throw this.saveFails;
         this.saved.push([nsid, registrants.size]);
@@ -127,6 +130,7 @@ class Bench {
     const command = this.#command;
     this.target.handle({
       type: 'command',
+      queue: 1n,
       qid: 0,
       controller,
       command,

@@ -211,9 +211,9 @@ class Rig final : public TargetEvents {
     std::memcpy(&connect, &request.sqe, sizeof connect);
     if (connect.qid == 0) {
       make_controller(next_controller);
-      target->accept(request.connection, next_controller++);
+      target->accept(request.connection, next_controller++, authentication);
     } else {
-      target->accept(request.connection, next_controller - 1);
+      target->accept(request.connection, next_controller - 1, authentication);
     }
     return true;
   }
@@ -258,6 +258,7 @@ class Rig final : public TargetEvents {
   bool answer_connects = true;
   bool answer_commands = true;
   bool full = false;
+  Authentication authentication = Authentication::none;
   bool enabled = true;
   uint32_t max_io_queues = 4;
   uint32_t keep_alive_ms = 0;
