@@ -2,6 +2,7 @@
  * Ashlar for programs: open a node in this process, and everything that can be asked of it. The
  * CLI and the daemon are built on the same face.
  */
+
 export type { AddReferral, ReferralInfo, Referrals } from './discovery/types.js';
 export { AshlarError, type ErrorCode, type ExitCode, errorCodes, exitCodeOf } from './errors.js';
 export type {
@@ -40,6 +41,7 @@ export type {
   ScheduleState,
   Schedules,
 } from './schedules/types.js';
+export type { HostKeyInfo, HostKeys, SetHostKey } from './secrets/types.js';
 export type { StreamHeader, StreamTotals } from './stream/format.js';
 export type {
   DifferenceOptions,

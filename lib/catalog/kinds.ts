@@ -13,11 +13,12 @@
  * |    7 | schedule| when snapshots of which volumes are made, and how many are kept          |
  * |    8 | import  | a stream that is half applied to a volume                              |
  *
- * Kind 9 is in reservation_kinds.ts, kinds 10 and 11 are in portal_kinds.ts, kinds 14 and 15 in
- * discovery_kinds.ts.
+ * Kind 9 is in reservation_kinds.ts, kinds 10 and 11 in portal_kinds.ts, kind 12 in
+ * key_kinds.ts, kinds 14 and 15 in discovery_kinds.ts.
  */
 import type { RecordKind } from './codec.js';
 import { discoveryGenerationKind, referralKind } from './discovery_kinds.js';
+import { hostKeyKind } from './key_kinds.js';
 import { anaKind, portalKind } from './portal_kinds.js';
 import { reservationKind } from './reservation_kinds.js';
 
@@ -376,6 +377,7 @@ export const allKinds = [
   reservationKind,
   portalKind,
   anaKind,
+  hostKeyKind,
   referralKind,
   discoveryGenerationKind,
 ] as const;

@@ -53,6 +53,8 @@ export interface PoolConfig {
   create: boolean;
   /** Every acknowledged write is durable; the namespaces report no volatile write cache. */
   writeThrough: boolean;
+  /** File with the key that wraps secrets, absolute; null: of a pool in memory. */
+  keyFile: string | null;
   /** Bound on clean map pages in memory, bytes. */
   mapCacheBytes: bigint;
 }

@@ -25,6 +25,7 @@ function propertiesOf(schema: TSchema): [string, TSchema][] | null {
 /** Values that stand in for a missing default, commented out. */
 const samples: Readonly<Record<string, string>> = {
   memory: '"4GiB"',
+  keyFile: '"/etc/ashlar/pool.key"',
   volume: '"demo"',
   reactors: '2',
   cpus: '[0, 1]',

@@ -214,6 +214,16 @@ function resolvePool(from: Resolver): Config['pool'] {
       false,
       ({ value }) => value,
     ),
+    keyFile: from.get(
+      'pool.keyFile',
+      (f) => f.pool?.keyFile,
+      undefined,
+      ({ value, base }) => {
+        if (value !== undefined) return resolve(base, value);
+        if (memory !== null) return null;
+        return file.startsWith('/dev/') ? resolve(base, '.ashlar/pool.key') : `${file}.key`;
+      },
+    ),
     mapCacheBytes: from.get(
       'pool.mapCache',
       (f) => f.pool?.mapCache,

@@ -73,6 +73,11 @@ const poolSection = Type.Object(
         'Make every acknowledged write durable, and report no volatile write cache. Slower.',
       default: false,
     }),
+    keyFile: text({
+      description:
+        "File with the key that wraps the keys of hosts in the pool; made when the first is set, mode 0600. Unset: the pool's path with '.key' behind it, or .ashlar/pool.key for a block device. Keep it apart from backups of the pool.",
+      expected: 'a path',
+    }),
     mapCache: size({
       description: 'Memory for clean pages of the maps from blocks to their places.',
       default: configDefaults.mapCache,

@@ -21,6 +21,8 @@ import { PortalService } from '../portals/portals.js';
 import { type Clock, systemClock } from '../schedules/clock.js';
 import { ScheduleService } from '../schedules/schedules.js';
 import { ScheduledSnapshots } from '../schedules/snapshots.js';
+import { HostKeyService, keysProblem, knownKeys } from '../secrets/host_keys.js';
+import { KeyFile } from '../secrets/key_file.js';
 import { type StreamPool, StreamService } from '../stream/streams.js';
 import { Target } from '../target/target.js';
 import { Exports, type VolumePool } from '../volumes/exports.js';
@@ -78,6 +80,14 @@ function checkConfig(config: NodeConfig): void {
   }
 }
 
+/** A file beside a block device would be in /dev, which is empty after the next boot. */
+function keyFileOf({ pool }: NodeConfig): KeyFile {
+  if (pool.keyFile !== undefined && pool.keyFile !== null) return new KeyFile(pool.keyFile);
+  if (pool.device.kind === 'memory') return new KeyFile('in-memory');
+  const { path } = pool.device;
+  return new KeyFile(path.startsWith('/dev/') ? 'unnamed' : `${path}.key`);
+}
+
 /** A node half way up: each step notes how to undo it. */
 class OpeningNode {
   readonly #config: NodeConfig;
@@ -94,6 +104,8 @@ class OpeningNode {
   async open(): Promise<Node> {
     const config = this.#config;
     const native = loadNative();
+    const keyFile = keyFileOf(config);
+    keyFile.check();
     const events = new EventLog(this.#logger);
     const router = new EventRouter();
     const runtime = native.runtimeOpen(config.runtime, (batch) => router.take(batch));
@@ -110,6 +122,8 @@ class OpeningNode {
 
     const catalog = await loadCatalog(native, pool);
     await attachDevices(native, pool, catalog, events);
+    const problem = keysProblem(catalog, keyFile);
+    if (problem !== null) events.add('error', 'host-keys-unreadable', problem);
     const generation = await takeGenerations(catalog);
     const parts = { native, runtime, pool, config, catalog, events, status, generation };
     const target = makeTarget(parts);
@@ -123,6 +137,7 @@ class OpeningNode {
       events,
       router,
       created,
+      keyFile,
       clock: this.#clock,
     });
     this.#onUndo('close the volumes', () => node.exports.closeAll());
@@ -242,6 +257,7 @@ interface NodeParts {
   events: EventLog;
   router: EventRouter;
   created: boolean;
+  keyFile: KeyFile;
   clock: Clock;
 }
 
@@ -252,6 +268,7 @@ class RunningNode implements Node {
   readonly streams: StreamService;
   readonly grants: GrantService;
   readonly hosts: HostService;
+  readonly hostKeys: HostKeyService;
   readonly tenants: TenantService;
   readonly reservations: ReservationService;
   readonly portals: PortalService;
@@ -276,7 +293,10 @@ class RunningNode implements Node {
       usage: (layer) => native.layerUsage(pool, layer),
       usages: (layers) => native.layerUsages(pool, layers),
     };
-    this.exports = new Exports(catalog, volumePool, target);
+    const { keyFile } = parts;
+    this.exports = new Exports(catalog, volumePool, target, (tenant, hostnqn) =>
+      knownKeys(catalog, keyFile, tenant, hostnqn),
+    );
     const state: ControlState = {
       catalog,
       exports: this.exports,
@@ -295,6 +315,7 @@ class RunningNode implements Node {
       snapshots: this.snapshots,
     });
     this.hosts = new HostService(state);
+    this.hostKeys = new HostKeyService(state, keyFile);
     this.tenants = new TenantService(state);
     this.reservations = new ReservationService(state);
     this.portals = new PortalService({

@@ -13,6 +13,7 @@ import type {
 } from '../native.js';
 import type { PortalInfo, Portals } from '../portals/types.js';
 import type { Schedules } from '../schedules/types.js';
+import type { HostKeys } from '../secrets/types.js';
 import type { Streams } from '../stream/types.js';
 import type { VolumeReservations } from '../volumes/reservation_types.js';
 import type {
@@ -45,6 +46,12 @@ export interface NodeConfig {
     create: { sizeBytes: bigint | null; journalBytes: bigint | null } | null;
     writeThrough: boolean;
     mapCacheBytes: bigint | null;
+    /**
+     * File with the key that wraps secrets, absolute. When not given: the pool file's path with
+     * `.key` behind it; none for a block device, so that it can keep no keys of hosts; the key of a
+     * pool in memory is in memory too.
+     */
+    keyFile?: string | null | undefined;
   };
   runtime: RuntimeOptions;
   portals: readonly PortalConfig[];
@@ -126,6 +133,7 @@ export interface Node extends AsyncDisposable {
   readonly streams: Streams;
   readonly grants: Grants;
   readonly hosts: Hosts;
+  readonly hostKeys: HostKeys;
   readonly tenants: Tenants;
   readonly reservations: VolumeReservations;
   readonly portals: Portals;

@@ -1,5 +1,6 @@
 /** Hosts that may connect to a tenant's subsystem. */
 import type { Stored } from '../catalog/catalog.js';
+import { hostKeyKind, keysOfHost } from '../catalog/key_kinds.js';
 import {
   type GrantRecord,
   grantKind,
@@ -93,6 +94,9 @@ export class HostService implements Hosts {
         what,
         (transaction) => {
           transaction.delete(hostKind, host.id);
+          for (const key of catalog.group(hostKeyKind, 'host', keysOfHost(tenant.id, nqn))) {
+            transaction.delete(hostKeyKind, key.id);
+          }
           for (const grant of this.#grantsOf(nqn, tenant.id)) {
             transaction.delete(grantKind, grant.id);
           }

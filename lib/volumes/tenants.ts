@@ -1,5 +1,6 @@
 /** Tenants: each has one subsystem, its own volumes and its own hosts. */
 import type { Stored, Transaction } from '../catalog/catalog.js';
+import { hostKeyKind } from '../catalog/key_kinds.js';
 import {
   hostKind,
   snapshotKind,
@@ -108,6 +109,9 @@ export class TenantService implements Tenants {
     transaction.delete(tenantKind, tenant.id);
     for (const { id } of catalog.group(hostKind, 'tenant', String(tenant.id))) {
       transaction.delete(hostKind, id);
+    }
+    for (const { id } of catalog.group(hostKeyKind, 'tenant', String(tenant.id))) {
+      transaction.delete(hostKeyKind, id);
     }
     deleteSchedules(catalog, transaction, tenant.id);
   }

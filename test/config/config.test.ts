@@ -49,6 +49,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       sizeBytes: 64n << 30n,
       create: true,
       writeThrough: false,
+      keyFile: '/cwd/.ashlar/pool.ashlar.key',
       mapCacheBytes: 256n << 20n,
     },
     target: {
@@ -72,8 +73,8 @@ test('config: the example file: accepted, and the same as the defaults', async (
   const defaults = await load(null);
   // Paths in a file are relative to the file.
   assert.deepEqual(
-    { ...fromExample, pool: { ...fromExample.pool, device: null }, api: null },
-    { ...defaults, pool: { ...defaults.pool, device: null }, api: null },
+    { ...fromExample, pool: { ...fromExample.pool, device: null, keyFile: null }, api: null },
+    { ...defaults, pool: { ...defaults.pool, device: null, keyFile: null }, api: null },
   );
 });
 
@@ -82,6 +83,11 @@ test('config: paths in a file start at its folder, paths of flags at the working
   assert.equal(config.api.socket, '/cwd/s');
   assert.ok(config.pool.device.kind === 'file');
   assert.match(config.pool.device.path, /ashlar-config-.*\/data\/p$/);
+  assert.equal(config.pool.keyFile, `${config.pool.device.path}.key`);
+  const other = await load('[pool]\nfile = "data/p"\nkeyFile = "/k"\n');
+  assert.equal(other.pool.keyFile, '/k');
+  const device = await load('[pool]\nfile = "/dev/sdb"\n');
+  assert.equal(device.pool.keyFile, '/cwd/.ashlar/pool.key');
 });
 
 test('config: a flag and a key: the flag wins', async () => {
