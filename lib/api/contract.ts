@@ -7,6 +7,7 @@
  * given back as `cursor` for the next page.
  */
 import Type, { type Static, type TSchema } from 'typebox';
+import { hostKeyContract, type hostKeySchema } from './host_key_contract.js';
 import type { OperationId } from './operations.js';
 import { type anaSchema, portalContract, portalSchema } from './portal_contract.js';
 import { referralContract, type referralSchema } from './referral_contract.js';
@@ -568,6 +569,7 @@ export const contract = {
   },
   ...scheduleContract,
   ...streamContract,
+  ...hostKeyContract,
   ...referralContract,
   ...reservationContract,
   ...portalContract,
@@ -647,6 +649,7 @@ export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
 export type Portal = Static<typeof portalSchema>;
 export type Ana = Static<typeof anaSchema>;
+export type HostKey = Static<typeof hostKeySchema>;
 export type Referral = Static<typeof referralSchema>;
 export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;

@@ -5,6 +5,7 @@
 import { AshlarError } from '../errors.js';
 import type { Node } from '../node/types.js';
 import type { Pool } from './contract.js';
+import { hostKeyOperations } from './host_keys.js';
 import { callOptions, forceOptions, page, pageOptions } from './inputs.js';
 import {
   controllerObject,
@@ -35,6 +36,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...streamOperations(node),
     ...hostOperations(node),
     ...grantOperations(node),
+    ...hostKeyOperations(node),
     ...referralOperations(node),
     ...reservationOperations(node),
     ...portalOperations(node),

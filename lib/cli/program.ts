@@ -7,6 +7,7 @@ import { logLevels } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { addHostKeys } from './host_key_commands.js';
 import { addAna, addPortals } from './portal_commands.js';
 import { addReferrals } from './referral_commands.js';
 import { addReservations } from './reservation_commands.js';
@@ -314,6 +315,7 @@ function addAccess(program: Command): void {
         (await import('./access.js')).removeHost(nqn, options),
       ),
   });
+  addHostKeys(host);
 }
 
 function addPool(program: Command): void {

@@ -187,7 +187,7 @@ async function openInFolder(config: Config, logger: Logger): Promise<Node> {
 }
 
 async function nodeConfigOf(config: Config): Promise<NodeConfig> {
-  const { device, create, sizeBytes, writeThrough, mapCacheBytes } = config.pool;
+  const { device, create, sizeBytes, writeThrough, mapCacheBytes, keyFile } = config.pool;
   const ownSize = device.kind === 'memory' || (await isBlockDevice(device.path));
   return {
     pool: {
@@ -195,6 +195,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
       create: create ? { sizeBytes: ownSize ? null : sizeBytes, journalBytes: null } : null,
       writeThrough,
       mapCacheBytes,
+      keyFile,
     },
     runtime: config.runtime,
     portals: [

@@ -1,0 +1,100 @@
+/** `ashlar host key …`: what hosts and this node prove themselves with. */
+import { readFile } from 'node:fs/promises';
+import { text as readAll } from 'node:stream/consumers';
+import type { HostKey } from '../api/contract.js';
+import { AshlarError } from '../errors.js';
+import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { type Column, table } from './table.js';
+import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+
+const columns: readonly Column<HostKey>[] = [
+  { title: 'host NQN', value: ({ host }) => host },
+  { title: 'tenant', value: ({ tenant }) => tenant, flexible: true },
+  { title: 'of', value: ({ role }) => role },
+  { title: 'key', value: ({ fingerprint }) => fingerprint },
+  { title: 'hash', value: ({ hash }) => hash ?? 'none' },
+  { title: 'bytes', value: ({ lengthBytes }) => String(lengthBytes), align: 'right' },
+  { title: 'since', value: ({ createdAt }) => localTime(createdAt) },
+];
+
+export interface SetOptions extends TenantOptions {
+  controller?: boolean;
+  replace?: boolean;
+}
+
+export async function listHostKeys(options: TenantOptions): Promise<void> {
+  const keys = await withDaemon(options, (client) =>
+    client.list('listHostKeys', tenantQuery(options)),
+  );
+  if (options.json === true) return printJson(keys);
+  if (keys.length === 0) {
+    return printLines(['No keys. Make a host authenticate: ashlar host key generate HOSTNQN']);
+  }
+  printLines(table(keys, columns, terminalWidth()));
+}
+
+export async function generateHostKey(
+  host: string,
+  options: SetOptions & { hash?: 'sha256' | 'sha384' | 'sha512' },
+): Promise<void> {
+  const { hash } = options;
+  const made = await send(host, options, hash === undefined ? {} : { hash });
+  if (options.json === true) return printJson(made);
+  const option = made.key.role === 'host' ? '--dhchap-secret' : '--dhchap-ctrl-secret';
+  printLines([
+    made.secret ?? '',
+    '',
+    `That is the ${made.key.role} key ${made.key.fingerprint} of '${host}'. It is not shown again.`,
+    `The host gives it with: nvme connect … ${option}=…`,
+  ]);
+}
+
+/** The key comes from a file or standard input: on a command line every user sees it. */
+export async function setHostKey(
+  host: string,
+  options: SetOptions & { file?: string },
+): Promise<void> {
+  const secret = await readSecret(options.file ?? '-');
+  const { key } = await send(host, options, { secret });
+  if (options.json === true) return printJson(key);
+  printLines([`The ${key.role} key ${key.fingerprint} of '${host}' is set.`]);
+}
+
+export async function removeHostKey(
+  host: string,
+  fingerprint: string,
+  options: TenantOptions & { ifExists?: boolean },
+): Promise<void> {
+  await withDaemon(options, (client) =>
+    client.call('deleteHostKey', {
+      params: { host, fingerprint },
+      query: {
+        ...tenantQuery(options),
+        ...(options.ifExists === true ? { repeatable: 'true' as const } : {}),
+      },
+    }),
+  );
+  if (options.json === true) return printJson({ removed: { host, fingerprint } });
+  printLines([`Key ${fingerprint} of '${host}' is not good any more.`]);
+}
+
+async function send(
+  host: string,
+  options: SetOptions,
+  what: { secret?: string; hash?: 'sha256' | 'sha384' | 'sha512' },
+) {
+  const role = options.controller === true ? ('controller' as const) : ('host' as const);
+  return withDaemon(options, (client) =>
+    client.call('createHostKey', {
+      params: { host },
+      query: tenantQuery(options),
+      body: { role, ...what, ...(options.replace === true ? { replace: true } : {}) },
+    }),
+  );
+}
+
+async function readSecret(file: string): Promise<string> {
+  const secret = file === '-' ? await readAll(process.stdin) : await readFile(file, 'utf8');
+  if (secret.trim() !== '') return secret.trim();
+  throw new AshlarError('usage', 'no key was given; it comes on standard input, or with --file');
+}
