@@ -266,8 +266,8 @@ test('status, portals and connect-info: how to reach the daemon', async () => {
     'Portal    127.0.0.1:PORT',
   ]);
   assert.deepEqual(await cells('portal list'), [
-    'ID TRANSPORT ADDRESS PORT SERVES ANA',
-    '1 tcp 127.0.0.1 PORT all optimized',
+    'ID ENDPOINT SERVES ORIGIN STATE CONTROLLERS ANA',
+    '1 127.0.0.1:PORT all configured listening 0 optimized',
   ]);
   assert.deepEqual(await shows('connect-info'), [
     'nvme discover -t tcp -a 127.0.0.1 -s PORT',

@@ -1,4 +1,4 @@
-/** What is decided on portals, above a target without sockets and a catalog whose commits can fail. */
+/** What is decided on portals, above a target without sockets, with commits that fail at will. */
 import assert from 'node:assert/strict';
 import { describe, it, mock } from 'node:test';
 import { Catalog } from '../../lib/catalog/catalog.js';
