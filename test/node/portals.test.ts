@@ -159,6 +159,30 @@ describe('portals', () => {
   });
 });
 
+describe('a node that closes', () => {
+  it('while a portal is added and another is removed: it ends, and nothing listens', async () => {
+    const { node, second, port } = await openTwo();
+    const other = await freePort();
+    await using host = await through(node, second, 'alice');
+    const subnqn = node.tenants.show('default').subnqn;
+    const calls = Promise.allSettled([
+      node.portals.add({ address: '127.0.0.1', port: other }),
+      node.portals.remove(second, { force: true }),
+      node.portals.setAna('1', 'change'),
+    ]);
+    await node.close();
+    for (const outcome of await calls) {
+      if (outcome.status === 'rejected') assert.equal(outcome.reason.code, 'closed');
+    }
+    await assert.rejects(reads(host));
+    for (const gone of [port, other]) {
+      const options = { address: '127.0.0.1', port: gone, subnqn, hostnqn: hostNqn('a') };
+      await assert.rejects(connectHost(options), { code: 'connection-refused' });
+    }
+    await assert.rejects(node.portals.drain('1'), { code: 'closed' });
+  });
+});
+
 describe('ANA', () => {
   it('each state: an event on that path alone, its status for new I/O, and a higher count', async () => {
     const { node, second } = await openTwo();
