@@ -1,4 +1,5 @@
 /** fio with checksums that runs until it is told to stop, and the longest I/O of each phase. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Guest, ScriptResult } from './guest.js';
 import { fio } from './host.js';
 
@@ -101,7 +102,10 @@ export class Load {
   async stop(): Promise<LoadFigures> {
     this.check();
     await this.#guest.sh(`kill -TERM $(cat ${log}.pid)`);
-    const { code, output } = await this.#running;
+    // Longer than any I/O may take here, and than fio needs to write its logs.
+    const result = await Promise.race([this.#running, delay(60_000, null, { ref: false })]);
+    if (result === null) throw new Error('fio was told to stop and has I/O that does not end');
+    const { code, output } = result;
     // 128 is fio's code for having been told to stop; each error adds one.
     if (code !== 128) throw new Error(`fio ended with code ${code}:\n${output}`);
     const froms = this.#marks.map(({ fromMs }) => fromMs).join(' ');

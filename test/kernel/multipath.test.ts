@@ -129,6 +129,31 @@ function suite(): void {
     });
   }
 
+  /** Sets what hosts are told of each path, and waits until the kernel has been told. */
+  async function setAna(...states: [string, string]): Promise<void> {
+    // The path that is to be used comes first: the kernel always has one.
+    const order = states[0] === 'optimized' ? [0, 1] : [1, 0];
+    for (const index of order) {
+      const port = made(made(daemon).ports[index]);
+      await made(daemon).call('POST', `/v1/portals/127.0.0.1%3A${port}/ana`, {
+        state: states[index],
+      });
+    }
+    await made(guest).sh(
+      `for try in $(seq 100); do
+         states=
+         for file in /sys/block/nvme*c*n*/ana_state; do
+           read -r state <$file
+           states="$states $state"
+         done
+         [ "$states" = ' ${states.join(' ')}' ] && exit 0
+         sleep 0.05
+       done
+       echo "the kernel has$states"
+       exit 1`,
+    );
+  }
+
   /** A test's body while fio runs; {@link within} finds what I/O was like in it by that name. */
   function phase(name: string, run: () => Promise<void>) {
     return watched(async () => {
@@ -277,6 +302,22 @@ function suite(): void {
     );
 
     test(
+      'ANA states change every second: the kernel follows, and no path breaks',
+      phase('ANA', async () => {
+        const before = await Promise.all(paths.map(({ relay }) => relay.counts()));
+        const others = ['inaccessible', 'non-optimized', 'persistent-loss', 'change'];
+        for (const [second, state] of [...others, ...others].entries()) {
+          const over = delay(1000);
+          await (second % 2 === 0 ? setAna('optimized', state) : setAna(state, 'optimized'));
+          await over;
+        }
+        await setAna('optimized', 'optimized');
+        const now = await Promise.all(paths.map(({ relay }) => relay.counts()));
+        assert.deepEqual(now, before, 'connections are the same');
+      }),
+    );
+
+    test(
       'the daemon is restarted by SIGTERM: the kernel connects again',
       phase('restart', () =>
         reconnects(path(0), () =>
@@ -310,8 +351,8 @@ function suite(): void {
 
   describe('the longest I/O', () => {
     test(
-      'a reset or a slow path: half a second',
-      within({ limitMs: resetLimitMs }, ...['quiet', 'cut', 'delayed', 'killed']),
+      'a reset, a slow path or an ANA state: half a second',
+      within({ limitMs: resetLimitMs }, ...['quiet', 'cut', 'delayed', 'killed', 'ANA']),
     );
     test(
       'silence: what the keep-alive of this kernel needs',
