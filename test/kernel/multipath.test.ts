@@ -6,13 +6,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Daemon } from '../rig/daemon.js';
+import { Daemon, type Volume } from '../rig/daemon.js';
 import { Relay } from '../rig/relay.js';
 import { writeReport } from '../rig/report.js';
 import { Guest, machineAddress, machineAddress2 } from './guest.js';
-import { complaints, LinuxHost } from './host.js';
+import { complaints, hostnqn, LinuxHost } from './host.js';
 import { Load, type PhaseFigures } from './load.js';
 
+const MiB = 2 ** 20;
 /** An admin queue and two for I/O, each a connection. */
 const queues = 3;
 /** Keep Alive Timeout of both paths. */
@@ -364,6 +365,93 @@ function suite(): void {
     test(
       'a restart of the daemon, which takes both paths: five seconds',
       within({ limitMs: restartLimitMs }, 'restart'),
+    );
+  });
+
+  describe('a volume granted to the host, which is connected all the time', () => {
+    let volume: Volume | undefined;
+    let before: number[] = [];
+
+    const accepted = () =>
+      Promise.all(paths.map(async ({ relay }) => (await relay.counts()).accepted));
+    async function writtenBytes(): Promise<number> {
+      const { reactors } = await made(daemon).call<{ reactors: { writtenBytes: number }[] }>(
+        'GET',
+        '/v1/status',
+      );
+      return reactors.reduce((sum, reactor) => sum + reactor.writtenBytes, 0);
+    }
+    const diskOf = async (): Promise<string> => {
+      const host = new LinuxHost(made(guest), path(0).relay.port, await made(daemon).subnqn());
+      return host.device(made(volume).nsid);
+    };
+    const grant = () =>
+      made(daemon).call('POST', '/v1/grants', { volume: 'granted', host: hostnqn });
+
+    test(
+      'the disk appears, with two paths',
+      watched(async () => {
+        before = await accepted();
+        volume = await made(daemon).call<Volume>('POST', '/v1/volumes', {
+          name: 'granted',
+          sizeBytes: 32 * MiB,
+          hosts: [hostnqn],
+        });
+        const disk = await diskOf();
+        await made(guest).sh(
+          `for try in $(seq 100); do
+             set -- /sys/block/nvme*c*n${disk.split('n').at(-1)}
+             [ $# = 2 ] && break
+             sleep 0.1
+           done
+           [ $# = 2 ]
+           yes ashlar | dd of=${disk} bs=64k count=16 oflag=direct iflag=fullblock status=none`,
+        );
+      }),
+    );
+
+    test(
+      'revoked while it is written: nothing is after the call, and the disk goes',
+      watched(async () => {
+        const disk = await diskOf();
+        const from = await writtenBytes();
+        const writing = made(guest).attempt(
+          `dd if=/dev/zero of=${disk} bs=4k seek=1024 oflag=direct status=none`,
+          { port: 1 },
+        );
+        while ((await writtenBytes()) < from + 64 * 4096) await delay(20);
+        await made(daemon).call('DELETE', `/v1/grants/granted/${encodeURIComponent(hostnqn)}`);
+        const atRevoke = await writtenBytes();
+        const { code, output } = await writing;
+        assert.notEqual(code, 0, 'dd was refused a write');
+        assert.doesNotMatch(output, /No space left/, 'dd did not come to the end of the disk');
+        await made(guest).sh(
+          `for try in $(seq 100); do [ -e ${disk} ] || exit 0; sleep 0.1; done; exit 1`,
+        );
+        assert.equal(await writtenBytes(), atRevoke);
+      }),
+    );
+
+    test(
+      'granted again: the disk is back with what was written, and grows',
+      watched(async () => {
+        await grant();
+        const disk = await diskOf();
+        await made(guest).sh(
+          `yes ashlar | head -c ${MiB} >/tmp/expected
+         dd if=${disk} bs=64k count=16 iflag=direct status=none | cmp - /tmp/expected`,
+        );
+        await made(daemon).call('PATCH', '/v1/volumes/granted', { sizeBytes: 48 * MiB });
+        await made(guest).sh(
+          `for try in $(seq 100); do
+           read -r sectors </sys/block/$(basename ${disk})/size
+           [ $sectors = ${(48 * MiB) / 512} ] && exit 0
+           sleep 0.1
+         done
+         exit 1`,
+        );
+        assert.deepEqual(await accepted(), before, 'connections are the same');
+      }),
     );
   });
 }
