@@ -134,6 +134,7 @@ std::string superblock_problem(const Superblock& s) {
   }
   for (const TreeRoot& root : s.roots) {
     if (root.level >= limits::max_tree_levels) return "tree level " + number(root.level);
+    if (root.ref != 0 && (root.ref & 1) == 0) return "a tree root that is no page reference";
     if (root.ref != 0 && PageRef{root.ref}.page() / limits::pages_per_chunk >= first_chunks) {
       return "tree root beyond the end";
     }

@@ -38,6 +38,7 @@ std::string record_problem(const LayerRecord& record, uint64_t slots) {
   }
   if (record.parent_slot_plus1 > slots) return "parent";
   if (record.map_level >= limits::max_tree_levels) return "map level";
+  if (record.map_root != 0 && (record.map_root & 1) == 0) return "map root";
   return {};
 }
 

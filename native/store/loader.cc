@@ -22,6 +22,21 @@ const char* kind_name(TreeKind kind) {
   CHECK(false);
 }
 
+// Empty when the words of an interior page are references into the first device, which has all
+// pages, or nothing. They become words of the tree, where an even one is an address.
+std::string references_problem(std::span<const std::byte> page, uint64_t chunks) {
+  for (uint32_t i = 0; i < limits::words_per_page; ++i) {
+    const PageRef ref{read_at<uint64_t>(page, limits::page_header_bytes + i * 8ull)};
+    if (!ref.none() && (ref.word & 1) == 0) {
+      return "word " + std::to_string(i) + " is no page reference";
+    }
+    if (ref.page() / limits::pages_per_chunk >= chunks) {
+      return "word " + std::to_string(i) + " refers beyond the pool's end";
+    }
+  }
+  return {};
+}
+
 // Pages read at once while a whole tree is loaded.
 constexpr uint32_t tree_window = 64;
 
@@ -115,11 +130,17 @@ void Loader::finished(Load& load, int result) {
                                  : std::string());
   if (result != 0) {
     status = error_from_errno(-result, "reading the " + where);
-  } else if (std::string problem = verify_page(self->bytes(), pool_.superblock.pool, identity,
-                                               self->ref);
-             !problem.empty()) {
-    status = Error{ErrorCode::pool_corrupt, "the " + where + ": " + problem};
   } else {
+    std::string problem =
+        verify_page(self->bytes(), pool_.superblock.pool, identity, self->ref);
+    if (problem.empty() && self->level > 0) {
+      problem = references_problem(self->bytes(), pool_.superblock.devices[0].chunk_count);
+    }
+    if (!problem.empty()) {
+      status = Error{ErrorCode::pool_corrupt, "the " + where + ": " + problem};
+    }
+  }
+  if (status.ok()) {
     // Looked up again: an ancestor may have been evicted, or the tree raised, while we read.
     const PageFound found =
         self->tree->find(self->index * PageTree::leaves_under(self->level));

@@ -1,6 +1,7 @@
 // Opening what is not, no longer, or not yet a pool: the exact refusals.
 #include <map>
 
+#include "image_editor.h"
 #include "pool_fixture.h"
 #include "store/journal.h"
 
@@ -186,6 +187,52 @@ TEST_CASE("open: two pages swapped, or an old copy in place of a page: pool-corr
   std::string message;
   CHECK(refusal(stale, &message) == ErrorCode::pool_corrupt);
   CHECK(message.find("stale") != std::string::npos);
+}
+
+// In memory an even word of an interior page is the address of a loaded child.
+TEST_CASE("open: an address in place of a page reference: refused in roots, an error below them") {
+  Fixture pool(3, 16 * MiB);
+  REQUIRE(pool.create().ok());
+  REQUIRE(pool.create_layer(1, 64 * MiB).ok());  // Two levels: 1,024 chunks.
+  Volume* volume = pool.open_volume(1);
+  REQUIRE(pool.write(*volume, 0, 4096, 1) == BlockStatus::ok);
+  REQUIRE(pool.write(*volume, 63 * MiB, 4096, 1) == BlockStatus::ok);
+  pool.close_volume(*volume);
+  REQUIRE(pool.close().ok());
+  const sim::DiskImage image = pool.disk.newest();
+
+  sim::DiskImage root = image;
+  ImageEditor roots(root);
+  Superblock superblock = roots.superblock();
+  superblock.roots[1].ref = 0x1a;
+  for (const uint32_t copy : {0u, 1u}) roots.put(superblock, copy);
+  CHECK(refusal(root) == ErrorCode::pool_corrupt);
+
+  sim::DiskImage map = image;
+  ImageEditor maps(map);
+  const uint64_t map_root_word =
+      ImageEditor::record_word(0) + offsetof(LayerRecord, map_root) / 8;
+  maps.set_word(TreeKind::layers, map_root_word, 0x1a);
+  CHECK(refusal(map) == ErrorCode::pool_corrupt);
+
+  for (const uint64_t word : {uint64_t{0x1a}, PageRef::make(1u << 30, 0).word}) {
+    sim::DiskImage interior = image;
+    ImageEditor editor(interior);
+    const uint64_t page = editor.page(TreeKind::map, 0, 1, 0);
+    AlignedBuffer block(4096);
+    interior.read(page * 4096, block.span());
+    write_at<uint64_t>(block.span(), 64 + 8, word);
+    const auto header = read_at<PageHeader>(block.span());
+    const uint32_t crc = seal_page(block.span(), header.pool, {TreeKind::map, 1, 0, 0}, page,
+                                   header.generation);
+    interior.write(page * 4096, block.span());
+    editor.set_word(TreeKind::layers, map_root_word, PageRef::make(page, crc).word);
+    Fixture opened(9, interior);
+    REQUIRE(opened.open().ok());
+    TestIo io(BlockOp::read, 0, 4096);
+    CHECK(opened.run(*opened.open_volume(1), io) == BlockStatus::read_error);
+    CHECK(opened.check() != "");
+  }
 }
 
 TEST_CASE("journal: the last commit torn: recovers those before; one in the middle damaged: pool-corrupt") {
