@@ -344,6 +344,7 @@ bool Connection::accept(AcceptTerms terms) noexcept {
 
 // The host is who it says: the queue gets what it asked for in Connect.
 void Connection::open_queue() noexcept {
+  shard_.settled(id_);
   gate_ = Gate::open;
   allocate_slots(entries_);
   cids_.assign(65536 / 64, 0);

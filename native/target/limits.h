@@ -98,6 +98,14 @@ inline constexpr uint32_t send_data_bytes = 2u << 20;
 // just four slots: 7.8 KiB in all, so 31 MiB for 4,096 that never do.
 inline constexpr uint32_t connections_per_reactor = 4096;
 
+// Of these, the ones that have no queue yet: together, and of one address. One more takes the place
+// of the oldest of its own address when that has its share, or else of the address that has most:
+// who opens connections and says nothing displaces itself, and a host that connects gets in. A host
+// that comes back connects its queues one by one; 256 leave room for many behind one address.
+inline constexpr uint32_t newcomers_per_reactor = 1024;
+inline constexpr uint32_t newcomers_per_address = 256;
+static_assert(newcomers_per_reactor < connections_per_reactor);
+
 // A connection holds at most this share of its reactor's buffers (but always one command's worth),
 // so that a host that asks for data and does not read it leaves the rest to others.
 inline constexpr uint32_t buffer_share = 4;

@@ -1,5 +1,6 @@
 #include "target/shard.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -18,15 +19,49 @@ void Shard::adopt(std::unique_ptr<AcceptedStream> accepted, std::shared_ptr<Port
   if (connections_.size() >= limits::connections_per_reactor) return;  // Closes it.
   auto stream = port_.network->adopt(std::move(accepted));
   if (!stream) return;
+  const std::string from = stream.value()->peer().host;
+  make_room_for(from);
   const ConnectionId id = next_sequence_++ << index_bits | index_;
   auto entry = std::make_unique<Entry>();
   entry->shard = this;
+  entry->newcomer_from = from;
+  newcomers_[from].insert(id);
+  ++newcomer_count_;
   entry->connection =
       std::make_unique<Connection>(*this, id, std::move(stream).value(), std::move(portal));
   Connection& connection = *entry->connection;
   connections_.emplace(id, std::move(entry));
   port_.counters->connections.add(1);
   connection.start();
+}
+
+void Shard::make_room_for(const std::string& address) noexcept {
+  const auto own = newcomers_.find(address);
+  if (own != newcomers_.end() && own->second.size() >= limits::newcomers_per_address) {
+    drop_oldest(own);
+  } else if (newcomer_count_ >= limits::newcomers_per_reactor) {
+    drop_oldest(std::max_element(newcomers_.begin(), newcomers_.end(),
+                                 [](const auto& a, const auto& b) {
+                                   return a.second.size() < b.second.size();
+                                 }));
+  }
+}
+
+void Shard::drop_oldest(Newcomers::iterator of) noexcept {
+  const ConnectionId id = *of->second.begin();
+  settled(id);
+  find(id)->end(EndReason::transport_error, "too many connections without a Connect command");
+}
+
+void Shard::settled(ConnectionId id) noexcept {
+  const auto at = connections_.find(id);
+  CHECK(at != connections_.end());
+  const std::string from = std::exchange(at->second->newcomer_from, {});
+  if (from.empty()) return;
+  const auto of = newcomers_.find(from);
+  CHECK(of != newcomers_.end() && of->second.erase(id) == 1);
+  if (of->second.empty()) newcomers_.erase(of);
+  --newcomer_count_;
 }
 
 Connection* Shard::find(ConnectionId id) noexcept {
@@ -59,6 +94,7 @@ void Shard::end_all() {
 void Shard::retire(Connection& connection, ControllerId of) noexcept {
   const auto at = connections_.find(connection.id());
   CHECK(at != connections_.end());
+  settled(connection.id());
   Entry& entry = *at->second;
   entry.controller = of;
   entry.run = [](Task& task) noexcept {

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <set>
+#include <string>
 #include <unordered_map>
 
 #include "reactor/buffers.h"
@@ -42,12 +45,15 @@ class Shard {
   uint32_t reactor_index() noexcept { return port_.loop->index(); }
 
   // Takes a socket over. Beyond connections_per_reactor, or when the network refuses, it is closed.
+  // Beyond the bounds on newcomers another newcomer is (limits.h).
   void adopt(std::unique_ptr<AcceptedStream> accepted, std::shared_ptr<PortalState> portal);
   Connection* find(ConnectionId id) noexcept;
   size_t connection_count() const noexcept { return connections_.size(); }
   size_t connections_of(PortalId portal) const noexcept;
   void end_portal(PortalId portal);
   void end_all();
+  // It has a queue, and its host is who it says, so it is no newcomer any more.
+  void settled(ConnectionId id) noexcept;
   // Deletes a closed connection in a later task, and tells the home reactor.
   void retire(Connection& connection, ControllerId controller) noexcept;
 
@@ -59,7 +65,13 @@ class Shard {
     std::unique_ptr<Connection> connection;
     Shard* shard = nullptr;
     ControllerId controller = 0;
+    std::string newcomer_from;  // The address under which it is in newcomers_; empty: it is not.
   };
+
+  // By id, which is by age. Those of one address, and how many of all there are.
+  using Newcomers = std::map<std::string, std::set<ConnectionId>>;
+  void make_room_for(const std::string& address) noexcept;
+  void drop_oldest(Newcomers::iterator of) noexcept;
 
   const ReactorPort port_;
   const uint32_t index_;
@@ -68,6 +80,8 @@ class Shard {
   uint64_t next_sequence_ = 1;
   RangeGate range_gate_;
   std::unordered_map<ConnectionId, std::unique_ptr<Entry>> connections_;
+  Newcomers newcomers_;
+  size_t newcomer_count_ = 0;
 };
 
 // The index of the shard that a connection lives on.

@@ -87,6 +87,17 @@ export class Connection implements AsyncDisposable {
     this.#socket.write(bytes);
   }
 
+  /** From now on the other side's bytes are left where they are, or no longer. */
+  setReading(reading: boolean): void {
+    if (reading) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
+  /** The other side has closed, or the connection broke. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Half-closes: the other side reads the end of the stream. */
   end(): void {
     this.#socket.end();

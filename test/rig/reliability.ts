@@ -98,6 +98,7 @@ const counted: Record<string, string[]> = {
   'native/host': ['P7', 'P8'],
   'protocol/framing': ['P7'],
   'protocol/commands': ['P7'],
+  'protocol/hostile': ['P7', 'P12'],
   'kernel/kernel': ['P1', 'P8', 'P10'],
   'daemon/stall': ['P10', 'P12'],
   'daemon/full_disk': ['P12'],

@@ -220,6 +220,39 @@ TEST_CASE("flood: more connections than a reactor takes are closed, the others l
   CHECK_EQ(connections(rig), 1);
 }
 
+// One address fills its share over and over; another fills the rest with several hosts' worth.
+TEST_CASE("flood: connections that say nothing displace each other; a host that connects gets in") {
+  Rig rig;
+  std::vector<std::unique_ptr<Peer>> silent;
+  const auto flood = [&](sim::SimNetwork& from, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+      silent.push_back(std::make_unique<Peer>(rig, PeerOptions{}, &from));
+      REQUIRE(silent.back()->stream != nullptr);
+    }
+  };
+  flood(rig.host_network, 2 * limits::newcomers_per_address + 20);
+  CHECK_EQ(connections(rig), 2 * limits::newcomers_per_address);
+  CHECK(silent.front()->ended());  // The oldest went.
+  CHECK_FALSE(silent.back()->ended());
+  Peer host(rig);  // From the same address even.
+  REQUIRE(host.join(0));
+
+  std::vector<std::unique_ptr<sim::SimNetwork>> others;
+  for (int i = 0; i < 6; ++i) {
+    others.push_back(std::make_unique<sim::SimNetwork>(rig.wire, rig.host,
+                                                       "10.0.1." + std::to_string(i)));
+    flood(*others.back(), 2 * limits::newcomers_per_address);
+  }
+  CHECK_LE(connections(rig), 2 * limits::newcomers_per_reactor + 1);
+  sim::SimNetwork late_network(rig.wire, rig.host, "10.0.2.1");
+  Peer late(rig, {}, &late_network);
+  flood(*others.back(), 100);  // While it takes its time.
+  REQUIRE(late.join(0));
+  CHECK_EQ(host.run(make_sqe(static_cast<uint8_t>(nvme::AdminOpcode::keep_alive), 1)), 0);
+  rig.pass(limits::ic_req_timeout_ns + limits::second_ns);
+  CHECK_EQ(connections(rig), 2);
+}
+
 TEST_CASE("faults: connections cut at random moments under load: nothing leaks") {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);

@@ -325,7 +325,8 @@ inline nvme::Sqe in_capsule(nvme::Sqe sqe, uint32_t offset = 0) {
 // A host that says exactly what a test wants it to say.
 class Peer {
  public:
-  explicit Peer(Rig& of, PeerOptions peer_options = {}) : rig(of), options(peer_options) {
+  explicit Peer(Rig& of, PeerOptions peer_options = {}, sim::SimNetwork* from = nullptr)
+      : rig(of), options(peer_options) {
     connect_op_.to = {"10.0.0.1", rig.port};
     connect_op_.timeout_ns = 1'000'000'000;
     connect_op_.done = [](ConnectOp& op) noexcept {
@@ -335,7 +336,7 @@ class Peer {
     receive_op_.context = send_op_.context = this;
     receive_op_.done = [](StreamOp& op) noexcept { static_cast<Peer*>(op.context)->on_received(); };
     send_op_.done = [](StreamOp& op) noexcept { static_cast<Peer*>(op.context)->on_sent(); };
-    rig.host_network.connect(connect_op_);
+    (from != nullptr ? *from : rig.host_network).connect(connect_op_);
     rig.run_until([this] { return tried_; });
     stream = std::move(connect_op_.stream);
     if (stream != nullptr) listen();
