@@ -1,9 +1,10 @@
 /**
- * `npm run bench [-- [run|idle|store] [--seconds N] [--json] [--only SCENARIO]]`: see the reports'
+ * `npm run bench [-- [run|idle|store|hostile] [--seconds N] [--json] [--only SCENARIO]]`: see the reports'
  * own files. `--only`, again for each: of those of `store`.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { measureHostile } from './hostile.js';
 import { measureIdle } from './idle.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
 import { type Figure, runBench } from './run.js';
@@ -112,6 +113,24 @@ async function idle(): Promise<void> {
   json(report);
 }
 
+async function hostile(): Promise<void> {
+  const durationMs = Number(values.seconds ?? 2) * 1000;
+  const report = await measureHostile(cpus, { turns: 9, durationMs, perSecond: 500 });
+  const { quiet, hostile: beside, ratio, wanted } = report;
+  const verdict = Math.max(ratio.p50, ratio.p99) <= wanted ? 'within' : 'NOT WITHIN';
+  say(
+    `4 KiB reads and writes beside ${report.connectionsPerSecond} hostile connections a second ` +
+      `(${report.opened} in ${report.turns} turns):`,
+  );
+  say(`  p50 ${beside.p50Us.toFixed(0)} us, without ${quiet.p50Us.toFixed(0)} us`);
+  say(`  p99 ${beside.p99Us.toFixed(0)} us, without ${quiet.p99Us.toFixed(0)} us`);
+  say(
+    `  ratios of neighbouring turns ${ratio.p50.toFixed(2)} and ${ratio.p99.toFixed(2)}, ` +
+      `${verdict} ${wanted}`,
+  );
+  json(report);
+}
+
 async function store(): Promise<void> {
   say('Layers. Ratios are of turns in one run; figures of other work beside this are marked.');
   const loopback = await Loopback.build(checkout(), [cpus.hostCpu, cpus.targetCpu]);
@@ -129,7 +148,7 @@ async function store(): Promise<void> {
   json({ before, after, rows });
 }
 
-const scenarios: Readonly<Record<string, () => Promise<void>>> = { run, idle, store };
+const scenarios: Readonly<Record<string, () => Promise<void>>> = { run, idle, store, hostile };
 for (const name of positionals.length === 0 ? ['run'] : positionals) {
   const scenario = scenarios[name];
   if (scenario === undefined) {

@@ -9,14 +9,14 @@ export class BenchTarget implements AsyncDisposable {
   readonly pid: number;
   readonly nsid: number;
   readonly #child: ChildProcess;
-  readonly #port: number;
+  readonly port: number;
   readonly #subnqn: string;
 
   private constructor(child: ChildProcess, at: { port: number; subnqn: string; nsid: number }) {
     this.#child = child;
     this.pid = child.pid ?? 0;
     this.nsid = at.nsid;
-    this.#port = at.port;
+    this.port = at.port;
     this.#subnqn = at.subnqn;
   }
 
@@ -48,7 +48,7 @@ export class BenchTarget implements AsyncDisposable {
   }): Promise<Host> {
     return connectHost({
       address: '127.0.0.1',
-      port: this.#port,
+      port: this.port,
       subnqn: this.#subnqn,
       hostnqn: 'nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-0000000b47c4',
       ioQueues: options.queues,
