@@ -40,7 +40,7 @@ const testPackages = {
   'libnvme-dev': file('/usr/include/nvme/types.h'),
   ...opensslPackages,
 };
-const protocolPackages = { tshark: program('tshark') };
+const protocolPackages = { tshark: program('tshark'), 'gnutls-bin': program('gnutls-cli') };
 // clang's own libraries are a package beside it, and below a folder of its version.
 const fuzzPackages = {
   ...opensslPackages,

@@ -10,6 +10,7 @@ import Type, { type Static, type TSchema } from 'typebox';
 import { hostKeyContract, type hostKeySchema } from './host_key_contract.js';
 import type { OperationId } from './operations.js';
 import { type anaSchema, portalContract, portalSchema } from './portal_contract.js';
+import { pskContract, type pskSchema } from './psk_contract.js';
 import { referralContract, type referralSchema } from './referral_contract.js';
 import { reservationContract, type reservationSchema } from './reservation_contract.js';
 import { scheduleContract, type scheduleSchema } from './schedule_contract.js';
@@ -573,6 +574,7 @@ export const contract = {
   ...referralContract,
   ...reservationContract,
   ...portalContract,
+  ...pskContract,
   listHosts: {
     summary: 'Hosts',
     params: none,
@@ -651,6 +653,7 @@ export type Portal = Static<typeof portalSchema>;
 export type Ana = Static<typeof anaSchema>;
 export type HostKey = Static<typeof hostKeySchema>;
 export type Referral = Static<typeof referralSchema>;
+export type Psk = Static<typeof pskSchema>;
 export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;

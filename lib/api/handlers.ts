@@ -18,6 +18,7 @@ import {
 } from './objects.js';
 import { deviceObject, poolCheckObject, poolObject } from './pools.js';
 import { portalObject, portalOperations } from './portals.js';
+import { pskOperations } from './psks.js';
 import { referralOperations } from './referrals.js';
 import { reservationOperations } from './reservations.js';
 import { scheduleOperations } from './schedules.js';
@@ -40,6 +41,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...referralOperations(node),
     ...reservationOperations(node),
     ...portalOperations(node),
+    ...pskOperations(node),
   };
 }
 

@@ -14,12 +14,13 @@
  * |    8 | import  | a stream that is half applied to a volume                              |
  *
  * Kind 9 is in reservation_kinds.ts, kinds 10 and 11 in portal_kinds.ts, kind 12 in
- * key_kinds.ts, kinds 14 and 15 in discovery_kinds.ts.
+ * key_kinds.ts, kind 13 in psk_kinds.ts, kinds 14 and 15 in discovery_kinds.ts.
  */
 import type { RecordKind } from './codec.js';
 import { discoveryGenerationKind, referralKind } from './discovery_kinds.js';
 import { hostKeyKind } from './key_kinds.js';
 import { anaKind, portalKind } from './portal_kinds.js';
+import { pskKind } from './psk_kinds.js';
 import { reservationKind } from './reservation_kinds.js';
 
 export interface TenantRecord {
@@ -378,6 +379,7 @@ export const allKinds = [
   portalKind,
   anaKind,
   hostKeyKind,
+  pskKind,
   referralKind,
   discoveryGenerationKind,
 ] as const;

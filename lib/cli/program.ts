@@ -3,12 +3,13 @@
  * module of its own, loaded when it runs.
  */
 import { Command, CommanderError, Option } from 'commander';
-import { logLevels } from '../config/config.js';
+import { logLevels, tlsModes } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addHostKeys } from './host_key_commands.js';
 import { addAna, addPortals } from './portal_commands.js';
+import { addPsks } from './psk_commands.js';
 import { addReferrals } from './referral_commands.js';
 import { addReservations } from './reservation_commands.js';
 import { addSchedules } from './schedule_commands.js';
@@ -98,6 +99,7 @@ function addServe(program: Command, outcome: Outcome): void {
         .option('--discovery <address:port...>', 'discovery alone (default: port 8009)')
         .option('--no-discovery', 'no portal for discovery alone')
         .option('--no-mdns', 'do not announce discovery by mDNS')
+        .addOption(new Option('--tls <mode>', 'TLS at every portal').choices([...tlsModes]))
         .option('--reactors <count>', 'I/O threads', wholeNumber(1, 64))
         .option('--cpus <list>', 'CPUs to pin them to, e.g. 0,1', cpuList)
         .option('--busy-poll-us <us>', 'poll so long before sleeping', wholeNumber(0, 1_000_000))
@@ -316,6 +318,7 @@ function addAccess(program: Command): void {
       ),
   });
   addHostKeys(host);
+  addPsks(host);
 }
 
 function addPool(program: Command): void {

@@ -27,6 +27,7 @@ export interface ServeOptions {
   portal?: string[];
   discovery?: string[] | false;
   mdns?: boolean;
+  tls?: Config['target']['tls'];
   reactors?: number;
   cpus?: number[];
   busyPollUs?: number;
@@ -45,6 +46,7 @@ const flagNames: ReadonlyMap<string, string> = new Map([
   ['target.portals', '--portal'],
   ['target.discovery', '--discovery'],
   ['target.mdns', '--no-mdns'],
+  ['target.tls', '--tls'],
   ['runtime.reactors', '--reactors'],
   ['runtime.cpus', '--cpus'],
   ['runtime.busyPollUs', '--busy-poll-us'],
@@ -130,6 +132,7 @@ function flagsOf(options: ServeOptions): ConfigFile {
       ...given(options.portal, 'portals'),
       ...given(options.mdns === false ? false : undefined, 'mdns'),
       ...given(options.discovery === false ? [] : options.discovery, 'discovery'),
+      ...given(options.tls, 'tls'),
     },
     runtime: {
       ...given(options.reactors, 'reactors'),
@@ -206,6 +209,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
     ],
     mdns: config.target.mdns,
     referrals: config.target.referrals,
+    tls: config.target.tls,
     cntlids: config.node.cntlids,
     demo: config.demo,
   };

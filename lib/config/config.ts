@@ -31,6 +31,10 @@ export const discoveryPort = 8009;
 export const minCntlid = 1;
 export const maxCntlid = 0xffef;
 
+/** Whether hosts speak TLS 1.3 to the portals: never, as each chooses, or always. */
+export const tlsModes = ['none', 'allowed', 'required'] as const;
+export type TlsMode = (typeof tlsModes)[number];
+
 /** What holds where neither the file nor a flag says otherwise. */
 export const configDefaults = {
   poolFile: '.ashlar/pool.ashlar',
@@ -41,9 +45,10 @@ export const configDefaults = {
   buffers: '64MiB',
   socket: '.ashlar/ashlar.sock',
   logLevel: 'info',
+  tls: 'none',
   demoSize: '10GiB',
   shutdownTimeout: '10s',
-} satisfies { logLevel: LogLevel; [key: string]: string | string[] };
+} satisfies { logLevel: LogLevel; tls: TlsMode; [key: string]: string | string[] };
 
 export interface PoolConfig {
   device: DeviceSpec;
@@ -70,6 +75,8 @@ export interface TargetConfig {
   mdns: boolean;
   /** Discovery services of other nodes that hosts are told of. */
   referrals: Endpoint[];
+  /** Of every portal. */
+  tls: TlsMode;
 }
 
 /** What the node needs to know when several serve the same subsystems. */

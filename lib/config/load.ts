@@ -258,6 +258,12 @@ function resolveTarget(from: Resolver): Config['target'] {
       ({ value }) => value,
     ),
     referrals: from.get('target.referrals', (f) => f.target?.referrals, [], referralList),
+    tls: from.get(
+      'target.tls',
+      (f) => f.target?.tls,
+      configDefaults.tls,
+      ({ value }) => value,
+    ),
   };
 }
 

@@ -3,7 +3,7 @@
  * of a file, the resolved {@link Config} and `ashlar help config` all come from here.
  */
 import Type, { type Static } from 'typebox';
-import { configDefaults, logLevels } from './config.js';
+import { configDefaults, logLevels, tlsModes } from './config.js';
 
 /** Said when a value has the wrong type or shape: "must be …". */
 interface Expectation {
@@ -114,6 +114,14 @@ const targetSection = Type.Object(
         default: [],
       },
       0,
+    ),
+    tls: Type.Optional(
+      Type.Enum([...tlsModes], {
+        default: configDefaults.tls,
+        description:
+          'TLS 1.3 at every portal, with the PSKs of "ashlar host psk": none, allowed beside plain connections, or required.',
+        expected: `one of ${tlsModes.join(', ')}`,
+      }),
     ),
   },
   { ...exact, description: 'What NVMe/TCP hosts connect to.' },

@@ -10,6 +10,22 @@ export interface PortalOptions {
   /** Offer digests when the host asks. Both true unless a test says otherwise. */
   allowHeaderDigest: boolean;
   allowDataDigest: boolean;
+  tls: PortalTls;
+}
+
+/**
+ * Whether connections speak TLS 1.3 (TCP 3.6.1): never; each as it begins, by its first byte; or
+ * always, and plain ones are closed.
+ */
+export type PortalTls = 'none' | 'allowed' | 'required';
+
+/** A PSK with which hosts may begin TLS. Up to eight may share an identity. */
+export interface TlsKey {
+  identity: string;
+  /** 32 bytes with sha256, 48 with sha384. */
+  psk: Uint8Array;
+  /** Of the cipher suite: TLS_AES_128_GCM_SHA256 or TLS_AES_256_GCM_SHA384. */
+  hash: 'sha256' | 'sha384';
 }
 
 /**
@@ -82,6 +98,8 @@ export interface ConnectEvent {
   peer: string;
   /** Likewise our own end, which a portal on 0.0.0.0 or :: does not tell. */
   local: string;
+  /** The PSK identity by which the host came over TLS; null: a plain connection. */
+  tlsIdentity: string | null;
   /** The 64-byte submission queue entry (QID, SQSIZE, CATTR, KATO). */
   sqe: Uint8Array;
   /** The 1,024-byte Connect data, whole (HOSTID, CNTLID, SUBNQN, HOSTNQN). */

@@ -23,6 +23,7 @@ import { ScheduleService } from '../schedules/schedules.js';
 import { ScheduledSnapshots } from '../schedules/snapshots.js';
 import { HostKeyService, keysProblem, knownKeys } from '../secrets/host_keys.js';
 import { KeyFile } from '../secrets/key_file.js';
+import { PskService } from '../secrets/psks.js';
 import { type StreamPool, StreamService } from '../stream/streams.js';
 import { Target } from '../target/target.js';
 import { Exports, type VolumePool } from '../volumes/exports.js';
@@ -221,6 +222,7 @@ function makeTarget(parts: TargetParts): Target {
       firstGeneration: parts.generation,
     },
     writeThrough: config.pool.writeThrough,
+    tls: config.tls ?? 'none',
     atomicWriteBytes: status.atomicWriteBytes,
     cntlids: config.cntlids,
     health: async () => {
@@ -272,6 +274,7 @@ class RunningNode implements Node {
   readonly tenants: TenantService;
   readonly reservations: ReservationService;
   readonly portals: PortalService;
+  readonly psks: PskService;
   readonly referrals: ReferralService;
   readonly schedules: ScheduleService;
   readonly pool: NodePool;
@@ -302,6 +305,7 @@ class RunningNode implements Node {
       exports: this.exports,
       locks: this.#locks,
       assertOpen: () => this.#assertOpen(),
+      hostsGone: () => this.psks.refresh(),
       emit: (kind, message, subject, severity = 'info') =>
         events.add(severity, kind, message, subject),
     };
@@ -325,6 +329,10 @@ class RunningNode implements Node {
       configured: parts.config.portals,
       assertOpen: () => this.#assertOpen(),
       emit: (severity, kind, message) => events.add(severity, kind, message),
+    });
+    this.psks = new PskService(state, {
+      target,
+      keyFile,
     });
     this.referrals = new ReferralService({
       catalog,
@@ -357,6 +365,7 @@ class RunningNode implements Node {
     const { router } = this.#parts;
     await this.exports.openAll();
     await this.#makeDemo();
+    this.psks.openAll();
     this.referrals.show();
     router.handle((event) => this.#take(event));
     await this.portals.start();

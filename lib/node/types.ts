@@ -8,12 +8,14 @@ import type {
   DeviceSpec,
   PoolDeviceStatus,
   PoolStatus,
+  PortalTls,
   ReactorCounters,
   RuntimeOptions,
 } from '../native.js';
 import type { PortalInfo, Portals } from '../portals/types.js';
 import type { Schedules } from '../schedules/types.js';
 import type { HostKeys } from '../secrets/types.js';
+import type { HostPsks } from '../secrets/psk_types.js';
 import type { Streams } from '../stream/types.js';
 import type { VolumeReservations } from '../volumes/reservation_types.js';
 import type {
@@ -57,6 +59,8 @@ export interface NodeConfig {
   portals: readonly PortalConfig[];
   /** Announce the discovery service by mDNS where it is reached through other than loopback. */
   mdns?: boolean | undefined;
+  /** Whether hosts speak TLS to them; not given: never. */
+  tls?: PortalTls;
   /** Discovery services of other nodes that hosts are told of. */
   referrals?: readonly { address: string; port: number }[] | undefined;
   /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */
@@ -137,6 +141,7 @@ export interface Node extends AsyncDisposable {
   readonly tenants: Tenants;
   readonly reservations: VolumeReservations;
   readonly portals: Portals;
+  readonly psks: HostPsks;
   readonly referrals: Referrals;
   readonly schedules: Schedules;
   readonly pool: NodePool;

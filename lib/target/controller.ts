@@ -49,6 +49,8 @@ export interface ControllerIdentity {
   /** Address of ours that the host reached; null when not known. */
   localAddress: string | null;
   localPort: number | null;
+  /** Its admin queue is over TLS; its I/O queues have to be as well, or not either. */
+  overTls: boolean;
   maxIoQueues: number;
   writeThrough: boolean;
   keepAliveMs: number;

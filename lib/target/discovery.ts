@@ -1,6 +1,7 @@
 /** The Discovery Log Page (Base 5.16.1.23; TCP Transport 3.1.2) and its records. */
 import { isIPv6 } from 'node:net';
 import { FieldWriter } from '../bytes.js';
+import type { PortalTls } from '../native.js';
 import { maxQueueEntries } from './limits.js';
 import type { LogPage } from './logs.js';
 import { discoveryNqn } from './nqn.js';
@@ -16,6 +17,8 @@ export interface DiscoveryRecord {
   port: number;
   portalId: number;
   subnqn: string;
+  /** What this host is told of TLS; null: not known of another node. */
+  tls: PortalTls | null;
 }
 
 /** Another node's discovery service, which hosts may ask as well. */
@@ -27,11 +30,17 @@ export interface Referral {
 }
 
 /**
- * TREQ: nothing is said of a secure channel, as there is none; the host may ask for no SQ flow
- * control. "Not required" (10b) means that there is a channel that a host may do without: nvme-cli
- * then asks the kernel for TLS, and a kernel without it refuses to connect at all.
+ * TREQ bits 1:0, whether hosts need a secure channel, and TSAS SECTYPE, which one there is. "Not
+ * required" (10b) is for hosts that can have it: nvme-cli then asks the kernel for TLS, and a
+ * kernel without it, or without a PSK, refuses to connect at all. So the others are told nothing.
  */
-const ownTreq = 1 << 2;
+const secureChannels: Readonly<Record<PortalTls, { treq: number; sectype: number }>> = {
+  none: { treq: 0b00, sectype: 0 },
+  allowed: { treq: 0b10, sectype: 2 }, // TLS 1.3
+  required: { treq: 0b01, sectype: 2 },
+};
+/** TREQ bit 2: the host may ask for no SQ flow control. */
+const flowControlOptional = 1 << 2;
 /** The least that ASQSZ may say (Base Figure 264): all that is known of another node. */
 const leastQueueEntries = 32;
 /** EFLAGS bit 0, DUPRETINFO: every record with it leads to the same records. */
@@ -83,12 +92,13 @@ export class DiscoveryLog implements LogPage {
 
 function writeRecord(page: FieldWriter, at: number, record: DiscoveryRecord): void {
   const ours = record.subtype !== 'referral';
+  const channel = record.tls === null ? null : secureChannels[record.tls];
   const eflags = record.subtype === 'current' ? duplicateInformation | persistentConnections : 0;
   page
     .u8(at, 3) // TRTYPE: TCP
     .u8(at + 1, isIPv6(bareAddress(record.address)) ? 2 : 1) // ADRFAM
     .u8(at + 2, subtypes[record.subtype])
-    .u8(at + 3, ours ? ownTreq : 0) // Not known of another node.
+    .u8(at + 3, channel === null ? 0 : channel.treq | flowControlOptional) // TREQ
     .u16(at + 4, record.portalId)
     .u16(at + 6, 0xffff) // CNTLID: dynamic
     .u16(at + 8, ours ? maxQueueEntries : leastQueueEntries) // ASQSZ
@@ -96,7 +106,7 @@ function writeRecord(page: FieldWriter, at: number, record: DiscoveryRecord): vo
     .ascii(at + 32, 32, String(record.port)) // TRSVCID
     .text(at + 256, 256, record.subnqn)
     .ascii(at + 512, 256, record.address) // TRADDR
-    .u8(at + 768, 0); // TSAS: SECTYPE 0, no security
+    .u8(at + 768, channel?.sectype ?? 0); // TSAS
 }
 
 /** What a node has to tell. */
@@ -113,11 +123,13 @@ export interface Discoverable {
  * one, which hosts are to leave), and other nodes.
  *
  * @param reached the portal and the address of ours that the host came through.
+ * @param hasPsk whether the host could come over TLS.
  */
 export function discoveryRecords(
   { portals, referrals, ownNqn }: Discoverable,
   reached: { portalId: number; localAddress: string | null },
   subnqns: readonly string[],
+  hasPsk: boolean,
 ): DiscoveryRecord[] {
   const current: DiscoveryRecord[] = [];
   const nvm: DiscoveryRecord[] = [];
@@ -126,7 +138,8 @@ export function discoveryRecords(
     const address =
       portal.advertised?.address ?? discoveryAddress(portal.address, reached.localAddress);
     if (address === null) continue;
-    const place = { address, port: portal.advertised?.port ?? portal.port, portalId };
+    const tls = portal.tls === 'allowed' && !hasPsk ? 'none' : portal.tls;
+    const place = { address, port: portal.advertised?.port ?? portal.port, portalId, tls };
     const record: DiscoveryRecord = { subtype: 'current', ...place, subnqn: ownNqn };
     if (portalId === reached.portalId) current.unshift(record);
     else if (discoveryOnly) current.push(record);
@@ -134,7 +147,7 @@ export function discoveryRecords(
     for (const subnqn of subnqns) nvm.push({ subtype: 'nvm', ...place, subnqn });
   }
   const others = referrals.map((referral): DiscoveryRecord => {
-    return { subtype: 'referral', ...referral, subnqn: discoveryNqn };
+    return { subtype: 'referral', ...referral, subnqn: discoveryNqn, tls: null };
   });
   return [...current, ...nvm, ...others];
 }

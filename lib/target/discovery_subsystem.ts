@@ -30,6 +30,8 @@ export interface DiscoverySubject {
   discoverable(): Omit<Discoverable, 'ownNqn'>;
   /** NQNs of the subsystems that the host may see. */
   visibleTo(hostnqn: string): readonly string[];
+  /** Whether the host has a PSK for TLS. */
+  hasPsk(hostnqn: string): boolean;
 }
 
 export class DiscoverySubsystem {
@@ -43,8 +45,11 @@ export class DiscoverySubsystem {
     this.serial = serial;
     const source = {
       visibleTo: (hostnqn: string) => subject.visibleTo(hostnqn),
-      records: ({ identity }: Controller, subnqns: readonly string[]) =>
-        discoveryRecords({ ...subject.discoverable(), ownNqn: nqn }, identity, subnqns),
+      records: ({ identity }: Controller, subnqns: readonly string[]) => {
+        const hasPsk = subject.hasPsk(identity.hostnqn);
+        const discoverable = { ...subject.discoverable(), ownNqn: nqn };
+        return discoveryRecords(discoverable, identity, subnqns, hasPsk);
+      },
     };
     this.#views = new DiscoveryViews(source, firstGeneration);
   }

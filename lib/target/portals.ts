@@ -1,7 +1,7 @@
 /** Portals of the target: their addresses, and the ANA state of each group through each. */
 import { isIPv6 } from 'node:net';
 import { AshlarError } from '../errors.js';
-import type { AnaState, NativeAddon, PortalHandle, RuntimeHandle } from '../native.js';
+import type { AnaState, NativeAddon, PortalHandle, PortalTls, RuntimeHandle } from '../native.js';
 import { PortalAna } from './ana.js';
 import type { Controller } from './controller.js';
 import { maxAnaGroups } from './limits.js';
@@ -22,6 +22,7 @@ export interface Portal extends PortalRequest {
   handle: PortalHandle;
   /** Hosts are to move away from it: discovery leads nobody there. */
   drained: boolean;
+  tls: PortalTls;
 }
 
 export interface AnaOutcome {
@@ -37,6 +38,7 @@ export const defaultAnaGroup = 1;
 export class Portals {
   readonly #native: NativeAddon;
   readonly #runtime: RuntimeHandle;
+  readonly #tls: PortalTls;
   readonly #portals = new Map<number, Portal>();
   /** Portals that native code opens: a host can come before its answer does. */
   readonly #opening = new Map<number, PortalRequest>();
@@ -44,9 +46,10 @@ export class Portals {
   readonly #ana = new Map<number, PortalAna>();
   #lastPortalId = 0;
 
-  constructor(native: NativeAddon, runtime: RuntimeHandle) {
+  constructor(native: NativeAddon, runtime: RuntimeHandle, tls: PortalTls) {
     this.#native = native;
     this.#runtime = runtime;
+    this.#tls = tls;
   }
 
   get all(): readonly Portal[] {
@@ -73,9 +76,10 @@ export class Portals {
         port: request.port,
         allowHeaderDigest: true,
         allowDataDigest: true,
+        tls: this.#tls,
       });
       const ana = this.#anaOf(portalId);
-      const portal = { ...request, portalId, handle, port, drained: ana.drained };
+      const portal = { ...request, portalId, handle, port, drained: ana.drained, tls: this.#tls };
       this.#portals.set(portalId, portal);
       // A host is let in later than this, so none sees a state of before.
       await this.#apply(portalId, ana.groups).applied;

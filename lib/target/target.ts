@@ -11,8 +11,10 @@ import type {
   ControllerEndedEvent,
   ControllerHandle,
   NativeAddon,
+  PortalTls,
   RuntimeHandle,
 } from '../native.js';
+import type { TlsPsk } from '../tls/derive.js';
 import { type AdminEnvironment, answerCommand } from './admin.js';
 import type { Answer } from './authentication.js';
 import { Authenticator } from './authenticator.js';
@@ -33,10 +35,12 @@ import {
 import { roundKeepAlive } from './features.js';
 import { maxAsyncEvents, maxControllers, maxIoQueues, maxTransferBytes } from './limits.js';
 import type { SmartInput } from './logs.js';
+import { discoveryNqn } from './nqn.js';
 import { type Portal, type PortalRequest, Portals, parseEndpoint, tellsOf } from './portals.js';
 import { isAuthentication } from './sqe.js';
 import { failRetryably, refuse, statuses } from './statuses.js';
 import { Subsystem, type SubsystemOptions } from './subsystem.js';
+import { TlsKeys } from './tls.js';
 
 export interface TargetOptions {
   native: NativeAddon;
@@ -45,6 +49,8 @@ export interface TargetOptions {
   firmware: string;
   discovery: DiscoveryOptions;
   writeThrough: boolean;
+  /** Of every portal. */
+  tls: PortalTls;
   atomicWriteBytes: number;
   cntlids: { first: number; last: number };
   health(): Promise<Omit<SmartInput, 'errorLogEntries'>>;
@@ -64,6 +70,7 @@ export class Target {
   readonly #options: TargetOptions;
   readonly #native: NativeAddon;
   readonly #portals: Portals;
+  readonly #tlsKeys: TlsKeys;
   readonly #environment: AdminEnvironment;
   readonly #subsystems = new Map<string, Subsystem>();
   readonly #controllers = new Map<ControllerHandle, Controller>();
@@ -77,11 +84,13 @@ export class Target {
   constructor(options: TargetOptions) {
     this.#options = options;
     this.#native = options.native;
-    this.#portals = new Portals(options.native, options.runtime);
+    this.#portals = new Portals(options.native, options.runtime, options.tls);
+    this.#tlsKeys = new TlsKeys(options.native, options.runtime);
     this.#lastCntlid = options.cntlids.last;
     const discovery = new DiscoverySubsystem(options.discovery, {
       discoverable: () => ({ portals: this.#portals.all, referrals: this.#referrals }),
       visibleTo: (hostnqn) => this.#visibleTo(hostnqn),
+      hasPsk: (hostnqn) => this.#tlsKeys.has(hostnqn),
     });
     this.#discovery = discovery;
     this.#environment = {
@@ -157,6 +166,17 @@ export class Target {
   setReferrals(referrals: readonly Referral[]): void {
     this.#referrals = referrals;
     this.#discovery.changed();
+  }
+
+  /** With which hosts may begin TLS from now on; see {@link TlsKeys.set}. */
+  setTlsPsks(psks: readonly TlsPsk[]): void {
+    this.#tlsKeys.set(psks);
+    this.#discovery.changed();
+  }
+
+  /** Discovery NQNs that hosts may name: the well-known one, and this node's own. */
+  get discoveryNqns(): readonly string[] {
+    return [discoveryNqn, this.#discovery.nqn];
   }
 
   /** Resolves when new commands answer by the new state; hosts on this portal are told. */
@@ -244,6 +264,8 @@ export class Target {
     if (this.#closing) {
       return connectRefusal(statuses.connectControllerBusy, 'the node is closing');
     }
+    const tlsRefusal = this.#tlsKeys.refusal(event.tlsIdentity, request);
+    if (tlsRefusal !== null) return tlsRefusal;
     return request.qid === 0
       ? await this.#admitController(event, request)
       : this.#admitIoQueue(event, request);
@@ -329,6 +351,7 @@ export class Target {
       peer: event.peer,
       localAddress: local?.address ?? null,
       localPort: local?.port ?? null,
+      overTls: event.tlsIdentity !== null,
       maxIoQueues: queues,
       writeThrough: this.#options.writeThrough,
       keepAliveMs: roundKeepAlive(request.katoMs),
@@ -351,6 +374,10 @@ export class Target {
     }
     if (!Buffer.from(identity.hostId).equals(request.hostId)) {
       return invalidParameter('hostid', `controller ${request.cntlid} has another HOSTID`);
+    }
+    if (identity.overTls !== (event.tlsIdentity !== null)) {
+      const reason = `the admin queue of controller ${request.cntlid} is ${identity.overTls ? '' : 'not '}over TLS`;
+      return connectRefusal(statuses.connectInvalidHost, reason);
     }
     if (!controller.properties.ready) {
       return connectRefusal(statuses.commandSequenceError, 'the controller is not enabled');

@@ -12,6 +12,7 @@ import {
   tenantKind,
   volumeKind,
 } from '../catalog/kinds.js';
+import { pskKind } from '../catalog/psk_kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
 import { snapshotReference } from './references.js';
 import { checkHost, maxHosts } from './rules.js';
@@ -100,9 +101,13 @@ export class HostService implements Hosts {
           for (const grant of this.#grantsOf(nqn, tenant.id)) {
             transaction.delete(grantKind, grant.id);
           }
+          for (const { id, value } of catalog.group(pskKind, 'host', nqn)) {
+            if (value.tenant === tenant.id) transaction.delete(pskKind, id);
+          }
         },
         options.signal,
       );
+      this.#state.hostsGone();
       await exports.subsystem(tenant.id).refresh();
       for (const id of snapshots) await this.#closeUngranted(id);
       exports.dismissHost(tenant.id, nqn);

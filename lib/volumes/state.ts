@@ -22,6 +22,8 @@ export interface ControlState {
   locks: KeyedLocks;
   /** Throws 'closed' once the node is closing. */
   assertOpen(): void;
+  /** Hosts were removed, and their secrets with them. */
+  hostsGone(): void;
   /** Tells the node's event log. 'info' when no severity is given. */
   emit(kind: string, message: string, subject: string | null, severity?: 'info' | 'warning'): void;
 }

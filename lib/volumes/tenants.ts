@@ -8,6 +8,7 @@ import {
   tenantKind,
   volumeKind,
 } from '../catalog/kinds.js';
+import { pskKind } from '../catalog/psk_kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
 import { checkName, maxTenants } from './rules.js';
 import { deleteSchedules } from './schedule_members.js';
@@ -85,6 +86,7 @@ export class TenantService implements Tenants {
       const build = (transaction: Transaction): void => this.#buildDelete(transaction, tenant);
       await catalog.transact(what, build, options.signal);
       exports.removeTenant(tenant.id);
+      this.#state.hostsGone();
       this.#state.emit('tenant-deleted', `tenant '${name}' deleted`, uuidText(tenant.value.uuid));
     });
   }
@@ -112,6 +114,9 @@ export class TenantService implements Tenants {
     }
     for (const { id } of catalog.group(hostKeyKind, 'tenant', String(tenant.id))) {
       transaction.delete(hostKeyKind, id);
+    }
+    for (const { id, value } of catalog.all(pskKind)) {
+      if (value.tenant === tenant.id) transaction.delete(pskKind, id);
     }
     deleteSchedules(catalog, transaction, tenant.id);
   }

@@ -133,6 +133,8 @@ class TargetExtension final : public Extension, private target::TargetEvents {
       event["portalId"] = js(env, shared->portal);
       event["peer"] = js(env, shared->peer);
       event["local"] = js(env, shared->local);
+      event["tlsIdentity"] =
+          shared->tls_identity.empty() ? env.Null() : js(env, shared->tls_identity);
       event["sqe"] = js(env, bytes_of(shared->sqe));
       event["data"] = js(env, std::span<const std::byte>(shared->data));
       return event;
@@ -237,6 +239,14 @@ Napi::Value portal_listen(const Napi::CallbackInfo& info) {
   options.address.port = in.number<uint16_t>(info[1], "port");
   options.allow_header_digest = in.boolean(info[1], "allowHeaderDigest");
   options.allow_data_digest = in.boolean(info[1], "allowDataDigest");
+  const std::string tls = in.text(info[1], "tls");
+  if (tls == "allowed") {
+    options.tls = target::PortalTls::allowed;
+  } else if (tls == "required") {
+    options.tls = target::PortalTls::required;
+  } else if (in.ok() && tls != "none") {
+    in.fail(ErrorCode::invalid_argument, "tls must be none, allowed or required, not '" + tls + "'");
+  }
   if (in.ok() && options.id == 0) {
     in.fail(ErrorCode::invalid_argument, "portalId must be 1 to 65535, not 0");
   }
@@ -277,6 +287,37 @@ Napi::Value portal_listen(const Napi::CallbackInfo& info) {
             });
       });
   return begun.promise;
+}
+
+Napi::Value tls_set_keys(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Reader in(env);
+  const auto runtime = in.handle<Runtime>(info[0]);
+  const auto array = in.to_array(info[1], "keys");
+  auto table = std::make_shared<tls::KeyTable>();
+  for (uint32_t i = 0; in.ok() && i < array->Length(); ++i) {
+    const Napi::Value entry = array->Get(i);
+    std::string identity = in.text(entry, "identity");
+    const std::string word = in.text(entry, "hash");
+    std::vector<std::byte> psk = in.bytes(entry, "psk");
+    const auto hash = word == "sha256" ? tls::PskHash::sha256 : tls::PskHash::sha384;
+    if (in.ok() && word != "sha256" && word != "sha384") {
+      in.fail(ErrorCode::invalid_argument, "hash must be sha256 or sha384, not '" + word + "'");
+    }
+    if (in.ok() && psk.size() != tls::psk_bytes(hash)) {
+      in.fail(ErrorCode::invalid_argument,
+              "psk must have " + std::to_string(tls::psk_bytes(hash)) + " bytes with " + word +
+                  ", not " + std::to_string(psk.size()));
+    }
+    if (in.ok()) {
+      const Status added = table->add(std::move(identity), hash, psk);
+      if (!added.ok()) in.fail(added.error().code, added.error().message);
+    }
+    tls::forget(psk);
+  }
+  if (!in.ok()) return in.raise();
+  extension_of(*runtime).target().set_tls_keys(std::move(table));
+  return env.Undefined();
 }
 
 Napi::Value portal_close(const Napi::CallbackInfo& info) {
@@ -621,6 +662,7 @@ void register_target(Napi::Env env, Napi::Object exports) {
   };
   add.operator()<portal_listen>("portalListen");
   add.operator()<portal_close>("portalClose");
+  add.operator()<tls_set_keys>("tlsSetKeys");
   add.operator()<portal_set_ana>("portalSetAna");
   add.operator()<controller_create>("controllerCreate");
   add.operator()<controller_set_namespaces>("controllerSetNamespaces");

@@ -98,6 +98,7 @@ void Connection::execute_connect(Command& command) noexcept {
   request.portal = portal_->id;
   request.peer = endpoint_text(stream_->peer());
   request.local = endpoint_text(stream_->local());
+  request.tls_identity = stream_->peer_identity();
   request.sqe = command.sqe;
   command.own_segment = {};
   request.data = std::move(command.own_data);

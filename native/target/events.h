@@ -22,6 +22,7 @@ struct ConnectRequest {
   PortalId portal = 0;
   std::string peer;   // "address:port"; IPv6 addresses in brackets.
   std::string local;  // Likewise our own end.
+  std::string tls_identity;  // The PSK identity that the host has proved; empty: no TLS.
   nvme::Sqe sqe{};
   std::vector<std::byte> data;  // 1,024 bytes.
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "tls/stream.h"
 
 namespace ashlar::target {
 
@@ -21,6 +22,10 @@ void Shard::adopt(std::unique_ptr<AcceptedStream> accepted, std::shared_ptr<Port
   if (!stream) return;
   const std::string from = stream.value()->peer().host;
   make_room_for(from);
+  if (portal->tls != nullptr) {
+    stream = std::unique_ptr<Stream>(std::make_unique<tls::TlsStream>(
+        loop(), std::move(stream).value(), portal->tls, portal->allow_plain));
+  }
   const ConnectionId id = next_sequence_++ << index_bits | index_;
   auto entry = std::make_unique<Entry>();
   entry->shard = this;

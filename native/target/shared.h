@@ -11,6 +11,7 @@
 #include "target/error_log.h"
 #include "target/events.h"
 #include "target/namespaces.h"
+#include "tls/session.h"
 
 namespace ashlar::target {
 
@@ -18,6 +19,8 @@ struct PortalState {
   PortalId id = 0;
   bool allow_header_digest = true;
   bool allow_data_digest = true;
+  std::shared_ptr<tls::Context> tls;  // Null: plain connections only.
+  bool allow_plain = true;
   AnaTable ana;
 };
 

@@ -46,6 +46,10 @@ void Target::listen(PortalOptions options, std::function<void(Result<uint16_t>)>
   });
 }
 
+void Target::set_tls_keys(std::shared_ptr<const tls::KeyTable> table) noexcept {
+  tls_keys_->replace(std::move(table));
+}
+
 void Target::do_listen(const PortalOptions& options,
                        const std::function<void(Result<uint16_t>)>& done) {
   if (closing_) {
@@ -61,6 +65,18 @@ void Target::do_listen(const PortalOptions& options,
   state->id = options.id;
   state->allow_header_digest = options.allow_header_digest;
   state->allow_data_digest = options.allow_data_digest;
+  if (options.tls != PortalTls::none) {
+    if (tls_ == nullptr) {
+      auto created = tls::Context::create(tls_keys_);
+      if (!created) {
+        done(created.error());
+        return;
+      }
+      tls_ = std::move(created).value();
+    }
+    state->tls = tls_;
+    state->allow_plain = options.tls == PortalTls::allowed;
+  }
   auto listener = shards_[0]->network().listen(
       options.address, [this, state](std::unique_ptr<AcceptedStream> accepted) {
         const uint32_t next = next_shard_.fetch_add(1, std::memory_order_relaxed);

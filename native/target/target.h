@@ -30,14 +30,22 @@
 #include "target/events.h"
 #include "target/shard.h"
 #include "target/shared.h"
+#include "tls/keys.h"
 
 namespace ashlar::target {
+
+enum class PortalTls : uint8_t {
+  none,
+  allowed,   // The first byte of a connection decides.
+  required,  // Plain connections are closed.
+};
 
 struct PortalOptions {
   PortalId id = 0;
   SocketAddress address;
   bool allow_header_digest = true;
   bool allow_data_digest = true;
+  PortalTls tls = PortalTls::none;
 };
 
 class Target final : private Home {
@@ -48,7 +56,8 @@ class Target final : private Home {
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
 
-  // The port that it listens on. Errors: those of Network::listen, already_exists, closed.
+  // The port that it listens on. Errors: those of Network::listen, already_exists, closed, and
+  // invalid_argument when TLS is asked for and this process cannot do it.
   void listen(PortalOptions options, std::function<void(Result<uint16_t>)> done);
   // Stops accepting; `drop` also ends the connections that came through it, and `done` waits until
   // they have left.
@@ -59,6 +68,9 @@ class Target final : private Home {
   void set_ana(PortalId portal, uint32_t anagrpid, AnaState state) {
     set_ana(portal, {{anagrpid, state}}, [] {});
   }
+
+  // The PSKs of handshakes that begin from now on; at once, on any thread.
+  void set_tls_keys(std::shared_ptr<const tls::KeyTable> table) noexcept;
 
   void create_controller(ControllerId id, const ControllerOptions& options);
   // `done` when no command of a removed namespace is under way, or the controller has ended.
@@ -145,6 +157,8 @@ class Target final : private Home {
   void on_all_shards(const std::function<void(Shard&)>& function, std::function<void()> done);
 
   TargetEvents& events_;
+  const std::shared_ptr<tls::Keys> tls_keys_ = std::make_shared<tls::Keys>();
+  std::shared_ptr<tls::Context> tls_;  // Made with the first portal that has TLS.
   RangeLocks range_locks_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::atomic<uint32_t> next_shard_{0};

@@ -9,12 +9,16 @@
 
 namespace ashlar::tls {
 
+void forget(std::span<std::byte> secret) noexcept {
+  OPENSSL_cleanse(secret.data(), secret.size());
+}
+
 Psk::Psk(PskHash hash, std::span<const std::byte> bytes) : hash_(hash) {
   CHECK(bytes.size() == psk_bytes(hash));
   std::copy(bytes.begin(), bytes.end(), bytes_.begin());
 }
 
-Psk::~Psk() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+Psk::~Psk() { forget(bytes_); }
 
 Status KeyTable::add(std::string identity, PskHash hash, std::span<const std::byte> psk) {
   if (count_ == limits::max_psks) {

@@ -26,6 +26,9 @@ enum class PskHash : uint8_t {
 
 constexpr size_t psk_bytes(PskHash hash) noexcept { return hash == PskHash::sha256 ? 32 : 48; }
 
+// Overwrites what held a secret.
+void forget(std::span<std::byte> secret) noexcept;
+
 // A secret: neither copied nor left behind in memory.
 class Psk {
  public:

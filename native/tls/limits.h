@@ -18,13 +18,13 @@ inline constexpr size_t record_bytes = record_header_bytes + record_content_byte
 inline constexpr size_t client_hello_bytes = 8192;
 inline constexpr size_t first_hello_bytes = 1024;
 
-// PSKs of one identity that are tried: two derivations, and two keys during a rotation.
-inline constexpr uint32_t psks_per_identity = 4;
+// PSKs of one identity that are tried: two derivations of each of the four that a host may have.
+inline constexpr uint32_t psks_per_identity = 8;
 // Identities of one ClientHello that are looked up. Hosts offer one.
 inline constexpr uint32_t identities_per_hello = 8;
 inline constexpr size_t max_psk_bytes = 48;
-// 16,384 entries of about 700 bytes are 11 MiB.
-inline constexpr size_t max_psks = 16384;
+// 65,536 entries of about 700 bytes are 45 MiB.
+inline constexpr size_t max_psks = 65536;
 
 // Of a session, from its handshake on: two records to receive and four to send, 97 KiB, beside the
 // 45 KiB or so that OpenSSL keeps for it. Four records a send stay in the L2 cache.

@@ -58,6 +58,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       discoveryImplied: true,
       mdns: true,
       referrals: [],
+      tls: 'none',
     },
     node: { cntlids: { first: 1, last: 65_519 } },
     runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },

@@ -36,6 +36,7 @@ class Bench {
       firmware: '0.1.0',
       discovery: { nqn: 'nqn.2026-01.dev.ashlar:d', serial: 'd', firstGeneration: 0n },
       writeThrough: false,
+      tls: 'none',
       atomicWriteBytes: 4096,
       cntlids: { first: 1, last: 9 },
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),

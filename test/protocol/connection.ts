@@ -1,6 +1,7 @@
 /** A raw host: one TCP connection each, PDU by PDU, right or wrong as the test wants it. */
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type ConnectFields, connect, enable, property, propertySet, sqe } from './commands.js';
 import {
   capsuleCmd,
@@ -23,7 +24,7 @@ const patienceMs = 10_000;
 
 /** A connection; every wait on it fails after ten seconds. */
 export class Connection implements AsyncDisposable {
-  readonly #socket: net.Socket;
+  readonly #socket: Duplex;
   readonly #reader = new PduReader();
   readonly #pdus: Pdu[] = [];
   #wake: () => void = () => {};
@@ -31,7 +32,7 @@ export class Connection implements AsyncDisposable {
   #problem: Error | null = null;
   framing: Framing = plainFraming;
 
-  private constructor(socket: net.Socket) {
+  private constructor(socket: Duplex) {
     this.#socket = socket;
     socket.on('data', (piece) => {
       try {
@@ -61,6 +62,11 @@ export class Connection implements AsyncDisposable {
       socket.once('error', reject);
     });
     return connection;
+  }
+
+  /** Over a stream that something else has opened. */
+  static over(stream: Duplex): Connection {
+    return new Connection(stream);
   }
 
   /** TCP, ICReq and ICResp. */

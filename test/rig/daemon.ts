@@ -34,6 +34,8 @@ export interface DaemonOptions {
   reactors?: number;
   writeThrough?: boolean;
   discovery?: boolean;
+  /** Of every portal; none when not given. */
+  tls?: 'none' | 'allowed' | 'required';
   /** Another script than the program itself, given the same arguments. */
   script?: string;
   /** Where files and the socket are; a folder of its own when not given. */
@@ -152,6 +154,7 @@ export class Daemon implements AsyncDisposable {
       '[target]',
       `portals = [${Array.from({ length: count }, (_, index) => portal(index)).join(', ')}]`,
       `discovery = [${this.#options.discovery === true ? portal(count) : ''}]`,
+      `tls = "${this.#options.tls ?? 'none'}"`,
       '[runtime]',
       `reactors = ${this.#options.reactors ?? 1}`,
       '[api]',

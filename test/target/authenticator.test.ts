@@ -31,6 +31,7 @@ class Bench {
       firmware: '0.1.0',
       discovery: { nqn: 'nqn.2026-01.dev.ashlar:d', serial: 'd', firstGeneration: 1n },
       writeThrough: false,
+      tls: 'none',
       atomicWriteBytes: 4096,
       cntlids: { first: 1, last: 4000 },
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),
@@ -71,6 +72,7 @@ class Bench {
       portalId: 1,
       peer: fields.peer ?? '10.0.0.9:50000',
       local: '10.0.0.1:4420',
+      tlsIdentity: null,
       sqe: new Uint8Array(command),
       data: new Uint8Array(data),
     });

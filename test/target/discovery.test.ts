@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ControllerHandle } from '../../lib/native.js';
 import { Controller } from '../../lib/target/controller.js';
-import { discoveryRecords, type Referral } from '../../lib/target/discovery.js';
+import { DiscoveryLog, discoveryRecords, type Referral } from '../../lib/target/discovery.js';
 import { DiscoverySubsystem, discoveryKeepAlive } from '../../lib/target/discovery_subsystem.js';
 import {
   maxDiscoveryControllers,
@@ -22,10 +22,15 @@ const alice = 'nqn.2026-01.test:alice';
 const bob = 'nqn.2026-01.test:bob';
 const discoveryChange = 0x8000_0000;
 
-function portal(portalId: number, address: string, discoveryOnly = false): Portal {
+function portal(
+  portalId: number,
+  address: string,
+  discoveryOnly = false,
+  tls: Portal['tls'] = 'none',
+): Portal {
   const port = discoveryOnly ? 8009 : 4420;
   const handle = {} as Portal['handle'];
-  return { portalId, address, port, discoveryOnly, drained: false, handle };
+  return { portalId, address, port, discoveryOnly, drained: false, tls, handle };
 }
 
 class Bench {
@@ -41,6 +46,7 @@ class Bench {
     this.subsystem = new DiscoverySubsystem(options, {
       discoverable: () => ({ portals: this.portals, referrals: this.referrals }),
       visibleTo: (hostnqn) => this.visible.get(hostnqn) ?? [],
+      hasPsk: () => false,
     });
   }
 
@@ -58,6 +64,7 @@ class Bench {
       peer,
       localAddress: '10.0.0.1',
       localPort: 4420,
+      overTls: false,
       maxIoQueues: 0,
       writeThrough: false,
       keepAliveMs: katoMs,
@@ -105,7 +112,12 @@ describe('records', () => {
   it('every portal of every subsystem that the host may see, this service and other nodes', () => {
     const portals = [portal(1, '10.0.0.1'), portal(2, '10.0.1.1'), portal(3, '10.0.0.1', true)];
     const referrals = [{ address: '10.0.0.2', port: 8009, portalId: 7 }];
-    const records = discoveryRecords({ portals, referrals, ownNqn }, reached, ['nqn.a', 'nqn.b']);
+    const records = discoveryRecords(
+      { portals, referrals, ownNqn },
+      reached,
+      ['nqn.a', 'nqn.b'],
+      false,
+    );
     assert.deepEqual(records.map(brief), [
       `current 10.0.0.1 4420 ${ownNqn}`,
       `current 10.0.0.1 8009 ${ownNqn}`,
@@ -123,18 +135,45 @@ describe('records', () => {
 
   it('a drained portal: no path to volumes, and the service itself where it was reached', () => {
     const portals = [{ ...portal(1, '10.0.0.1'), drained: true }, portal(2, '10.0.1.1')];
-    const records = discoveryRecords({ portals, referrals: [], ownNqn }, reached, ['nqn.a']);
+    const records = discoveryRecords({ portals, referrals: [], ownNqn }, reached, ['nqn.a'], false);
     assert.deepEqual(records.map(brief), [
       `current 10.0.0.1 4420 ${ownNqn}`,
       'nvm 10.0.1.1 4420 nqn.a',
     ]);
   });
 
+  it('TREQ and SECTYPE: what each portal asks of hosts', () => {
+    const portals = [
+      portal(1, '10.0.0.1'),
+      portal(2, '10.0.0.2', false, 'allowed'),
+      portal(3, '10.0.0.3', false, 'required'),
+    ];
+    const referrals = [{ address: '10.0.0.9', port: 8009, portalId: 0 }];
+    const reached = { portalId: 1, localAddress: '10.0.0.1' };
+    const fieldsFor = (hasPsk: boolean) => {
+      const source = { portals, referrals, ownNqn };
+      const records = discoveryRecords(source, reached, ['nqn.a'], hasPsk);
+      const page = new DiscoveryLog(records, 1n).subarray(0, 1024 * 6);
+      return records.map((_, index) => {
+        const at = 1024 * (index + 1);
+        return [page[at + 3], page[at + 768]];
+      });
+    };
+    const [none, allowed, required] = [
+      [0b100, 0],
+      [0b110, 2],
+      [0b101, 2],
+    ];
+    assert.deepEqual(fieldsFor(true), [none, none, allowed, required, [0, 0]]);
+    // A host without a PSK that was told of TLS would try it, and not get in.
+    assert.deepEqual(fieldsFor(false), [none, none, none, required, [0, 0]]);
+  });
+
   it('a portal on every address: only where the host can be told one of them', () => {
     const portals = [portal(1, '10.0.0.1'), portal(2, '0.0.0.0'), portal(3, '::')];
     const source = { portals, referrals: [], ownNqn };
     const addresses = (localAddress: string | null) =>
-      discoveryRecords(source, { portalId: 1, localAddress }, ['nqn.a'])
+      discoveryRecords(source, { portalId: 1, localAddress }, ['nqn.a'], false)
         .filter(({ subtype }) => subtype === 'nvm')
         .map(({ portalId, address }) => `${portalId} ${address}`);
     assert.deepEqual(addresses('10.0.0.1'), ['1 10.0.0.1', '2 10.0.0.1', '3 10.0.0.1']);

@@ -15,6 +15,7 @@ import type {
   PortalHandle,
   QueueVerdict,
   RuntimeHandle,
+  TlsKey,
   VolumeHandle,
 } from '../../lib/native.js';
 
@@ -44,6 +45,7 @@ export class FakeNative {
   errors: ErrorLog = { errorCount: 0n, entries: [] };
   /** controllerSetNamespaces waits for this. */
   settle: Promise<void> = Promise.resolve();
+  tlsKeys: readonly TlsKey[] = [];
   readonly runtime = handle<RuntimeHandle>('runtime');
   #waiting: { matches: (told: Told) => boolean; resolve: (told: Told) => void }[] = [];
 
@@ -83,6 +85,9 @@ export class FakeNative {
         return { portal: handle<PortalHandle>('portal'), port: port === 0 ? 40_000 : port };
       },
       portalClose: async () => undefined,
+      tlsSetKeys: (_runtime, keys) => {
+        this.tlsKeys = keys;
+      },
       portalSetAna: async () => undefined,
       controllerCreate: (_runtime, options) => {
         this.created.push(options);

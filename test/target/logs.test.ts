@@ -211,12 +211,16 @@ describe('log pages', () => {
 });
 
 describe('discovery log', () => {
+  const nvm = { subtype: 'nvm', tls: 'none' } as const;
+  const current = { subtype: 'current', tls: 'none' } as const;
+  const referral = { subtype: 'referral', tls: null } as const;
+
   it('a header and a record for each, strings padded as the spec says', () => {
     const whole = new DiscoveryLog(
       [
-        { subtype: 'nvm', address: '10.0.0.7', port: 4420, portalId: 3, subnqn: 'nqn.2026-01.a.b' },
-        { subtype: 'current', address: 'fe80::1%eth0', port: 8009, portalId: 4, subnqn: 'nqn.x' },
-        { subtype: 'referral', address: '10.0.0.8', port: 8009, portalId: 0, subnqn: 'nqn.y' },
+        { ...nvm, address: '10.0.0.7', port: 4420, portalId: 3, subnqn: 'nqn.2026-01.a.b' },
+        { ...current, address: 'fe80::1%eth0', port: 8009, portalId: 4, subnqn: 'nqn.x' },
+        { ...referral, address: '10.0.0.8', port: 8009, portalId: 0, subnqn: 'nqn.y' },
       ],
       9n,
     );
@@ -236,7 +240,7 @@ describe('discovery log', () => {
 
   it('any part of the page: the same bytes as of the whole', () => {
     const record = (port: number) => {
-      return { subtype: 'nvm' as const, address: '10.0.0.7', port, portalId: 1, subnqn: 'nqn.a' };
+      return { ...nvm, address: '10.0.0.7', port, portalId: 1, subnqn: 'nqn.a' };
     };
     const page = new DiscoveryLog([record(1), record(2), record(3)], 1n);
     const whole = Buffer.from(page.subarray(0, page.length));

@@ -9,6 +9,8 @@ import { noReservations } from '../../lib/target/reservations.js';
 import { statuses } from '../../lib/target/statuses.js';
 import type { Subsystem } from '../../lib/target/subsystem.js';
 import { Target, type TargetListener } from '../../lib/target/target.js';
+import { tlsPsks } from '../../lib/tls/derive.js';
+import { generatePsk } from '../../lib/tls/psk.js';
 import { FakeNative } from './fake_native.js';
 import { ascii, le, sqe } from './layout.js';
 
@@ -42,6 +44,7 @@ class Bench {
       firmware: '0.1.0',
       discovery: { nqn: ownDiscoveryNqn, serial: 'd', firstGeneration: 100n },
       writeThrough: false,
+      tls: 'allowed',
       atomicWriteBytes: 4096,
       cntlids,
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),
@@ -93,6 +96,7 @@ class Bench {
     hostid?: number;
     kato?: number;
     portalId?: number;
+    tlsIdentity?: string;
   }): void {
     const command = Buffer.alloc(64);
     command.writeUInt8(0x7f, 0);
@@ -111,6 +115,7 @@ class Bench {
       portalId: fields.portalId ?? 1,
       peer: '10.0.0.9:50000',
       local: '10.0.0.1:40000',
+      tlsIdentity: fields.tlsIdentity ?? null,
       sqe: new Uint8Array(command),
       data: new Uint8Array(data),
     });
@@ -238,6 +243,41 @@ describe('who is let in', () => {
     assert.deepEqual(await rejected({ hostnqn: alice, qid: 3 }), [invalid, 42n]);
     bench.connect({ hostnqn: alice, qid: 2, cntlid: 1 });
     assert.equal((await bench.native.take('accept')).controller, controller);
+  });
+
+  it('over TLS: the PSK of that host for that subsystem, and nobody else', async () => {
+    const bench = await new Bench().listen();
+    await bench.namespace(1, { [alice]: 'read-write', [bob]: 'read-write' });
+    const psk = generatePsk('sha256');
+    bench.target.setTlsPsks([...tlsPsks(psk, alice, subnqn), ...tlsPsks(psk, alice, discoveryNqn)]);
+    assert.equal(bench.native.tlsKeys.length, 8);
+    const tlsIdentity = `NVMe0R01 ${alice} ${subnqn}`;
+    assert.ok(bench.native.tlsKeys.some(({ identity }) => identity === tlsIdentity));
+    const refused = async (fields: Parameters<Bench['connect']>[0]) => {
+      bench.connect(fields);
+      assert.equal((await bench.native.take('reject')).status, statuses.connectInvalidHost);
+    };
+    await refused({ hostnqn: bob, tlsIdentity });
+    await refused({ hostnqn: alice, subnqn: discoveryNqn, tlsIdentity });
+    bench.connect({ hostnqn: alice, tlsIdentity });
+    const { controller } = await bench.native.take('accept');
+    await bench.admin(controller as ControllerHandle, propertySet(0x0046_0001));
+    await refused({ hostnqn: alice, qid: 1, cntlid: 1 });
+    bench.connect({ hostnqn: alice, qid: 1, cntlid: 1, tlsIdentity });
+    assert.equal((await bench.native.take('accept')).controller, controller);
+    bench.target.setTlsPsks([]);
+    await refused({ hostnqn: alice, qid: 2, cntlid: 1, tlsIdentity });
+    assert.match(bench.refusals.at(-1) ?? '', /was removed meanwhile/);
+  });
+
+  it('a plain admin queue: its I/O queues are plain as well', async () => {
+    const bench = await new Bench().listen();
+    await bench.namespace(1, { [alice]: 'read-write' });
+    bench.target.setTlsPsks(tlsPsks(generatePsk('sha384'), alice, subnqn));
+    await bench.associate(alice);
+    const tlsIdentity = `NVMe0R02 ${alice} ${subnqn}`;
+    bench.connect({ hostnqn: alice, qid: 1, cntlid: 1, tlsIdentity });
+    assert.equal((await bench.native.take('reject')).status, statuses.connectInvalidHost);
   });
 
   it('before it is enabled a controller takes Fabrics commands only', async () => {

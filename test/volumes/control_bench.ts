@@ -50,6 +50,7 @@ export class ControlBench {
         firstGeneration: 0n,
       },
       writeThrough: false,
+      tls: 'none',
       atomicWriteBytes: 4096,
       cntlids: { first: 1, last: 100 },
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),
@@ -61,6 +62,7 @@ export class ControlBench {
       exports: this.exports,
       locks: new KeyedLocks(),
       assertOpen: () => undefined,
+      hostsGone: () => undefined,
       emit: (kind, message) => this.events.push(`${kind}: ${message}`),
     };
     this.grants = new GrantService(this.state);
@@ -107,6 +109,7 @@ export class ControlBench {
       portalId: 1,
       peer: '10.0.0.9:50000',
       local: '127.0.0.1:4420',
+      tlsIdentity: null,
       sqe: new Uint8Array(command),
       data: new Uint8Array(data),
     });

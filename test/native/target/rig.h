@@ -143,6 +143,7 @@ struct RigOptions {
   uint64_t volume_bytes = 16 << 20;
   bool allow_header_digest = true;
   bool allow_data_digest = true;
+  PortalTls tls = PortalTls::none;
 };
 
 inline constexpr PortalId portal_id = 7;
@@ -160,7 +161,7 @@ class Rig final : public TargetEvents {
                                  {&b, &b_network, &b_buffers, &b_counters}},
         *this);
     target->listen({portal_id, {"10.0.0.1", 4420}, options.allow_header_digest,
-                    options.allow_data_digest},
+                    options.allow_data_digest, options.tls},
                    [this](Result<uint16_t> result) { port = result.ok() ? result.value() : 0; });
     run_until([this] { return port != 0; });
   }
@@ -294,6 +295,8 @@ struct PeerOptions {
   uint32_t maxr2t_0based = 0;
   bool disable_sqflow = false;
   uint16_t sqsize_0based = 31;
+  // Puts something between the host and its socket.
+  std::function<std::unique_ptr<Stream>(Loop&, std::unique_ptr<Stream>)> wrap;
 };
 
 inline nvme::Sqe make_sqe(uint8_t opcode, uint16_t cid, uint32_t nsid = 1) {
@@ -339,6 +342,7 @@ class Peer {
     (from != nullptr ? *from : rig.host_network).connect(connect_op_);
     rig.run_until([this] { return tried_; });
     stream = std::move(connect_op_.stream);
+    if (options.wrap && stream != nullptr) stream = options.wrap(rig.host, std::move(stream));
     if (stream != nullptr) listen();
   }
   ~Peer() {

@@ -1,0 +1,84 @@
+/** What goes into and comes out of the operations on PSKs; see contract.ts. */
+import Type from 'typebox';
+import {
+  change,
+  count,
+  exact,
+  inTenant,
+  none,
+  ofTenant,
+  orNull,
+  pageOf,
+  paging,
+  repeatable,
+  text,
+  time,
+} from './schemas.js';
+
+const hostRef = Type.String({ minLength: 1, description: 'NQN of the host.' });
+
+export const pskSchema = Type.Object(
+  {
+    id: text('Tells the PSKs of the node apart.'),
+    host: text('NQN of the host.'),
+    tenant: text('Tenant whose subsystem it connects to.'),
+    transform: Type.Enum(['none', 'sha256', 'sha384'], {
+      description: 'With which hash the retained PSK is made of it.',
+    }),
+    bits: count('Length of the key.'),
+    createdAt: time('Since when.'),
+  },
+  { ...exact, description: 'A PSK with which a host may connect over TLS; never the key.' },
+);
+
+const createdPskSchema = Type.Object(
+  {
+    ...pskSchema.properties,
+    psk: orNull(text('The generated PSK, which nothing gives out again; null: it was given.')),
+  },
+  exact,
+);
+
+const createPskSchema = Type.Object(
+  {
+    host: hostRef,
+    psk: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 256, description: 'One that was made elsewhere.' }),
+    ),
+    hash: Type.Optional(
+      Type.Enum(['sha256', 'sha384'], { description: 'Of one to generate; sha256 by default.' }),
+    ),
+  },
+  { ...exact, description: 'A PSK to add: the given one, or else a new one.' },
+);
+
+export const pskContract = {
+  listPsks: {
+    summary: 'PSKs of hosts, without the keys',
+    params: none,
+    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    body: none,
+    response: pageOf(pskSchema),
+  },
+  createPsk: {
+    summary: 'Let a host connect over TLS with a PSK',
+    params: none,
+    query: change,
+    body: createPskSchema,
+    response: createdPskSchema,
+  },
+  deletePsk: {
+    summary: 'Take a PSK from a host, or all of them; its connections stay',
+    params: Type.Object({ host: hostRef }, exact),
+    query: Type.Object(
+      {
+        ...inTenant,
+        ...repeatable,
+        id: Type.Optional(text('Only this one.')),
+      },
+      exact,
+    ),
+    body: none,
+    response: none,
+  },
+} as const;

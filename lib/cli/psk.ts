@@ -1,0 +1,81 @@
+/** `ashlar host psk …`: with which keys hosts connect over TLS. */
+import { readFile } from 'node:fs/promises';
+import { text as readText } from 'node:stream/consumers';
+import type { Psk } from '../api/contract.js';
+import { AshlarError, toAshlarError } from '../errors.js';
+import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { type Column, table } from './table.js';
+import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+
+const columns: readonly Column<Psk>[] = [
+  { title: 'host NQN', value: ({ host }) => host, flexible: true },
+  { title: 'PSK', value: ({ id }) => id, align: 'right' },
+  { title: 'bits', value: ({ bits }) => String(bits), align: 'right' },
+  { title: 'transform', value: ({ transform }) => transform },
+  { title: 'tenant', value: ({ tenant }) => tenant, flexible: true },
+  { title: 'since', value: ({ createdAt }) => localTime(createdAt) },
+];
+
+export async function listPsks(options: TenantOptions): Promise<void> {
+  const psks = await withDaemon(options, (client) => client.list('listPsks', tenantQuery(options)));
+  if (options.json === true) return printJson(psks);
+  if (psks.length === 0) {
+    return printLines(['No PSKs. Let a host connect over TLS: ashlar host psk generate HOSTNQN']);
+  }
+  printLines(table(psks, columns, terminalWidth()));
+}
+
+export async function generatePsk(
+  host: string,
+  options: TenantOptions & { hash?: 'sha256' | 'sha384' },
+): Promise<void> {
+  const { hash = 'sha256' } = options;
+  const psk = await withDaemon(options, (client) =>
+    client.call('createPsk', { query: tenantQuery(options), body: { host, hash } }),
+  );
+  if (options.json === true) return printJson(psk);
+  // The key alone goes to stdout, so that it can be piped; it is not shown again.
+  printLines([psk.psk ?? '']);
+}
+
+export async function setPsk(
+  host: string,
+  file: string,
+  options: TenantOptions & { ifMissing?: boolean },
+): Promise<void> {
+  const given = (await readPsk(file)).trim();
+  const query = { ...tenantQuery(options), ...(options.ifMissing === true ? again : {}) };
+  const { psk: _given, ...psk } = await withDaemon(options, (client) =>
+    client.call('createPsk', { query, body: { host, psk: given } }),
+  );
+  if (options.json === true) return printJson(psk);
+  printLines([`Host '${psk.host}' may connect over TLS with PSK ${psk.id}.`]);
+}
+
+export async function removePsk(
+  host: string,
+  id: string | undefined,
+  options: TenantOptions & { ifExists?: boolean },
+): Promise<void> {
+  const query = {
+    ...tenantQuery(options),
+    ...(options.ifExists === true ? again : {}),
+    ...(id === undefined ? {} : { id }),
+  };
+  await withDaemon(options, (client) => client.call('deletePsk', { params: { host }, query }));
+  if (options.json === true) return printJson({ removed: id ?? 'all', host });
+  const what = id === undefined ? 'any PSK' : `PSK ${id}`;
+  printLines([`Host '${host}' connects no more with ${what}; connections it has stay.`]);
+}
+
+const again = { repeatable: 'true' } as const;
+
+/** From a file or stdin, never from the command line, which everyone on the machine can read. */
+async function readPsk(file: string): Promise<string> {
+  try {
+    return file === '-' ? await readText(process.stdin) : await readFile(file, 'utf8');
+  } catch (thrown) {
+    const { message } = toAshlarError(thrown);
+    throw new AshlarError('usage', `cannot read the PSK from '${file}': ${message}`);
+  }
+}
