@@ -68,10 +68,13 @@ test('host key: generated, set, listed, removed: shown once, and in no list', as
 test('host key: refused: what was given, why, and what to do', async () => {
   const file = daemon.workspace.file('wrong.txt');
   fs.writeFileSync(file, 'hunter2');
+  const long = daemon.workspace.file('long.txt');
+  fs.writeFileSync(long, 'hunter2'.repeat(100));
   const empty = daemon.workspace.file('empty.txt');
   fs.writeFileSync(empty, '\n');
   const cases: [string[], string, RegExp][] = [
     [['set', alice, '--file', file], '2', /the host key of nqn\S+ is not of the form 'DHHC-1:hh:/],
+    [['set', alice, '--file', long], '2', /is not of the form/],
     [['set', alice, '--file', empty], '2', /no key was given/],
     [['generate', 'nqn.2026-01.test:eve'], '3', /not known to tenant 'default'.*host add/],
     [['generate', 'eve'], '2', /'eve'/],
