@@ -1,7 +1,7 @@
 /**
  * Hosts that never become one, as a process of its own: so many connections a second, of which some
- * say nothing, some send half an ICReq or something else, and some close at once. Says how many it
- * has opened when it is told to end.
+ * say nothing, some send half an ICReq or something else, and some close at once. Says when it
+ * begins, and how many it has opened when it is told to end.
  */
 import net from 'node:net';
 
