@@ -516,7 +516,8 @@ function announcerOf({ target, events }: NodeParts): Announcer {
     hostname: `ashlar-${nqn.slice(-12)}`,
     name: `Ashlar on ${hostname().slice(0, 32)}`,
     nqn,
-    portals: () => target.portals,
+    // One that is reached through another address is not where it would be announced to be.
+    portals: () => target.portals.filter(({ advertised }) => advertised === undefined),
     emit: (severity, kind, message) => events.add(severity, kind, message),
   });
 }

@@ -8,9 +8,11 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { program, Workspace } from '../rig/daemon.js';
+import { Workspace } from '../rig/daemon.js';
 import { SeededRandom, seedOfRun } from '../rig/random.js';
 
+// As it is installed: the thread's program has to be found there, too.
+const program = path.join(process.cwd(), 'dist/program/main.js');
 const listener = path.join(process.cwd(), '.build/test/mdns/listener_main.js');
 
 interface DnsRecord {
