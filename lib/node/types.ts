@@ -14,8 +14,8 @@ import type {
 } from '../native.js';
 import type { PortalInfo, Portals } from '../portals/types.js';
 import type { Schedules } from '../schedules/types.js';
-import type { HostKeys } from '../secrets/types.js';
 import type { HostPsks } from '../secrets/psk_types.js';
+import type { HostKeys } from '../secrets/types.js';
 import type { Streams } from '../stream/types.js';
 import type { VolumeReservations } from '../volumes/reservation_types.js';
 import type {
