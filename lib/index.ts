@@ -41,6 +41,7 @@ export type {
   ScheduleState,
   Schedules,
 } from './schedules/types.js';
+export type { HostPsks, PskInfo } from './secrets/psk_types.js';
 export type { HostKeyInfo, HostKeys, SetHostKey } from './secrets/types.js';
 export type { StreamHeader, StreamTotals } from './stream/format.js';
 export type {
