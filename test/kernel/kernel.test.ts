@@ -7,9 +7,11 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { newIdentity } from '../protocol/fixture.js';
+import { conflict, ReservingHost } from '../protocol/reserving_host.js';
 import { Daemon, runProgram, type Volume } from '../rig/daemon.js';
 import { Guest } from './guest.js';
-import { complaints, type DiscoveryRecord, fio, hostnqn, LinuxHost } from './host.js';
+import { complaints, type DiscoveryRecord, fio, hostid, hostnqn, LinuxHost } from './host.js';
 
 const MiB = 2 ** 20;
 
@@ -270,6 +272,34 @@ function suite(): void {
          e2fsck -fn ${device}`,
         { timeoutMs: 120_000 },
       );
+    });
+
+    test('reservations: nvme-cli registers and holds, loses it to another host, is told', async () => {
+      const other = newIdentity(subnqn);
+      await using rival = await ReservingHost.connect(
+        { port: daemon.port, nsid: volume.nsid },
+        other,
+      );
+      const write = `dd if=/dev/zero of=${device} bs=4k count=1 oflag=direct`;
+      await guest.sh(
+        `nvme resv-register ${device} --nrkey=0x11 --rrega=0
+         nvme resv-acquire ${device} --crkey=0x11 --rtype=1 --racqa=0
+         ${write}`,
+      );
+      assert.equal(await rival.write(), conflict);
+      const report = await guest.sh(`nvme resv-report ${device} --eds`);
+      assert.match(report, /rtype\s*: 1\b/);
+      assert.match(report, /rkey\s*: 11\b/);
+      assert.match(report, new RegExp(`hostid\\s*: ${hostid.replaceAll('-', '')}`));
+      assert.equal(await rival.register(0x22n), 0);
+      assert.equal(await rival.preempt(1, 0x22n, 0x11n), 0);
+      // EBADE, which the block layer makes of a Reservation Conflict.
+      assert.match(await guest.sh(`${write} 2>&1 || true`), /Invalid exchange/);
+      const page = await guest.sh(`nvme resv-notif-log /dev/${controller}`);
+      // Registration Preempted; nvme-cli 2.3 has the word of another type for it.
+      assert.match(page, /Log Page Type\s*: 1\b/);
+      assert.equal(await rival.clear(0x22n), 0);
+      await guest.sh(write);
     });
 
     test('disconnect: the controller is gone on both sides', async () => {
