@@ -22,10 +22,16 @@ constexpr std::array<uint32_t, 8> nsids = {1, 1, 1, 2, 3, 5, 4, 0xffffffff};
 
 class Scene {
  public:
+  // Where it begins saves every input from finding out how to get there: hosts with a controller,
+  // its admin queue and up to two I/O queues, and a control plane that takes its time.
   explicit Scene(Input input)
       : input_(input), way_(input_.u8()), world_(input_.u8(), (way_ & 1) != 0) {
-    if ((way_ & 2) != 0) greet(peer());  // Saves every input from finding out how.
-    if ((way_ & 4) != 0) greet(peer());
+    const auto greeting = static_cast<uint8_t>(way_ & 0x30);  // Digests.
+    for (uint8_t qid = 0; qid < (way_ >> 1 & 3); ++qid) {
+      greet(peer(qid), greeting, qid == 2 ? 0x22 : qid);
+    }
+    if ((way_ & 0x40) != 0) world_.commands = World::Way::hold;
+    if ((way_ & 0x80) != 0) world_.connects = World::Way::hold;
   }
   void run() {
     for (size_t i = 0; i < max_actions && !input_.empty(); ++i) {
@@ -37,8 +43,8 @@ class Scene {
 
  private:
   void act() {
-    switch (input_.below(20)) {
-      case 0: greet(peer()); break;
+    switch (input_.below(25)) {
+      case 0: greet(peer(), input_.u8(), input_.u8()); break;
       case 1: peer().send(input_.bytes(input_.u8()), piece()); break;
       case 2: send_changed(peer(), peer().ic_req(input_.u8(), input_.u8(), input_.u8())); break;
       case 3: connect_queue(peer(), input_.u8(), false); break;
@@ -57,12 +63,21 @@ class Scene {
       case 16: control_plane(); break;
       case 17: answer_held(); break;
       case 18: repeat_command(peer()); break;
+      case 19: terminate(peer()); break;
+      case 20:
+      case 21: send_command(peer()); break;
+      case 22: send_pair(peer()); break;
+      case 23: answer_rightly(peer()); break;
       default: world_.serve_neighbour(); break;
     }
   }
 
+  // Those that were greeted first are the most interesting.
   Peer& peer() {
-    const size_t wanted = input_.u8() % max_peers;
+    const uint8_t wanted = input_.u8();
+    return peer(wanted < 192 ? wanted % 3 : wanted % max_peers);
+  }
+  Peer& peer(size_t wanted) {
     std::unique_ptr<Peer>& at = peers_[wanted];
     if (at != nullptr && (!at->open() || at->ended())) {
       at->close(false);
@@ -82,12 +97,11 @@ class Scene {
 
   // ---- What hosts say ----
 
-  // Up to a queue that is live: an admin queue and, if wanted, an I/O queue is for another peer.
-  void greet(Peer& to) {
-    const uint8_t how = input_.u8();
+  // From a new connection to a queue, if it is let in.
+  void greet(Peer& to, uint8_t how, uint8_t queue) {
     to.send(to.ic_req(how & 15, static_cast<uint8_t>(how >> 4 & 3), how >> 6));
     world_.store.run_within(second_ns / 100, [&] { return to.exchanged() || to.ended(); });
-    connect_queue(to, input_.u8(), true);
+    connect_queue(to, queue, true);
     world_.store.run_within(second_ns / 100, [&] { return !to.responses.empty() || to.ended(); });
   }
   void connect_queue(Peer& to, uint8_t how, bool plain) {
@@ -107,29 +121,54 @@ class Scene {
     }
   }
 
+  // Right in everything but one thing, or in all: a command that is wrong twice shows nothing new.
   nvme::Sqe make_command() {
     nvme::Sqe sqe = make_sqe(opcodes[input_.u8() % opcodes.size()], input_.u8() % 8,
                              nsids[input_.u8() % nsids.size()]);
-    const uint8_t how = input_.u8();
-    sqe.flags |= how & 3;
     if (sqe.opcode == 0x7f) sqe.nsid = input_.u8() % 9;  // FCTYPE.
-    const uint32_t blocks = (how & 4) != 0 ? input_.u8() + 1u : (how >> 6 & 3) + 1u;
-    sqe.cdw10 = (how & 8) != 0 ? static_cast<uint32_t>(input_.edgy(32)) : input_.u8() % 64;
-    if ((how & 16) != 0) sqe.cdw11 = static_cast<uint32_t>(input_.edgy(32));
-    sqe.cdw12 = blocks - 1;
-    if ((how & 32) != 0) sqe.cdw12 |= static_cast<uint32_t>(input_.u16()) << 16;
+    const uint8_t how = input_.u8();
+    uint32_t blocks = (how >> 6) + 1u;
+    sqe.cdw10 = how >> 4 & 3;
+    switch (how & 15) {
+      case 9: sqe.flags |= nvme::fuse_first; break;
+      case 10: sqe.flags |= nvme::fuse_second; break;
+      case 11: sqe.cdw10 = static_cast<uint32_t>(input_.edgy(32)); break;
+      case 12: sqe.cdw11 = static_cast<uint32_t>(input_.edgy(32)); break;
+      case 13: sqe.cdw12 = static_cast<uint32_t>(input_.u16()) << 16; break;
+      case 14: sqe.flags = input_.u8(); break;
+      case 15: blocks = static_cast<uint32_t>(input_.edgy(16)) + 1; break;
+      default: break;
+    }
+    sqe.cdw12 |= blocks - 1;
     if (sqe.opcode == 0x09) sqe.cdw11 |= nvme::dsm_deallocate;
     sqe.sgl.length = blocks * (sqe.nsid == 2 ? 512 : 4096);
     return sqe;
   }
+  // Compare and Write of one block, next to each other.
+  void send_pair(Peer& to) {
+    const uint8_t how = input_.u8();
+    nvme::Sqe sqe = make_sqe(0x05, how & 7, (how & 8) != 0 ? 2 : 1);
+    sqe.cdw10 = how >> 6;
+    sqe.sgl.length = sqe.nsid == 2 ? 512 : 4096;
+    const Bytes data((how & 16) != 0 ? sqe.sgl.length : 0);
+    if (!data.empty()) sqe.sgl.type_subtype = nvme::sgl_data_block_offset;
+    sqe.flags |= nvme::fuse_first;
+    to.send(to.command(sqe, data));
+    sqe.flags ^= nvme::fuse_first | nvme::fuse_second;
+    sqe.opcode = 0x01;
+    sqe.cid = (how & 7) + 8;
+    if ((how & 32) == 0) to.send(to.command(sqe, data));
+    world_.store.pass(20'000);
+  }
   // Ranges of Dataset Management and Copy that are near each other and near the ends.
   Bytes list_of_ranges(nvme::Sqe& sqe) {
     const uint32_t count = input_.below(5) + 1;
+    const bool near = input_.flag();
     const size_t size = sqe.opcode == 0x09 ? sizeof(nvme::DsmRange) : sizeof(nvme::CopyRange);
     Bytes bytes(count * size);
     for (uint32_t i = 0; i < count; ++i) {
-      const uint64_t slba = input_.flag() ? input_.edgy(64) : input_.u8();
-      const uint32_t blocks = input_.flag() ? static_cast<uint32_t>(input_.edgy(32)) : input_.u8();
+      const uint64_t slba = near ? input_.u8() % 64 : input_.edgy(64);
+      const uint32_t blocks = near ? input_.u8() % 16 : static_cast<uint32_t>(input_.edgy(32));
       if (sqe.opcode == 0x09) {
         const nvme::DsmRange range{0, blocks, slba};
         std::memcpy(bytes.data() + i * size, &range, size);
@@ -150,7 +189,7 @@ class Scene {
     Bytes data;
     if (sqe.opcode == 0x09 || sqe.opcode == 0x19) {
       data = list_of_ranges(sqe);
-    } else if ((how & 1) != 0) {
+    } else if ((how & 1) != 0 && (sqe.opcode == 0x01 || sqe.opcode == 0x05 || how == 0x51)) {
       data = pattern(std::min<size_t>(sqe.sgl.length, 8192), how);
     }
     if (!data.empty() && (how & 2) == 0) sqe.sgl.type_subtype = nvme::sgl_data_block_offset;
@@ -160,6 +199,14 @@ class Scene {
     } else {
       to.send(last_, (how & 0xf0) == 0xe0 ? piece() : 0);
     }
+    if ((how & 4) != 0) world_.store.pass(20'000);
+    if ((how & 8) != 0) answer_rightly(to);
+  }
+  void terminate(Peer& to) {
+    Bytes pdu(tcp::max_term_req_bytes);
+    const auto status = static_cast<tcp::FatalErrorStatus>(1 + input_.below(6));
+    pdu.resize(tcp::encode_term_req(pdu, tcp::Role::host, {status, input_.u8()}, last_));
+    send_changed(to, pdu);
   }
   void repeat_command(Peer& to) {
     if (!last_.empty()) to.send(last_);
@@ -188,7 +235,7 @@ class Scene {
                             at + length == r2t.r2tl));
       }
     }
-    world_.store.pass(1'000'000);
+    world_.store.pass(20'000);
   }
   void answer_r2t(Peer& to) {
     if (!to.exchanged()) return;

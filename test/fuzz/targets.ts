@@ -14,6 +14,9 @@ const built = path.resolve('.build/fuzz');
 
 /** The promises of test/RELIABILITY.md that a target defends, by its name. */
 export const targets: Readonly<Record<string, readonly string[]>> = {
+  commands: ['P7'],
+  image: ['P5'],
+  journal: ['P5'],
   pdu_stream: ['P7'],
   target: ['P7', 'P12'],
 };
