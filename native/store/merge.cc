@@ -63,6 +63,10 @@ Merge::Step Merge::step(Layer& from, MissingPage& missing) {
   if (missing) return Step::missing;
   if (leaf == UINT64_MAX) {
     if (copies_under_way_ > 0 || pool_.loader.loading(from.map)) return Step::waits;
+    if (!from.map.empty() || from.allocated_chunks != 0) {
+      from.stuck = true;  // As in Reclaimer::clear().
+      return Step::stuck;
+    }
     pool_.remove_layer(from);
     return Step::done;
   }

@@ -152,6 +152,13 @@ Reclaimer::Step Reclaimer::clear(Layer& layer) {
     }
   }
   if (layer.runs_in_flight > 0 || pool_.loader.loading(layer.map)) return Step::later;
+  if (!layer.map.empty() || layer.allocated_chunks != 0) {
+    // The layer's record on the device told another story than its map. What is left of it stays:
+    // freeing by one of them could give somebody's chunk away.
+    layer.stuck = true;
+    current_ = nullptr;
+    return Step::again;
+  }
   pool_.remove_layer(layer);
   current_ = nullptr;
   return Step::again;

@@ -114,8 +114,9 @@ function execute(target: string, args: readonly string[]): Promise<{ code: numbe
  */
 export async function fuzz(
   target: string,
-  { seconds, seed, afresh }: { seconds: number; seed: number; afresh: boolean },
+  options: { seconds: number; executions?: number; seed: number; afresh: boolean },
 ): Promise<Outcome> {
+  const { seconds, executions = -1, seed, afresh } = options;
   const { kept, found, failures } = foldersOf(target);
   unpack(readCorpus(target), kept);
   if (afresh) fs.rmSync(found, { recursive: true, force: true });
@@ -123,7 +124,8 @@ export async function fuzz(
   fs.rmSync(failures, { recursive: true, force: true });
   fs.mkdirSync(failures, { recursive: true });
   const { code, log } = await execute(target, [
-    ...[`-seed=${seed}`, `-max_total_time=${seconds}`, `-max_len=${maxInputBytes}`],
+    ...[`-seed=${seed}`, `-runs=${executions}`, `-max_total_time=${seconds}`],
+    ...[`-max_len=${maxInputBytes}`],
     ...['-len_control=0', '-timeout=30', '-rss_limit_mb=1536', '-malloc_limit_mb=256'],
     ...['-print_final_stats=1', `-artifact_prefix=${failures}/`, found, kept],
   ]);
