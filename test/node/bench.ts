@@ -82,3 +82,20 @@ export function connect(
     ioQueues: over.ioQueues ?? 2,
   });
 }
+
+/** Waits until the node has noticed that its hosts are gone: that comes after a host has closed. */
+export async function noneConnected(node: Node): Promise<void> {
+  const looked = (resolve: () => void): void => {
+    void node.status().then(({ connections }) => {
+      if (connections.length === 0) resolve();
+    });
+  };
+  await new Promise<void>((resolve) => {
+    const stop = node.onEvent(() => looked(done));
+    const done = (): void => {
+      stop();
+      resolve();
+    };
+    looked(done);
+  });
+}

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Host, HostNamespace } from '../../lib/host/index.js';
 import type { Node } from '../../lib/node/types.js';
-import { connect, hostNqn, mib, open, PoolFolder } from './bench.js';
+import { connect, hostNqn, mib, noneConnected, open, PoolFolder } from './bench.js';
 
 const size = 16n * mib;
 const alice = hostNqn('alice');
@@ -173,6 +173,7 @@ describe('snapshots of a served volume', () => {
       await volume.write(0n, filled(1));
       await volume.write(size - 65_536n, filled(2));
     }
+    await noneConnected(node);
     const shrink = () => node.volumes.resize('v', 8n * mib, { shrink: true });
     await assert.rejects(shrink, { code: 'busy' });
     {
@@ -181,6 +182,7 @@ describe('snapshots of a served volume', () => {
       assert.deepEqual(await bytesAt(volume, 0n, 255n), [1, 2]);
       await volume.deallocate([{ offset: size - 65_536n, length: 65_536n }]);
     }
+    await noneConnected(node);
     assert.equal((await shrink()).sizeBytes, 8n * mib);
     await using host = await connect(node, 'alice');
     const volume = await namespaceOf(node, host, 'v');
