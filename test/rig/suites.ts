@@ -24,8 +24,8 @@ export interface Suite {
 
 const nativeProgram = path.join(root, '.build/native/ashlar_tests');
 
-// Areas and suites that need something else than four minutes among the others. A guest emulates two
-// processors, which is all that a small machine has: the longest starts first with small suites
+// Areas and suites that need something else than four minutes among the others. A guest emulates
+// two processors, which is all that a small machine has: the longest starts first with small suites
 // beside it, the others come later, and the one whose I/O is timed comes alone.
 const plans: Record<string, { budgetMs?: number; rank?: number; alone?: boolean }> = {
   kernel: { budgetMs: 900_000, rank: 3 },
