@@ -1,25 +1,19 @@
 /** What goes into and comes out of the operations on keys of hosts; see contract.ts. */
 import Type from 'typebox';
 import {
+  change,
   count,
   exact,
-  inTenant,
+  hostNqn,
   none,
   ofTenant,
   orNull,
   pageOf,
   paging,
-  repeatable,
   text,
   time,
 } from './schemas.js';
 
-const hostNqn = Type.String({
-  minLength: 1,
-  maxLength: 255,
-  description: 'NQN of the host.',
-  expected: "a host NQN such as 'nqn.2014-08.org.nvmexpress:uuid:…'",
-});
 const role = Type.Enum(['host', 'controller'], {
   description: 'Who proves itself with it: the host, or the controller to the host.',
 });
@@ -47,8 +41,9 @@ const setHostKeySchema = Type.Object(
   {
     role: Type.Optional(role),
     secret: Type.Optional(
-      // No bounds: what finds a value outside of them would quote it.
+      // Its length is judged by the parser of keys, which says more of it.
       Type.String({
+        writeOnly: true,
         description: 'The key as `DHHC-1:…`; a new one is made when not given.',
         expected: "a key of the form 'DHHC-1:hh:base64:'",
       }),
@@ -64,7 +59,6 @@ const setHostKeySchema = Type.Object(
 );
 
 const params = Type.Object({ host: hostNqn }, exact);
-const query = Type.Object({ ...inTenant, ...repeatable }, exact);
 
 export const hostKeyContract = {
   listHostKeys: {
@@ -77,7 +71,7 @@ export const hostKeyContract = {
   createHostKey: {
     summary: 'Set a key of a host, which must authenticate from its first one on',
     params,
-    query,
+    query: change,
     body: setHostKeySchema,
     response: Type.Object(
       {
@@ -96,7 +90,7 @@ export const hostKeyContract = {
       },
       exact,
     ),
-    query,
+    query: change,
     body: none,
     response: none,
   },

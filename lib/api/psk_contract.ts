@@ -4,6 +4,7 @@ import {
   change,
   count,
   exact,
+  hostNqn,
   inTenant,
   none,
   ofTenant,
@@ -14,8 +15,6 @@ import {
   text,
   time,
 } from './schemas.js';
-
-const hostRef = Type.String({ minLength: 1, description: 'NQN of the host.' });
 
 export const pskSchema = Type.Object(
   {
@@ -41,9 +40,15 @@ const createdPskSchema = Type.Object(
 
 const createPskSchema = Type.Object(
   {
-    host: hostRef,
+    host: hostNqn,
     psk: Type.Optional(
-      Type.String({ minLength: 1, maxLength: 256, description: 'One that was made elsewhere.' }),
+      Type.String({
+        minLength: 1,
+        maxLength: 256,
+        writeOnly: true,
+        description: 'One that was made elsewhere.',
+        expected: "a PSK of the form 'NVMeTLSkey-1:hh:base64:'",
+      }),
     ),
     hash: Type.Optional(
       Type.Enum(['sha256', 'sha384'], { description: 'Of one to generate; sha256 by default.' }),
@@ -69,7 +74,7 @@ export const pskContract = {
   },
   deletePsk: {
     summary: 'Take a PSK from a host, or all of them; its connections stay',
-    params: Type.Object({ host: hostRef }, exact),
+    params: Type.Object({ host: hostNqn }, exact),
     query: Type.Object(
       {
         ...inTenant,

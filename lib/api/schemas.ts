@@ -66,6 +66,12 @@ export const ofTenant = {
 export const repeat = Type.Object({ ...repeatable }, exact);
 export const target = Type.Object({ ...inTenant }, exact);
 export const change = Type.Object({ ...inTenant, ...repeatable }, exact);
+export const hostNqn = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: 'NQN of the host.',
+  expected: "a host NQN such as 'nqn.2014-08.org.nvmexpress:uuid:…'",
+});
 export const snapshotRef = Type.String({
   minLength: 1,
   description: "A snapshot as 'volume@name', or its UUID.",

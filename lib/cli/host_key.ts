@@ -1,9 +1,8 @@
 /** `ashlar host key …`: what hosts and this node prove themselves with. */
-import { readFile } from 'node:fs/promises';
-import { text as readAll } from 'node:stream/consumers';
 import type { HostKey } from '../api/contract.js';
 import { AshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { readSecret } from './secret_input.js';
 import { type Column, table } from './table.js';
 import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
 
@@ -49,12 +48,14 @@ export async function generateHostKey(
   ]);
 }
 
-/** The key comes from a file or standard input: on a command line every user sees it. */
 export async function setHostKey(
   host: string,
   options: SetOptions & { file?: string },
 ): Promise<void> {
-  const secret = await readSecret(options.file ?? '-');
+  const secret = await readSecret(options.file ?? '-', 'key');
+  if (secret === '') {
+    throw new AshlarError('usage', 'no key was given; it comes on standard input, or with --file');
+  }
   const { key } = await send(host, options, { secret });
   if (options.json === true) return printJson(key);
   printLines([`The ${key.role} key ${key.fingerprint} of '${host}' is set.`]);
@@ -91,10 +92,4 @@ async function send(
       body: { role, ...what, ...(options.replace === true ? { replace: true } : {}) },
     }),
   );
-}
-
-async function readSecret(file: string): Promise<string> {
-  const secret = file === '-' ? await readAll(process.stdin) : await readFile(file, 'utf8');
-  if (secret.trim() !== '') return secret.trim();
-  throw new AshlarError('usage', 'no key was given; it comes on standard input, or with --file');
 }

@@ -1,9 +1,7 @@
 /** `ashlar host psk …`: with which keys hosts connect over TLS. */
-import { readFile } from 'node:fs/promises';
-import { text as readText } from 'node:stream/consumers';
 import type { Psk } from '../api/contract.js';
-import { AshlarError, toAshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { readSecret } from './secret_input.js';
 import { type Column, table } from './table.js';
 import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
 
@@ -43,7 +41,7 @@ export async function setPsk(
   file: string,
   options: TenantOptions & { ifMissing?: boolean },
 ): Promise<void> {
-  const given = (await readPsk(file)).trim();
+  const given = await readSecret(file, 'PSK');
   const query = { ...tenantQuery(options), ...(options.ifMissing === true ? again : {}) };
   const { psk: _given, ...psk } = await withDaemon(options, (client) =>
     client.call('createPsk', { query, body: { host, psk: given } }),
@@ -69,13 +67,3 @@ export async function removePsk(
 }
 
 const again = { repeatable: 'true' } as const;
-
-/** From a file or stdin, never from the command line, which everyone on the machine can read. */
-async function readPsk(file: string): Promise<string> {
-  try {
-    return file === '-' ? await readText(process.stdin) : await readFile(file, 'utf8');
-  } catch (thrown) {
-    const { message } = toAshlarError(thrown);
-    throw new AshlarError('usage', `cannot read the PSK from '${file}': ${message}`);
-  }
-}

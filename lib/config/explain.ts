@@ -44,10 +44,9 @@ export function findings(schema: TSchema, value: unknown): Finding[] {
     } else if (!seen.has(error.instancePath) && Object.keys(node).length > 0) {
       // One finding a value: branches of a union would each complain.
       seen.add(error.instancePath);
-      wrong.push({
-        path,
-        message: `must be ${expectation(node)}, not ${shown(valueAt(value, path))}`,
-      });
+      // What is only ever written is a secret: what came for it may hold one, whatever its type.
+      const found = node.writeOnly === true ? '' : `, not ${shown(valueAt(value, path))}`;
+      wrong.push({ path, message: `must be ${expectation(node)}${found}` });
     }
   }
   return [...unknown, ...wrong];

@@ -25,6 +25,11 @@ test('host psk: generated to stdout, set from a file, listed without keys, remov
   });
   assert.equal((await ashlar('psk', 'set', host, file, '--if-missing')).code, 0);
   assert.equal((await ashlar('psk', 'set', host, workspace.file('none'))).code, 2);
+  const long = workspace.file('long.psk');
+  fs.writeFileSync(long, `${made.text}${'A'.repeat(256)}`);
+  const refused = await ashlar('psk', 'set', host, long);
+  assert.equal(refused.code, 2);
+  assert.match(refused.text, /'psk' must be a PSK of the form 'NVMeTLSkey-1:hh:base64:'$/);
   const listed = await ashlar('psk', 'list');
   assert.match(listed.text, /^HOST NQN +PSK +BITS +TRANSFORM +TENANT +SINCE\n/);
   assert.match(listed.text, /alice +\d+ +256 +sha256 +default/);
