@@ -7,6 +7,8 @@ export function isUsable(state: AnaState): boolean {
   return state === 'optimized' || state === 'non-optimized';
 }
 
+const allGroups: readonly number[] = Array.from({ length: maxAnaGroups }, (_, index) => index + 1);
+
 export class PortalAna {
   /** As they were set; a group that is not here is optimized. */
   readonly #set = new Map<number, AnaState>();
@@ -36,7 +38,7 @@ export class PortalAna {
 
   /** Groups of which hosts see another state than optimized. */
   get groups(): number[] {
-    return this.#where(() => true).filter((anagrpid) => this.stateOf(anagrpid) !== 'optimized');
+    return allGroups.filter((anagrpid) => this.stateOf(anagrpid) !== 'optimized');
   }
 
   /** @returns the groups of which hosts see another state now. */
@@ -55,15 +57,11 @@ export class PortalAna {
   }
 
   #changed(change: () => void): number[] {
-    const before = this.#where(() => true).map((anagrpid) => this.stateOf(anagrpid));
+    const before = allGroups.map((anagrpid) => this.stateOf(anagrpid));
     change();
-    const changed = this.#where((anagrpid) => this.stateOf(anagrpid) !== before[anagrpid - 1]);
+    const changed = allGroups.filter((anagrpid, at) => this.stateOf(anagrpid) !== before[at]);
     for (const anagrpid of changed) this.#changes.set(anagrpid, this.changeCountOf(anagrpid) + 1n);
     if (changed.length > 0) this.#changeCount += 1n;
     return changed;
-  }
-
-  #where(test: (anagrpid: number) => boolean): number[] {
-    return Array.from({ length: maxAnaGroups }, (_, index) => index + 1).filter(test);
   }
 }

@@ -1,5 +1,4 @@
 /** Portals of the target: their addresses, and the ANA state of each group through each. */
-import { isIPv6 } from 'node:net';
 import { AshlarError } from '../errors.js';
 import type { AnaState, NativeAddon, PortalHandle, PortalTls, RuntimeHandle } from '../native.js';
 import { PortalAna } from './ana.js';
@@ -171,9 +170,4 @@ export function parseEndpoint(text: string): { address: string; port: number } |
   const host = text.slice(0, colon).replace(/^\[|\]$/g, '');
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(host);
   return { address: mapped?.[1] ?? host, port };
-}
-
-/** For messages: an IPv6 address in brackets. */
-export function formatEndpoint(address: string, port: number): string {
-  return isIPv6(address) ? `[${address}]:${port}` : `${address}:${port}`;
 }

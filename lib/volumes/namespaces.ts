@@ -10,6 +10,16 @@ import {
 import { AshlarError } from '../errors.js';
 import { maxNamespaces } from '../target/limits.js';
 import { takeNsid } from '../target/nsid.js';
+import type { Source } from './references.js';
+
+/** The volume or snapshot that has an NSID; null: none. */
+export function namespaceAt(catalog: Catalog, tenant: bigint, nsid: number): Source | null {
+  const key = nsidKey(tenant, nsid);
+  const volume = catalog.find(volumeKind, 'nsid', key);
+  if (volume !== null) return { kind: 'volume', stored: volume };
+  const snapshot = catalog.find(snapshotKind, 'nsid', key);
+  return snapshot === null ? null : { kind: 'snapshot', stored: snapshot };
+}
 
 /**
  * The tenant's next NSID, recorded so that it is not given again. Once a transaction.
@@ -32,11 +42,7 @@ export function nextNsid(
     );
   }
   const taken = takeNsid(tenant.value.nextNsid, {
-    has: (nsid) => {
-      const at = nsidKey(tenant.id, nsid);
-      const volume = catalog.find(volumeKind, 'nsid', at);
-      return volume !== null || catalog.find(snapshotKind, 'nsid', at) !== null;
-    },
+    has: (nsid) => namespaceAt(catalog, tenant.id, nsid) !== null,
   });
   if (taken === null) throw new RangeError('fewer namespaces than NSIDs, and yet none is free');
   transaction.put(tenantKind, tenant.id, { ...tenant.value, nextNsid: taken.next });

@@ -5,13 +5,10 @@
  */
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
-  nsidKey,
   type SnapshotRecord,
-  snapshotKind,
   type TenantRecord,
   tenantKind,
   type VolumeRecord,
-  volumeKind,
 } from '../catalog/kinds.js';
 import {
   type ReservationRecord,
@@ -21,6 +18,7 @@ import {
 import { AshlarError, throwIfAborted } from '../errors.js';
 import { holds, hostIdText, isReservationType, type Reservations } from '../target/reservations.js';
 import { snapshotInfo } from './infos.js';
+import { namespaceAt } from './namespaces.js';
 import { compare } from './pages.js';
 import { findSource } from './references.js';
 import {
@@ -46,8 +44,7 @@ export function saveReservations(
   state: Reservations,
 ): Promise<void> {
   return catalog.transact(`keep reservations of NSID ${nsid}`, (transaction) => {
-    const key = nsidKey(tenant, nsid);
-    const owner = catalog.find(volumeKind, 'nsid', key) ?? catalog.find(snapshotKind, 'nsid', key);
+    const owner = namespaceAt(catalog, tenant, nsid);
     if (owner === null) throw new AshlarError('not-found', `NSID ${nsid} is not there any more`);
     const before = catalog.find(reservationKind, 'nsid', reservationKey(tenant, nsid));
     const next = recordOf(tenant, nsid, state);
@@ -149,11 +146,10 @@ export class ReservationService implements VolumeReservations {
 
   #nameOf(tenant: bigint, nsid: number): { volume: string; snapshot: string | null } | null {
     const { catalog } = this.#state;
-    const volume = catalog.find(volumeKind, 'nsid', nsidKey(tenant, nsid));
-    if (volume !== null) return { volume: volume.value.name, snapshot: null };
-    const snapshot = catalog.find(snapshotKind, 'nsid', nsidKey(tenant, nsid));
-    if (snapshot === null) return null;
-    const info = snapshotInfo(catalog, snapshot);
+    const source = namespaceAt(catalog, tenant, nsid);
+    if (source === null) return null;
+    if (source.kind === 'volume') return { volume: source.stored.value.name, snapshot: null };
+    const info = snapshotInfo(catalog, source.stored);
     return { volume: info.volume, snapshot: info.name };
   }
 }
