@@ -61,6 +61,11 @@ struct Layer {
   bool merging() const noexcept {
     return state == LayerState::deleting && children.size() == 1 && reclaim_leaf > 0;
   }
+  // Of a deleted layer: no leaf of its map is left, and no chunk, so it can go. An interior page of
+  // an older pool may be left. `missing`: a page that has to be read to know.
+  bool nothing_left(MissingPage& missing) noexcept {
+    return map.next_present(0, missing) == UINT64_MAX && !missing && allocated_chunks == 0;
+  }
   uint64_t reservation_left() const noexcept {
     return reserved_chunks > allocated_chunks ? reserved_chunks - allocated_chunks : 0;
   }

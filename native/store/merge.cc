@@ -63,7 +63,9 @@ Merge::Step Merge::step(Layer& from, MissingPage& missing) {
   if (missing) return Step::missing;
   if (leaf == UINT64_MAX) {
     if (copies_under_way_ > 0 || pool_.loader.loading(from.map)) return Step::waits;
-    if (!from.map.empty() || from.allocated_chunks != 0) {
+    const bool nothing_left = from.nothing_left(missing);
+    if (missing) return Step::missing;
+    if (!nothing_left) {
       from.stuck = true;  // As in Reclaimer::clear().
       return Step::stuck;
     }

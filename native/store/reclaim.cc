@@ -152,7 +152,10 @@ Reclaimer::Step Reclaimer::clear(Layer& layer) {
     }
   }
   if (layer.runs_in_flight > 0 || pool_.loader.loading(layer.map)) return Step::later;
-  if (!layer.map.empty() || layer.allocated_chunks != 0) {
+  MissingPage missing;
+  const bool nothing_left = layer.nothing_left(missing);
+  if (missing) return load(missing);
+  if (!nothing_left) {
     // The layer's record on the device told another story than its map. What is left of it stays:
     // freeing by one of them could give somebody's chunk away.
     layer.stuck = true;

@@ -370,12 +370,10 @@ class Opening : public std::enable_shared_from_this<Opening> {
     if (layer == nullptr || layer->state != LayerState::deleting || layer->children.size() > 1) {
       return Applied::wrong;
     }
-    // Every leaf is gone; an interior page of an older pool may be left, and not have been read
-    // yet.
     MissingPage missing;
-    const uint64_t left = layer->map.next_present(0, missing);
+    const bool nothing_left = layer->nothing_left(missing);
     if (missing) return load(missing);
-    if (left != UINT64_MAX || layer->allocated_chunks != 0) return Applied::wrong;
+    if (!nothing_left) return Applied::wrong;
     layer->map.detach_all();
     pool_->views.drop_all(*layer);
     pool_->layers.remove(*layer);
