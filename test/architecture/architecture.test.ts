@@ -104,7 +104,8 @@ const mayImport: Record<string, readonly string[]> = {
   ],
   host: ['errors', 'native', 'target'],
   api: ['errors', 'native', 'config', 'volumes', 'portals', 'schedules', 'stream', 'node'],
-  cli: ['errors', 'native', 'config', 'volumes', 'stream', 'node', 'api', 'host'],
+  bench: ['errors', 'native', 'config', 'node', 'api', 'host'],
+  cli: ['errors', 'native', 'config', 'volumes', 'stream', 'node', 'api', 'host', 'bench'],
   index: [
     'errors',
     'native',
