@@ -4,10 +4,11 @@ import { setUp } from './setup.mjs';
 import { releaseSignals, root, runMain } from './steps.mjs';
 
 await runMain(async () => {
-  await setUp('test', []);
+  const words = process.argv.slice(2);
+  await setUp('test', words.includes('instructions') ? ['instructions'] : []);
   releaseSignals();
   process.chdir(root);
   const program = path.join(root, '.build/bench/main.js');
-  process.argv = [process.execPath, program, ...process.argv.slice(2)];
+  process.argv = [process.execPath, program, ...words];
   await import(program);
 });

@@ -51,6 +51,8 @@ const fuzzPackages = {
       .readdirSync('/usr/lib/llvm-14/lib/clang', { recursive: true })
       .some((name) => /libclang_rt\.fuzzer-[^/]*\.a$/.test(name)),
 };
+// Counts instructions; its headers are how the counted program says when.
+const instructionPackages = { ...opensslPackages, valgrind: program('valgrind') };
 const mdnsPackages = { iproute2: program('ip') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
@@ -183,6 +185,7 @@ export function setUp(goal, only = null, suite = 'default') {
       ...(native ? testPackages : {}),
       ...(tests('protocol') ? protocolPackages : {}),
       ...(tests('mdns') ? mdnsPackages : {}),
+      ...(tests('instructions') ? instructionPackages : {}),
       ...(guest ? guestPackages : {}),
     });
     await installNpmPackages();

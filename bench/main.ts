@@ -1,11 +1,21 @@
 /**
  * `npm run bench [-- [run|idle|store|hostile] [--seconds N] [--json] [--only SCENARIO]]`: see the reports'
  * own files. `--only`, again for each: of those of `store`.
+ *
+ * `npm run bench -- instructions [--write] [--profile ROW] [--json]`: what an I/O costs, against the
+ * budget; `--write` renews that, `--profile` says which functions a row's cost is in.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { measureHostile } from './hostile.js';
 import { measureIdle } from './idle.js';
+import {
+  countInstructions,
+  judgeRow,
+  readBudget,
+  readProfile,
+  writeBudget,
+} from './instructions.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
 import { type Figure, runBench } from './run.js';
 import { benchStore } from './store.js';
@@ -16,6 +26,8 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string' },
     json: { type: 'boolean', default: false },
     only: { type: 'string', multiple: true },
+    write: { type: 'boolean', default: false },
+    profile: { type: 'string', multiple: true },
   },
 });
 
@@ -148,7 +160,38 @@ async function store(): Promise<void> {
   json({ before, after, rows });
 }
 
-const scenarios: Readonly<Record<string, () => Promise<void>>> = { run, idle, store, hostile };
+async function instructions(): Promise<void> {
+  const budget = await readBudget(checkout());
+  const compared = (compiler: string): boolean => compiler === budget.compiler;
+  const report = await countInstructions(checkout(), async (row, dump) => {
+    const verdict = judgeRow(row, budget);
+    const allowed = budget.rows[row.row]?.instructions;
+    say(
+      `${row.row.padEnd(38)}${row.instructions.toFixed(0).padStart(9)} instructions` +
+        `${(allowed === undefined ? '' : `(budget ${allowed})`).padStart(17)}` +
+        `${row.copiedBytes.toFixed(0).padStart(9)} B copied` +
+        `${String(row.allocations).padStart(5)} allocations, ${row.locks} locks in ${row.ios} I/Os` +
+        (verdict.kind === 'over' ? '  OVER' : ''),
+    );
+    if (values.profile?.includes(row.row) !== true) return;
+    for (const { name, instructions: each } of await readProfile(row, dump, 40)) {
+      say(`${each.toFixed(1).padStart(12)}  ${name}`);
+    }
+  });
+  json(report);
+  if (values.write) await writeBudget(checkout(), report);
+  else if (!compared(report.compiler)) {
+    say(`made by ${report.compiler}, the budget by ${budget.compiler}: nothing was compared`);
+  }
+}
+
+const scenarios: Readonly<Record<string, () => Promise<void>>> = {
+  run,
+  idle,
+  store,
+  hostile,
+  instructions,
+};
 for (const name of positionals.length === 0 ? ['run'] : positionals) {
   const scenario = scenarios[name];
   if (scenario === undefined) {
