@@ -35,6 +35,7 @@ const plans: Record<string, { budgetMs?: number; rank?: number; alone?: boolean 
   fuzz: { budgetMs: 240_000 * Number(process.env['ASHLAR_SOAK'] ?? 1), rank: 2 },
   kill: { budgetMs: 300_000, rank: 2 },
   daemon: { budgetMs: 300_000, rank: 3 },
+  instructions: { budgetMs: 300_000, rank: 3 },
   planted: { budgetMs: process.env['ASHLAR_PLANTED'] === undefined ? 300_000 : 3_600_000, rank: 2 },
   smoke: { budgetMs: 240_000, rank: 4 },
   cli: { budgetMs: 300_000, rank: 4 },
@@ -93,7 +94,17 @@ function nodeSuites(debian: string): Suite[] {
   });
 }
 
-const apart = ['kernel', 'native', 'protocol', 'daemon', 'smoke', 'kill', 'planted', 'fuzz'];
+const apart = [
+  'kernel',
+  'native',
+  'protocol',
+  'daemon',
+  'smoke',
+  'kill',
+  'planted',
+  'fuzz',
+  'instructions',
+];
 
 /** Does `--only wanted` mean this suite? `unit` is every area without a word of its own. */
 export function matches(suite: Suite, wanted: string): boolean {
