@@ -1,11 +1,8 @@
 /** The state of the machine that a figure was measured on, and its own limits. */
-import { execFile } from 'node:child_process';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { cpus, loadavg, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
+import { Limits } from './limits.js';
 
 /** What can change figures between two runs. */
 export interface MachineState {
@@ -18,39 +15,33 @@ export interface MachineState {
   cacheLineNs: number;
 }
 
-/** The reference program, compiled on first use. */
+/** Plain TCP between the two CPUs, and what else the machine says of itself. */
 export class Loopback {
-  readonly #program: string;
-  readonly #cpus: readonly [number, number];
+  readonly #limits: Limits;
 
-  private constructor(program: string, pair: readonly [number, number]) {
-    this.#program = program;
-    this.#cpus = pair;
+  private constructor(limits: Limits) {
+    this.#limits = limits;
   }
 
   /** `pair`: the CPUs of the host's and the target's reactor. */
   static async build(root: string, pair: readonly [number, number]): Promise<Loopback> {
-    const source = `${root}/bench/loopback.cc`;
-    const folder = `${root}/.build/bench`;
-    const program = `${folder}/loopback`;
-    await mkdir(folder, { recursive: true });
-    const [from, made] = await Promise.all([stat(source), stat(program).catch(() => null)]);
-    if (made === null || made.mtimeMs < from.mtimeMs) {
-      await run('g++', ['-std=c++20', '-O2', '-o', program, source, '-pthread']);
-    }
-    return new Loopback(program, pair);
+    return new Loopback(await Limits.build(root, pair));
   }
 
-  /** Exchanges a second of plain TCP with these sizes. */
-  async exchanges(request: number, response: number, depth: number, ms: number): Promise<number> {
-    const sizes = [request, response, depth, ms].map(String);
-    const { stdout } = await run(this.#program, ['tcp', ...this.#cpus.map(String), ...sizes]);
-    return Number(stdout);
+  /** Exchanges a second at most: `depth` on each connection, `ms` for all variants together. */
+  async exchanges(
+    requestBytes: number,
+    responseBytes: number,
+    depth: number,
+    connections: number,
+    ms: number,
+  ): Promise<number> {
+    const exchange = { requestBytes, responseBytes, depth, connections, ms: ms / 4 };
+    return (await this.#limits.tcp(exchange)).perSecond;
   }
 
-  async cacheLineNs(): Promise<number> {
-    const { stdout } = await run(this.#program, ['ping', ...this.#cpus.map(String)]);
-    return Number(stdout);
+  cacheLineNs(): Promise<number> {
+    return this.#limits.cacheLineNs();
   }
 
   async state(): Promise<MachineState> {
@@ -75,7 +66,7 @@ export async function processCpuMs(pid: number): Promise<number> {
   return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond;
 }
 
-/** The folder of the checkout: the nearest above the compiled file that has bench/loopback.cc. */
+/** The folder of the checkout: two folders above this file once it is compiled. */
 export function checkout(): string {
   return fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 }

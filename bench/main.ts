@@ -2,6 +2,8 @@
  * `npm run bench [-- [run|idle|store|hostile] [--seconds N] [--json] [--only SCENARIO]]`: see the reports'
  * own files. `--only`, again for each: of those of `store`.
  *
+ * `npm run bench -- limits [--seconds N] [--path FILE [--overwrite]]`: what the machine allows.
+ *
  * `npm run bench -- instructions [--write] [--profile ROW] [--json]`: what an I/O costs, against the
  * budget; `--write` renews that, `--profile` says which functions a row's cost is in.
  */
@@ -16,6 +18,7 @@ import {
   readProfile,
   writeBudget,
 } from './instructions.js';
+import { type DeviceLimit, Limits, measureLimits, type TcpLimit } from './limits.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
 import { type Figure, runBench } from './run.js';
 import { benchStore } from './store.js';
@@ -28,6 +31,8 @@ const { values, positionals } = parseArgs({
     only: { type: 'string', multiple: true },
     write: { type: 'boolean', default: false },
     profile: { type: 'string', multiple: true },
+    path: { type: 'string' },
+    overwrite: { type: 'boolean', default: false },
   },
 });
 
@@ -185,11 +190,43 @@ async function instructions(): Promise<void> {
   }
 }
 
+function limitRow(limit: TcpLimit | DeviceLimit): string {
+  const us = (ns: number | undefined): string => ((ns ?? 0) / 1000).toFixed(0);
+  const latency = (of: DeviceLimit['result']['latencyNs'] | undefined): string =>
+    of == null ? '' : `, p50 ${us(of.p50)} us, p99 ${us(of.p99)} us, p99.9 ${us(of.p999)} us`;
+  if (limit.kind === 'device') {
+    const { op, pattern, bytes, depth, result } = limit;
+    const what = `device: ${pattern} ${op}, ${bytes} B, depth ${depth}`;
+    return `${what.padEnd(60)}${result.perSecond.toFixed(0).padStart(10)}${latency(result.latencyNs)}`;
+  }
+  const { requestBytes, responseBytes, depth, connections, touchBytes, best, variants } = limit;
+  const what =
+    `TCP: ${requestBytes} B for ${responseBytes} B, ${connections} x depth ${depth}` +
+    (touchBytes === 0 ? '' : ', touched');
+  const others = variants
+    .map(({ name, perSecond, leftOut }) => `${name} ${perSecond?.toFixed(0) ?? leftOut ?? ''}`)
+    .join(', ');
+  const chosen = variants.find(({ name }) => name === best);
+  return (
+    `${what.padEnd(60)}${limit.perSecond.toFixed(0).padStart(10)} (${others})` +
+    latency(chosen?.latencyNs)
+  );
+}
+
+async function limits(): Promise<void> {
+  const ms = Number(values.seconds ?? 1) * 1000;
+  const program = await Limits.build(checkout(), [cpus.hostCpu, cpus.targetCpu]);
+  const options = { ms, path: values.path ?? null, overwrite: values.overwrite };
+  say('A second at most, on one CPU for each side: no protocol, no store.');
+  json(await measureLimits(program, options, (limit) => say(limitRow(limit))));
+}
+
 const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   run,
   idle,
   store,
   hostile,
+  limits,
   instructions,
 };
 for (const name of positionals.length === 0 ? ['run'] : positionals) {

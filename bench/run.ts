@@ -3,6 +3,7 @@
  * host on another: 4 KiB random reads and overwrites, and 128 KiB ones, at several depths.
  */
 import type { LoadResult } from '../lib/native.js';
+import { messagesOf } from './limits.js';
 import { Loopback, type MachineState, processCpuMs } from './machine.js';
 import { BenchTarget } from './target.js';
 
@@ -32,7 +33,7 @@ export interface Figure extends Scenario {
   targetCpuPercent: number;
   /** CPU time of the host's reactor, percent of one CPU. */
   hostCpuPercent: number;
-  /** Exchanges a second of plain TCP with the same sizes in flight; null: not measured. */
+  /** The limit of plain TCP with the same sizes, depth and connections; null: not measured. */
   loopback: number | null;
   errors: bigint;
   firstError: string | null;
@@ -52,9 +53,6 @@ const mib = 1024 * 1024;
 const volumeBytes = 1024 * mib;
 const spanBytes = 512 * mib;
 const warmupMs = 500;
-/** CapsuleCmd; CapsuleResp; C2HData header: what goes with the data on the wire. */
-const commandBytes = 72;
-const responseBytes = 24;
 
 function scenarios(): Scenario[] {
   const list: Scenario[] = [];
@@ -111,9 +109,8 @@ async function measure(
   const elapsedMs = performance.now() - from;
   const cpuMs = (await processCpuMs(target.pid)) - cpuBefore;
   const seconds = Number(result.elapsedNs) / 1e9;
-  const reads = scenario.readPercent === 100;
-  const request = commandBytes + (reads ? 0 : scenario.ioBytes);
-  const response = responseBytes + (reads ? scenario.ioBytes : 0);
+  const op = scenario.readPercent === 100 ? 'read' : 'write';
+  const { requestBytes: request, responseBytes: response } = messagesOf(op, scenario.ioBytes);
   return {
     ...scenario,
     iops: Number(result.commands) / seconds,
@@ -124,7 +121,7 @@ async function measure(
     hostCpuPercent: (100 * Number(result.hostCpuNs)) / Number(result.elapsedNs),
     loopback: digests
       ? null
-      : await loopback.exchanges(request, response, queues * depth, options.durationMs / 2),
+      : await loopback.exchanges(request, response, depth, queues, options.durationMs / 2),
     errors: result.errors,
     firstError: result.firstError,
   };
