@@ -23,6 +23,8 @@ import type {
   HostOptions,
   LoadOptions,
   LoadResult,
+  LocalOpened,
+  LocalOptions,
 } from './native/host.js';
 import type {
   AnaChange,
@@ -90,6 +92,8 @@ export type ConnectHandle = Handle<'connect'>;
 export type HostHandle = Handle<'host'>;
 /** A device with a pool on it that is locked, and not opened as a pool. */
 export type InspectHandle = Handle<'inspect'>;
+/** A file or device that is open to be loaded without a network. */
+export type LocalHandle = Handle<'local'>;
 /** 16 bytes. */
 export type UuidBytes = Uint8Array;
 
@@ -584,6 +588,13 @@ export interface NativeAddon {
   hostSubmit(host: HostHandle, command: HostCommand): Promise<HostCompletion>;
   hostLoad(host: HostHandle, options: LoadOptions): Promise<LoadResult>;
   hostClose(host: HostHandle): Promise<void>;
+
+  /** Locks it, so no pool that a daemon has. 'not-found', 'pool-locked', 'permission-denied'. */
+  localOpen(runtime: RuntimeHandle, options: LocalOptions): LocalOpened;
+  /** `nsids` is one number of no meaning. One load at a time. */
+  localLoad(local: LocalHandle, options: LoadOptions): Promise<LoadResult>;
+  /** Waits for a load that is under way. */
+  localClose(local: LocalHandle): Promise<void>;
 }
 
 // ---- Loading ------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ import {
   type HostCommand,
   type HostCompletion,
   type HostConnected,
-  type LoadOptions,
   type LoadResult,
   loadNative,
   type NativeAddon,
@@ -26,11 +25,13 @@ import {
   readNamespaceIdentity,
   readNamespaceList,
 } from './identify.js';
+import { type LoadSettings, loadOptions } from './load.js';
 import { HostNamespace } from './namespace.js';
+import { openReactors, type ReactorOptions } from './reactors.js';
 import { succeeded } from './status.js';
 
-/** Where to connect, as whom, and how. */
-export interface ConnectHostOptions {
+/** Where to connect, as whom, and how. Reactors are those of its own, where it has some. */
+export interface ConnectHostOptions extends ReactorOptions {
   /** An IP address. */
   address: string;
   port: number;
@@ -50,8 +51,6 @@ export interface ConnectHostOptions {
   connectTimeoutMs?: number | undefined;
   /** The reactors to live on; left out: one of its own, closed with the host. */
   runtime?: RuntimeHandle | undefined;
-  /** Pins the reactor of its own to this CPU. */
-  cpu?: number | undefined;
   /** Gives up connecting. */
   signal?: AbortSignal | undefined;
 }
@@ -95,18 +94,7 @@ const cns = { namespace: 0x00, controller: 0x01, activeNamespaces: 0x02 } as con
 export async function connectHost(options: ConnectHostOptions): Promise<Host> {
   throwIfAborted(options.signal, 'connecting to the controller');
   const native = loadNative();
-  const ownRuntime =
-    options.runtime === undefined
-      ? native.runtimeOpen(
-          {
-            reactors: 1,
-            cpus: options.cpu === undefined ? null : [options.cpu],
-            bufferBytes: null,
-            busyPollUs: 0,
-          },
-          () => {},
-        )
-      : null;
+  const ownRuntime = options.runtime === undefined ? openReactors(options) : null;
   const runtime = options.runtime ?? ownRuntime;
   if (runtime === null) throw new AshlarError('internal', 'no runtime to connect from');
   const connecting = native.hostConnect(runtime, {
@@ -261,8 +249,8 @@ export class Host implements AsyncDisposable {
   }
 
   /** Runs the native load generator; for benchmarks and soak tests. */
-  load(options: LoadOptions): Promise<LoadResult> {
-    return this.#native.hostLoad(this.#connected.host, options);
+  async load(settings: LoadSettings): Promise<LoadResult> {
+    return this.#native.hostLoad(this.#connected.host, loadOptions(settings));
   }
 
   /**

@@ -1,5 +1,5 @@
 /** What our own host (initiator) takes and gives: the part of native.ts about it. */
-import type { HostHandle } from '../native.js';
+import type { HostHandle, LocalHandle } from '../native.js';
 
 export interface HostOptions {
   address: string;
@@ -46,31 +46,104 @@ export interface HostCompletion {
 }
 
 export interface LoadOptions {
-  nsid: number;
+  /** Namespaces that the load is spread over; the same part of each is used. 1 to 1,024. */
+  nsids: number[];
   blockBytes: number;
-  /** Total commands in flight a queue. */
+  /** Commands in flight a queue; with a rate, the most that may be. */
   depth: number;
   queues: number;
   ioBytes: number;
-  pattern: 'random' | 'sequential';
+  pattern: 'random' | 'sequential' | 'zipf';
+  /** Skew of 'zipf', above 0 and at most 8; 0 for the others. */
+  zipfTheta: number;
   /** Share of reads, 0 to 100. */
   readPercent: number;
-  /** The range of the namespace that is used, from LBA 0. */
+  /** The range of each namespace that is used, from LBA 0. */
   spanBytes: bigint;
+  /**
+   * Commands a second over all queues, due at equal distances; latency then counts from when a
+   * command was due. 0: the next is sent when one is answered, and latency counts from then.
+   */
+  ratePerSecond: number;
+  /**
+   * Writes carry stamps and reads are held against them, block by block of 4 KiB; at the end all
+   * that was written is read once more. `ioBytes` and `spanBytes` are multiples of 4,096.
+   */
+  verify: boolean;
   warmupMs: number;
   durationMs: number;
+  /** Ends after so many commands; 0: when the time is over. Sequential: each block once. */
+  maxCommands: bigint;
+  /** Ends after so many errors; 0: goes on. */
+  maxErrors: number;
   seed: bigint;
 }
 
+/** What went wrong first. */
+export interface LoadFailure {
+  /** 'lost': answered by nobody; applied or not. 'never-sent': the connection had ended before. */
+  kind: 'status' | 'lost' | 'never-sent' | 'wrong-data';
+  op: 'read' | 'write';
+  nsid: number;
+  /** In blocks of the namespace; of wrong data, the first wrong block. */
+  lba: bigint;
+  blocks: number;
+  queue: number;
+  /** SCT << 8 | SC, 0 where there was none; of a local device the errno. */
+  status: number;
+  /** All of it in one line. */
+  message: string;
+}
+
+/**
+ * Latencies of 1/1,024 resolution, as HdrHistogram has them with 3 digits: below 2,048 ns each
+ * value has a bucket of its own, above that each power of two has 1,024.
+ */
+export interface LoadHistogram {
+  /** Of the buckets that are not empty, ascending. */
+  indexes: number[];
+  counts: number[];
+  minNs: bigint;
+  maxNs: bigint;
+  sumNs: bigint;
+}
+
 export interface LoadResult {
+  /** In the measured time, the successful ones. */
   commands: bigint;
   bytes: bigint;
   elapsedNs: bigint;
+  /** Over the whole run, warm-up included. */
   errors: bigint;
   /** The first error: command, LBA, queue, status; null when none. */
   firstError: string | null;
-  /** Latency, ns: [p50, p99, p99.9, max]. */
+  failure: LoadFailure | null;
+  /** Latency of reads and writes together, ns: [p50, p99, p99.9, max]. */
   latencyNs: [bigint, bigint, bigint, bigint];
+  reads: LoadHistogram;
+  writes: LoadHistogram;
+  /** With a rate: commands that were due and not sent when the time was over. */
+  behind: bigint;
+  /** Blocks of 4 KiB whose stamps were looked at, and those that were wrong. */
+  verifiedBlocks: bigint;
+  wrongBlocks: bigint;
   /** CPU time of the host's reactors during the run. */
   hostCpuNs: bigint;
+}
+
+/** A file or block device to load without a network: what the machine itself allows. */
+export interface LocalOptions {
+  path: string;
+  /** A file that is not there is made with this size, and removed at the end. null: it is. */
+  createSizeBytes: bigint | null;
+  readOnly: boolean;
+}
+
+export interface LocalOpened {
+  local: LocalHandle;
+  sizeBytes: bigint;
+  /** Offsets and lengths are multiples of this. */
+  blockBytes: number;
+  /** False: through the page cache, as the file system has no direct I/O. */
+  direct: boolean;
 }

@@ -12,6 +12,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   ashlar::addon::register_devices(env, exports);
   ashlar::addon::register_target(env, exports);
   ashlar::addon::register_host(env, exports);
+  ashlar::addon::register_local(env, exports);
   return exports;
 }
 

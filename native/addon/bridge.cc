@@ -263,6 +263,7 @@ const char* Handle::kind_name(HandleKind kind) noexcept {
     case HandleKind::connect: return "connect";
     case HandleKind::host: return "host";
     case HandleKind::inspect: return "inspected pool";
+    case HandleKind::local: return "local load";
   }
   CHECK(false);
 }

@@ -144,6 +144,7 @@ enum class HandleKind : uint8_t {
   connect,
   host,
   inspect,
+  local,
 };
 
 // Something that JavaScript holds as an opaque object. The object keeps the Handle alive; when it

@@ -10,12 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "addon/load_values.h"
 #include "addon/register.h"
 #include "addon/runtime.h"
 #include "addon/values.h"
 #include "base/check.h"
 #include "host/association.h"
-#include "host/load.h"
+#include "load/host_lane.h"
 
 namespace ashlar::addon {
 
@@ -378,7 +379,7 @@ struct LoadRun : std::enable_shared_from_this<LoadRun> {
       : host(std::move(on)), use(std::make_unique<Use>(host)) {}
 
   void start(Reply answer) {
-    auto made = host::Load::create(host->association(), options);
+    auto made = load::load_of(host->association(), options);
     if (!made) {
       answer.reject(made.error());
       return;
@@ -386,36 +387,21 @@ struct LoadRun : std::enable_shared_from_this<LoadRun> {
     load = std::move(made).value();
     reply.emplace(answer);
     self = shared_from_this();
-    load->run([](void* context, host::Load&) { static_cast<LoadRun*>(context)->done(); }, this);
+    load->run([](void* context, load::Load&) { static_cast<LoadRun*>(context)->done(); }, this);
   }
 
   void done() {
     const std::shared_ptr<LoadRun> keep = std::move(self);
-    const host::LoadResult result = load->result();
+    const auto result = std::make_shared<const load::LoadResult>(load->result());
     load.reset();
     use.reset();
-    reply->resolve([result](Napi::Env env) -> Napi::Value {
-      Napi::Object value = Napi::Object::New(env);
-      value["commands"] = js(env, result.commands);
-      value["bytes"] = js(env, result.bytes);
-      value["elapsedNs"] = js(env, result.elapsed_ns);
-      value["errors"] = js(env, result.errors);
-      value["firstError"] = result.first_error.empty() ? env.Null() : js(env, result.first_error);
-      Napi::Array latency = Napi::Array::New(env, 4);
-      latency.Set(0u, js(env, result.latency.percentile(500)));
-      latency.Set(1u, js(env, result.latency.percentile(990)));
-      latency.Set(2u, js(env, result.latency.percentile(999)));
-      latency.Set(3u, js(env, result.latency.max()));
-      value["latencyNs"] = latency;
-      value["hostCpuNs"] = js(env, result.host_cpu_ns);
-      return value;
-    });
+    reply->resolve([result](Napi::Env env) { return load_result_value(env, *result); });
   }
 
   const std::shared_ptr<Host> host;
   std::unique_ptr<Use> use;
-  host::LoadOptions options;
-  std::unique_ptr<host::Load> load;
+  load::LoadOptions options;
+  std::unique_ptr<load::Load> load;
   std::optional<Reply> reply;
   std::shared_ptr<LoadRun> self;
 };
@@ -424,22 +410,7 @@ Napi::Value host_load(const Napi::CallbackInfo& info) {
   Reader in(info.Env());
   const auto host = in.handle<Host>(info[0]);
   const Napi::Value given = info[1];
-  host::LoadOptions options;
-  options.nsid = in.number<uint32_t>(given, "nsid");
-  options.block_bytes = in.number<uint32_t>(given, "blockBytes");
-  options.depth = in.number<uint32_t>(given, "depth");
-  options.queues = in.number<uint32_t>(given, "queues");
-  options.io_bytes = in.number<uint32_t>(given, "ioBytes");
-  const std::string pattern = in.text(given, "pattern");
-  options.random = pattern == "random";
-  options.read_percent = in.number<uint32_t>(given, "readPercent");
-  options.span_bytes = in.u64(given, "spanBytes");
-  options.warmup_ns = uint64_t{in.number<uint32_t>(given, "warmupMs")} * 1'000'000;
-  options.duration_ns = uint64_t{in.number<uint32_t>(given, "durationMs")} * 1'000'000;
-  options.seed = in.u64(given, "seed");
-  if (pattern != "random" && pattern != "sequential") {
-    in.fail(ErrorCode::invalid_argument, "pattern must be random or sequential");
-  }
+  const load::LoadOptions options = read_load_options(in, given);
   if (!in.ok()) return in.reject();
   auto run = std::make_shared<LoadRun>(host);
   run->options = options;

@@ -30,8 +30,21 @@ const mayInclude: Record<string, readonly string[]> = {
   tls: ['base', 'reactor'],
   target: ['base', 'reactor', 'nvme', 'tcp', 'tls'],
   host: ['base', 'reactor', 'nvme', 'tcp'],
+  load: ['base', 'reactor', 'device', 'nvme', 'host'],
   sim: ['base', 'reactor', 'device'],
-  addon: ['base', 'reactor', 'device', 'store', 'nvme', 'tcp', 'tls', 'target', 'host', 'sim'],
+  addon: [
+    'base',
+    'reactor',
+    'device',
+    'store',
+    'nvme',
+    'tcp',
+    'tls',
+    'target',
+    'host',
+    'load',
+    'sim',
+  ],
 };
 
 describe('native/', () => {

@@ -5,7 +5,6 @@
 #include <deque>
 #include <optional>
 
-#include "host/load.h"
 #include "world.h"
 // Last: doctest's CHECK.
 #include "../test.h"
@@ -458,101 +457,4 @@ TEST_CASE("host and target: one seed gives one history") {
   for (uint64_t seed = first_seed(), i = 0; i < seeds(3); ++i, ++seed) {
     CHECK(history(seed) == history(seed));
   }
-}
-
-TEST_CASE("load: keeps the depth, counts what was done and repeats nothing of its own by chance") {
-  World world(23);
-  auto options = world.options();
-  TestHost host(world, options);
-  host.wait_connected();
-  REQUIRE(host.connected);
-  LoadOptions load_options;
-  load_options.queues = 2;
-  load_options.depth = 8;
-  load_options.read_percent = 50;
-  load_options.span_bytes = 1u << 20;
-  load_options.warmup_ns = 5'000'000;
-  load_options.duration_ns = 50'000'000;
-  SUBCASE("random") {}
-  SUBCASE("sequential") {
-    load_options.random = false;
-  }
-  auto made = Load::create(*host.association, load_options);
-  REQUIRE(made.ok());
-  const std::unique_ptr<Load> load = std::move(made).value();
-  bool done = false;
-  load->run([](void* context, Load&) { *static_cast<bool*>(context) = true; }, &done);
-  world.run_until([&done] { return done; });
-  const LoadResult& result = load->result();
-  CHECK_EQ(result.errors, 0);
-  CHECK(result.commands > 100);
-  CHECK_EQ(result.bytes, result.commands * 4096);
-  CHECK_EQ(result.latency.count(), result.commands);
-  CHECK(result.latency.percentile(500) <= result.latency.percentile(990));
-  CHECK(result.latency.percentile(999) <= result.latency.max());
-  CHECK(result.elapsed_ns >= 45'000'000);
-}
-
-TEST_CASE("load: a lost connection ends it and is counted") {
-  World world(29);
-  TestHost host(world, world.options());
-  host.wait_connected();
-  REQUIRE(host.connected);
-  LoadOptions load_options;
-  load_options.queues = 2;
-  load_options.depth = 4;
-  load_options.span_bytes = 1u << 20;
-  load_options.duration_ns = 1'000'000'000'000;
-  auto made = Load::create(*host.association, load_options);
-  REQUIRE(made.ok());
-  const std::unique_ptr<Load> load = std::move(made).value();
-  bool done = false;
-  load->run([](void* context, Load&) { *static_cast<bool*>(context) = true; }, &done);
-  for (int i = 0; i < 2000; ++i) world.step();
-  world.wire.cut_all();
-  world.run_until([&done] { return done; });
-  CHECK(load->result().errors > 0);
-  CHECK(load->result().first_error.find("connection lost") != std::string::npos);
-}
-
-TEST_CASE("load: options that cannot be met are refused by name") {
-  World world(31);
-  TestHost host(world, world.options());
-  host.wait_connected();
-  REQUIRE(host.connected);
-  LoadOptions good;
-  good.span_bytes = 1u << 20;
-  good.duration_ns = 1;
-  CHECK(Load::create(*host.association, good).ok());
-  const auto refused = [&](auto change) {
-    LoadOptions bad = good;
-    change(bad);
-    return !Load::create(*host.association, bad).ok();
-  };
-  CHECK(refused([](LoadOptions& o) { o.queues = 0; }));
-  CHECK(refused([](LoadOptions& o) { o.queues = 3; }));
-  CHECK(refused([](LoadOptions& o) { o.depth = 0; }));
-  CHECK(refused([](LoadOptions& o) { o.depth = 32; }));
-  CHECK(refused([](LoadOptions& o) { o.io_bytes = 4097; }));
-  CHECK(refused([](LoadOptions& o) { o.io_bytes = 2u << 20; }));
-  CHECK(refused([](LoadOptions& o) { o.span_bytes = 4095; }));
-  CHECK(refused([](LoadOptions& o) { o.read_percent = 101; }));
-  CHECK(refused([](LoadOptions& o) { o.duration_ns = 0; }));
-}
-
-TEST_CASE("histogram: a percentile is at most 1/32 above the true value") {
-  Histogram histogram;
-  for (uint64_t value = 1; value <= 100'000; ++value) histogram.add(value * 10);
-  for (const uint32_t per_mille : {1u, 500u, 900u, 990u, 999u}) {
-    const uint64_t truth = uint64_t{per_mille} * 1000;
-    CHECK(histogram.percentile(per_mille) >= truth);
-    CHECK(histogram.percentile(per_mille) <= truth + truth / 32 + 10);
-  }
-  CHECK_EQ(histogram.max(), 1'000'000);
-  Histogram extremes;
-  extremes.add(0);
-  extremes.add(UINT64_MAX);
-  CHECK_EQ(extremes.percentile(1), 0);
-  CHECK_EQ(extremes.percentile(1000), UINT64_MAX);
-  CHECK_EQ(Histogram().percentile(500), 0);
 }
