@@ -194,5 +194,12 @@ export interface BenchResult {
   /** The run was ended early, by a person or by a failure. */
   complete: boolean;
   /** The first failure of the whole run. */
-  failure: (Failure & { scenario: string | null; subject: string | null }) | null;
+  failure:
+    | (Failure & {
+        /** As of an error of Ashlar's: 'connection-lost', 'io-error', … */
+        code: string;
+        scenario: string | null;
+        subject: string | null;
+      })
+    | null;
 }
