@@ -8,6 +8,8 @@ export interface CommandSpec {
   description: string;
   /** Whether it talks to the daemon: gives it --socket. */
   daemon?: boolean;
+  /** Runs when its group is named alone. */
+  isDefault?: boolean;
   /** Whether what it names belongs to a tenant: gives it --tenant, and --socket. */
   tenant?: boolean;
   /** A command line, and what it does. */
@@ -17,7 +19,9 @@ export interface CommandSpec {
 
 /** Adds a command to a program or group. Options of its own come first in its help. */
 export function addCommand(parent: Command, spec: CommandSpec): void {
-  const command = parent.command(spec.usage).description(spec.description);
+  const command = parent
+    .command(spec.usage, { isDefault: spec.isDefault === true })
+    .description(spec.description);
   spec.build(command);
   command.option('--json', 'print JSON, for programs');
   if (spec.tenant === true) {
@@ -59,4 +63,9 @@ export function wholeNumber(low: number, high: number): (text: string) => number
 export function cpuList(text: string): number[] {
   if (/^\d{1,4}(,\d{1,4}){0,63}$/.test(text)) return text.split(',').map(Number);
   throw new InvalidArgumentError('Give CPU numbers with commas between, e.g. 0,1.');
+}
+
+/** For an option: a list with commas between, each part by `one`. */
+export function listOf<T>(one: (text: string) => T): (text: string) => T[] {
+  return (text) => text.split(',').map((part) => one(part.trim()));
 }

@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { logLevels, tlsModes } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
+import { addBench } from './bench_commands.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addHostKeys } from './host_key_commands.js';
 import { addAna, addPortals } from './portal_commands.js';
@@ -68,6 +69,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addReservations(program);
   addReferrals(program);
   addPool(program);
+  addBench(program, outcome);
   addHelp(program);
   addExamples(program, [
     ['ashlar serve --demo', 'a pool in .ashlar/, a first volume, and how to connect to it'],
