@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- [run|idle|store|hostile] [--seconds N] [--json] [--only SCENARIO]]`: see the reports'
- * own files. `--only`, again for each: of those of `store`.
+ * `npm run bench [-- [run|standard|idle|store|hostile] [--seconds N] [--json] [--only SCENARIO]]`: see
+ * the reports' own files. `--only`, again for each: of those of `store`.
  *
  * `npm run bench -- limits [--seconds N] [--path FILE [--overwrite]]`: what the machine allows.
  *
@@ -9,6 +9,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { ScenarioResult, Summary } from '../lib/bench/results.js';
 import { measureHostile } from './hostile.js';
 import { measureIdle } from './idle.js';
 import {
@@ -21,6 +22,7 @@ import {
 import { type DeviceLimit, Limits, measureLimits, type TcpLimit } from './limits.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
 import { type Figure, runBench } from './run.js';
+import { runStandard, writeReport } from './standard.js';
 import { benchStore } from './store.js';
 
 const { values, positionals } = parseArgs({
@@ -221,13 +223,32 @@ async function limits(): Promise<void> {
   json(await measureLimits(program, options, (limit) => say(limitRow(limit))));
 }
 
+async function standard(): Promise<void> {
+  const result = await runStandard({
+    ...{ root: checkout(), ...cpus, rounds: 5, others: [] },
+    durationMs: Number(values.seconds ?? 0.5) * 1000,
+    tell: (event) => {
+      if (event.kind === 'preparing') say(event.what);
+      if (event.kind === 'scenario-ends') say(standardLine(event.result));
+    },
+  });
+  const files = await writeReport(checkout(), result);
+  for (const file of files) say(file);
+  json(result);
+  if (result.failure !== null) {
+    console.error(`failed: ${result.failure.message}`);
+    process.exitCode = 1;
+  }
+}
+
+function standardLine({ scenario, iops, p50Ns, p99Ns, shareOfLimit }: ScenarioResult): string {
+  const share = shareOfLimit === null ? '' : `  ${(100 * shareOfLimit.median).toFixed(0)} %`;
+  const us = (figure: Summary | null): string => `${((figure?.median ?? 0) / 1000).toFixed(0)} us`;
+  return `${scenario.name}: ${(iops?.median ?? 0).toFixed(0)}/s  ${us(p50Ns)}  ${us(p99Ns)}${share}`;
+}
+
 const scenarios: Readonly<Record<string, () => Promise<void>>> = {
-  run,
-  idle,
-  store,
-  hostile,
-  limits,
-  instructions,
+  ...{ run, standard, idle, store, hostile, limits, instructions },
 };
 for (const name of positionals.length === 0 ? ['run'] : positionals) {
   const scenario = scenarios[name];
