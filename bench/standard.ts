@@ -37,8 +37,9 @@ export async function loopbackLimit(
   { workload }: Scenario,
   durationMs: number,
 ): Promise<Limit | null> {
-  const { readPercent, ioBytes, queues, depth, digests } = workload;
-  if (digests || (readPercent !== 0 && readPercent !== 100)) return null;
+  const { readPercent, ioBytes, queues, depth, digests, ratePerSecond } = workload;
+  // A rate is no attempt at the limit; of digests and mixes plain TCP knows nothing.
+  if (ratePerSecond !== null || digests || (readPercent !== 0 && readPercent !== 100)) return null;
   const reads = readPercent === 100;
   const perSecond = await loopback.exchanges(
     commandBytes + (reads ? 0 : ioBytes),
