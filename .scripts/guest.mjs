@@ -10,12 +10,16 @@ import { cache, digest, findProgram, root, run, SetupError, stamped } from './st
 export const guestSuites = {
   default: { folder: 'guest', debian: null },
   trixie: { folder: 'guest-trixie', debian: ['trixie', 'trixie-updates'] },
+  // Of no release yet: its kernel is the newest there is, and another one every few weeks.
+  forky: { folder: 'guest-forky', debian: ['forky'] },
 };
 
-// Loaded at boot, in this order, with what they depend on.
+// Loaded at boot, in this order, with what they depend on; the checksums where they are modules.
+const checksumModules = ['crc32c_generic', 'crc32c_intel', 'crc32_pclmul'];
 const bootModules = [
   ...['virtio_pci', 'virtio_net', 'virtio_console', '9pnet_virtio', '9p'],
-  ...['crc32c_generic', 'crc32c_intel', 'crc32_pclmul', 'ext4', 'xfs', 'nvme_fabrics', 'nvme_tcp'],
+  ...checksumModules,
+  ...['ext4', 'xfs', 'nvme_fabrics', 'nvme_tcp'],
 ];
 // Sets that a test asks for (`guest.load('nvmet')`). What a kernel has not, it does without.
 const moduleSets = {
@@ -68,29 +72,44 @@ async function foreignApt(suites, folder) {
   return env;
 }
 
-/** The package that the kernel's metapackage stands for today, downloaded; its file name. */
+const isKernelPackage = (file) => /^linux-.*\.deb$/.test(file);
+const kernelPackages = (folder) =>
+  fs
+    .readdirSync(folder)
+    .filter(isKernelPackage)
+    .map((file) => path.join(folder, file));
+
+/**
+ * The package that the kernel's metapackage stands for today, downloaded. Debian 14 has the kernel
+ * and its modules in packages of their own, on which that one depends.
+ */
 async function downloadKernel(into, env) {
+  const ask = async (name, pattern) => {
+    const answer = await run('apt-cache', ['depends', '--important', name], { env });
+    return [...answer.matchAll(pattern)].map(([, found]) => found);
+  };
   const metapackage = 'linux-image-amd64';
-  const ask = () => run('apt-cache', ['depends', '--important', metapackage], { env });
-  let answer = await ask().catch(() => '');
-  if (answer === '' && env === undefined && process.getuid() === 0) {
+  const image = () => ask(metapackage, /Depends: (linux-image-\d\S*)/g).catch(() => []);
+  let [name] = await image();
+  if (name === undefined && env === undefined && process.getuid() === 0) {
     await run('apt-get', ['-q', 'update']);
-    answer = await ask();
+    [name] = await image();
   }
-  const name = /Depends: (linux-image-\d\S*)/.exec(answer)?.[1];
   if (name === undefined) {
     throw new SetupError(`apt knows no ${metapackage}; as root, run: apt-get update`);
   }
+  const parts = await ask(name, /Depends: (linux-(?:base|binary|modules)-\d\S*)/g);
   // The sandbox user of apt may not write here; the download needs no privilege at all.
   const partial = path.join(into, 'partial');
   fs.rmSync(partial, { recursive: true, force: true });
   fs.mkdirSync(partial);
-  const command = ['-q', '-o', 'APT::Sandbox::User=', 'download', name];
+  const command = ['-q', '-o', 'APT::Sandbox::User=', 'download', name, ...parts];
   await run('apt-get', command, { cwd: partial, env });
-  const found = fs.readdirSync(partial).find((each) => each.endsWith('.deb'));
-  if (found === undefined) throw new SetupError(`apt-get download ${name} left no package`);
-  fs.renameSync(path.join(partial, found), path.join(into, found));
-  return path.join(into, found);
+  const found = fs.readdirSync(partial).filter(isKernelPackage);
+  if (found.length !== 1 + parts.length) {
+    throw new SetupError(`apt-get download ${name} left ${found.length} packages`);
+  }
+  for (const each of found) fs.renameSync(path.join(partial, each), path.join(into, each));
 }
 
 /** Unpacks the programs of a foreign suite, with their libraries, into `folder`/root. */
@@ -117,10 +136,18 @@ async function unpackPrograms(folder, env) {
   }
 }
 
-function kernelRelease(tree) {
-  const image = fs.readdirSync(path.join(tree, 'boot')).find((each) => each.startsWith('vmlinuz-'));
-  if (image === undefined) throw new SetupError(`no kernel in ${tree}`);
-  return image.slice('vmlinuz-'.length);
+/** Its release and image: in /boot, or, from Debian 14 on, beside its modules. */
+function kernelOf(tree) {
+  const boot = path.join(tree, 'boot');
+  const images = fs.existsSync(boot) ? fs.readdirSync(boot) : [];
+  const image = images.find((each) => each.startsWith('vmlinuz-'));
+  if (image !== undefined) {
+    return { release: image.slice('vmlinuz-'.length), file: path.join(boot, image) };
+  }
+  const modules = path.join(tree, 'usr/lib/modules');
+  const [release] = fs.existsSync(modules) ? fs.readdirSync(modules) : [];
+  if (release === undefined) throw new SetupError(`no kernel in ${tree}`);
+  return { release, file: path.join(modules, release, 'vmlinuz') };
 }
 
 /** The files of modules and what they depend on, in loading order. */
@@ -129,7 +156,7 @@ async function moduleFiles(tree, release, names) {
   for (const name of names) {
     const args = ['-d', tree, '-S', release, '--show-depends', name];
     const text = await run(findProgram('modprobe'), args).catch((error) => {
-      if (bootModules.includes(name)) throw error;
+      if (bootModules.includes(name) && !checksumModules.includes(name)) throw error;
       return '';
     });
     for (const line of text.split('\n')) {
@@ -187,15 +214,13 @@ export async function prepareGuest(suite = 'default') {
     work: async () => {
       fs.mkdirSync(folder, { recursive: true });
       const env = debian === null ? undefined : await foreignApt(debian, folder);
-      const old = fs.readdirSync(folder).find((each) => /^linux-image.*\.deb$/.test(each));
-      const archive =
-        old === undefined ? await downloadKernel(folder, env) : path.join(folder, old);
+      if (kernelPackages(folder).length === 0) await downloadKernel(folder, env);
       const tree = path.join(folder, 'tree');
       fs.rmSync(tree, { recursive: true, force: true });
-      await run('dpkg-deb', ['-x', archive, tree]);
-      const release = kernelRelease(tree);
+      for (const each of kernelPackages(folder)) await run('dpkg-deb', ['-x', each, tree]);
+      const { release, file } = kernelOf(tree);
       await buildImage(folder, tree, release);
-      fs.copyFileSync(path.join(tree, `boot/vmlinuz-${release}`), path.join(folder, 'vmlinuz'));
+      fs.copyFileSync(file, path.join(folder, 'vmlinuz'));
       fs.writeFileSync(path.join(folder, 'release'), release);
       fs.rmSync(tree, { recursive: true });
       if (debian !== null) await unpackPrograms(folder, env);

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Daemon, type Volume } from '../rig/daemon.js';
 import { Relay } from '../rig/relay.js';
 import { writeReport } from '../rig/report.js';
-import { Guest, machineAddress, machineAddress2 } from './guest.js';
+import { Guest, guestSuite, machineAddress, machineAddress2 } from './guest.js';
 import { complaints, hostnqn, LinuxHost } from './host.js';
 import { Load, type PhaseFigures } from './load.js';
 
@@ -24,11 +24,12 @@ const resetLimitMs = 500;
 const silenceGoalMs = (katoSeconds + 1) * 1000;
 /**
  * What it can cost this kernel: half a KATO until the next Keep Alive is sent, KATO until that has
- * had no answer, and up to a second because the block layer rounds timeouts up. This kernel's Keep
- * Alive is synchronous, and giving a path up begins with waiting for its end, which is a second
- * timeout; and then a second to take the path down. 2.5 + 6 + 6 + 1 s.
+ * had no answer, and up to a second because the block layer rounds timeouts up; and then a second
+ * to take the path down. The Keep Alive of Linux 6.1 is synchronous, and giving a path up begins
+ * with waiting for its end, which is a second timeout: 2.5 + 6 + 6 + 1 s instead of 2.5 + 6 + 1 s.
  */
-const silenceLimitMs = (katoSeconds / 2 + 2 * (katoSeconds + 1) + 1) * 1000;
+const keepAliveTimeouts = guestSuite === 'default' ? 2 : 1;
+const silenceLimitMs = (katoSeconds / 2 + keepAliveTimeouts * (katoSeconds + 1) + 1) * 1000;
 /** The daemon ends and is there again in two, and the kernel tries every second. */
 const restartLimitMs = 5000;
 

@@ -1,4 +1,4 @@
-/** What Ashlar does otherwise than the kernel's nvmet-tcp (Linux 6.1), and why. */
+/** What Ashlar does otherwise than the kernel's nvmet-tcp (Linux 6.1 and 6.12), and why. */
 
 /** Name of the field or command, nvmet's answer, ours, and the reason. */
 export type Difference = readonly [name: string, nvmet: string, ours: string, reason: string];
@@ -43,6 +43,12 @@ export const fieldDifferences: readonly Difference[] = [
   ['mcl', '0', '32768', copy],
   ['msrc', '0', '127', copy],
 ];
+
+/** Differences in status of Linux 6.1 alone: its successor refuses these NSIDs as well. */
+export const of61Alone: ReadonlySet<string> = new Set([
+  'Identify CNS 0x2 NSID 0xfffffffe',
+  'Identify CNS 0x2 NSID 0xffffffff',
+]);
 
 const noPage = 'a page that is not there: Invalid Log Page (Base 5.16.1) instead of Invalid Field';
 const notSaved = 'nothing is saveable: Feature Identifier Not Saveable; nvmet ignores SV';

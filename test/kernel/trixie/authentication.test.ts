@@ -11,17 +11,18 @@ let host: LinuxHost;
 
 before(async () => {
   daemon = await Daemon.start({ poolFile: 'pool' });
-  guest = await Guest.boot();
+  guest = await Guest.boot({ bootTimeoutMs: 240_000 });
   await guest.load('secure');
   host = new LinuxHost(guest, daemon.port, await daemon.subnqn());
   await daemon.call('POST', '/v1/hosts', { nqn: hostnqn });
 });
 after(async () => {
   if (process.exitCode !== undefined && process.exitCode !== 0) {
-    process.stdout.write(`${guest.console}\n${daemon.log}\n`);
+    process.stdout.write(`${guest?.console}\n${daemon?.log}\n`);
   }
-  await guest[Symbol.asyncDispose]();
-  await daemon[Symbol.asyncDispose]();
+  // A guest that has not booted is none.
+  await guest?.[Symbol.asyncDispose]();
+  await daemon?.[Symbol.asyncDispose]();
 });
 
 interface Made {

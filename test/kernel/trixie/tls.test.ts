@@ -27,12 +27,13 @@ before(async () => {
   );
 });
 after(async () => {
-  const log = await guest.attempt('cat /tmp/tlshd.log').catch(() => null);
+  // A guest that has not booted is none.
+  const log = await guest?.attempt('cat /tmp/tlshd.log').catch(() => null);
   if (process.exitCode !== undefined && process.exitCode !== 0) {
-    process.stdout.write(`${guest.console}\n${log?.output ?? ''}\n${daemon.log}\n`);
+    process.stdout.write(`${guest?.console}\n${log?.output ?? ''}\n${daemon?.log}\n`);
   }
-  await guest[Symbol.asyncDispose]();
-  await daemon[Symbol.asyncDispose]();
+  await guest?.[Symbol.asyncDispose]();
+  await daemon?.[Symbol.asyncDispose]();
 });
 
 /** A new PSK of the host, in the guest's keyring. */
