@@ -40,6 +40,7 @@ import type {
   PortalOptions,
   QueueVerdict,
   TlsKey,
+  TlsKeyOrigin,
 } from './native/target.js';
 
 /** The words of native `ErrorCode` (native/base/result.h), in the same order. */
@@ -513,10 +514,10 @@ export interface NativeAddon {
   /** Stops accepting; `drop` also ends the connections that came through it. */
   portalClose(portal: PortalHandle, drop: boolean): Promise<void>;
   /**
-   * Replaces the PSKs of all portals, all or none, for handshakes that begin from now on;
-   * connections that are there stay. At most 65,536.
+   * Replaces the PSKs of one origin at all portals, all or none, for handshakes that begin from now
+   * on; connections that are there stay. At most 65,536.
    */
-  tlsSetKeys(runtime: RuntimeHandle, keys: readonly TlsKey[]): void;
+  tlsSetKeys(runtime: RuntimeHandle, origin: TlsKeyOrigin, keys: readonly TlsKey[]): void;
   /** Resolves when every new command that comes through the portal goes by these states. */
   portalSetAna(portal: PortalHandle, changes: AnaChange[]): Promise<void>;
 

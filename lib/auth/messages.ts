@@ -21,6 +21,12 @@ export const authIds = {
   failure1: 0xf1,
 } as const;
 
+/**
+ * SC_C (Base 2.1, 8.3.4.4.1): what a transaction is to leave behind. 01h is of Base 2.0, where
+ * nobody implemented it.
+ */
+export const secureChannels = { none: 0x00, newTlsPsk: 0x02, replaceTlsPsk: 0x03 } as const;
+
 /** Reason code explanations; the reason code itself is always 01h, authentication failure. */
 export const explanations = {
   failed: 0x01,
@@ -51,7 +57,7 @@ export interface Header {
 
 export interface Negotiate {
   transaction: number;
-  /** SC_C: 0 is no secure channel concatenation. */
+  /** SC_C: one of {@link secureChannels}, or anything else. */
   secureChannel: number;
   /** One an authentication protocol descriptor that is DH-HMAC-CHAP; ids that nobody knows too. */
   protocols: { hashIds: number[]; groupIds: number[] }[];

@@ -1,4 +1,4 @@
-/** The responses of DH-HMAC-CHAP (Base 2.0, 8.13.5.4 and 8.13.5.5). */
+/** What DH-HMAC-CHAP computes: responses (Base 2.0, 8.13.5.4 and 8.13.5.5), PSKs (8.13.5.9). */
 import { digest, type HashName, hmac } from './digests.js';
 
 export interface ResponseInput {
@@ -27,6 +27,20 @@ export function hostResponse(input: ResponseInput): Buffer {
 /** What the controller answers C2 with. SC_C is not part of it: the spec has a zero there. */
 export function controllerResponse(input: ResponseInput): Buffer {
   return respond({ ...input, secureChannel: 0 }, 'Controller', input.subnqn, input.hostnqn);
+}
+
+/**
+ * The PSK that host and controller have in common after a transaction that concatenates a secure
+ * channel: as long as the hash. The spec keys HMAC with the hash of the session key; HMAC does that
+ * itself with a key beyond its block, of 64 or 128 bytes, and the shortest session key has 256.
+ */
+export function generatedPsk(
+  hash: HashName,
+  sessionKey: Uint8Array,
+  challenge1: Uint8Array,
+  challenge2: Uint8Array,
+): Buffer {
+  return hmac(hash, sessionKey, [challenge1, challenge2]);
 }
 
 function respond(input: ResponseInput, role: string, own: string, other: string): Buffer {

@@ -15,9 +15,15 @@ export interface PortalOptions {
 
 /**
  * Whether connections speak TLS 1.3 (TCP 3.6.1): never; each as it begins, by its first byte; or
- * always, and plain ones are closed.
+ * always, and native code closes plain ones.
  */
 export type PortalTls = 'none' | 'allowed' | 'required';
+
+/**
+ * Whether people configured a PSK, or a host generated it with the target; those of each origin are
+ * replaced apart, and no identity is of both.
+ */
+export type TlsKeyOrigin = 'configured' | 'generated';
 
 /** A PSK with which hosts may begin TLS. Up to eight may share an identity. */
 export interface TlsKey {
@@ -32,9 +38,10 @@ export interface TlsKey {
  * Whether a queue pair has to authenticate. With 'required' Connect is answered with ATR (Base
  * 6.3), and until the verdict 'authenticated' every command but Authentication Send and Receive,
  * one at a time, and Disconnect ends with Authentication Required (191h). A queue pair that has not
- * authenticated within 30 s ends.
+ * authenticated within 30 s ends. 'required-with-tls' is the same with ASCR in the answer: the host
+ * is to generate a PSK in doing so, and to come again over TLS.
  */
-export type Authentication = 'none' | 'required';
+export type Authentication = 'none' | 'required' | 'required-with-tls';
 
 /**
  * What the answer to an Authentication Send or Receive means for its queue pair: nothing; it takes

@@ -319,7 +319,7 @@ class RunningNode implements Node {
       snapshots: this.snapshots,
     });
     this.hosts = new HostService(state);
-    this.hostKeys = new HostKeyService(state, keyFile);
+    this.hostKeys = new HostKeyService(state, keyFile, () => target.hostsChanged());
     this.tenants = new TenantService(state);
     this.reservations = new ReservationService(state);
     this.portals = new PortalService({

@@ -64,10 +64,13 @@ export function keysProblem(catalog: Catalog, keyFile: KeyFile): string | null {
 export class HostKeyService implements HostKeys {
   readonly #state: ControlState;
   readonly #keyFile: KeyFile;
+  readonly #changed: () => void;
 
-  constructor(state: ControlState, keyFile: KeyFile) {
+  /** @param changed called when hosts have other keys than before. */
+  constructor(state: ControlState, keyFile: KeyFile, changed: () => void) {
     this.#state = state;
     this.#keyFile = keyFile;
+    this.#changed = changed;
   }
 
   list(options: CallOptions = {}): HostKeyInfo[] {
@@ -121,6 +124,7 @@ export class HostKeyService implements HostKeys {
         },
         options.signal,
       );
+      this.#changed();
       const only = before.length === gone.length ? '' : ', beside the one before';
       const message = `${role} key ${record.fingerprint} of host ${nqn} set${only}`;
       this.#state.emit('host-key-set', message, nqn);
@@ -154,6 +158,7 @@ export class HostKeyService implements HostKeys {
         },
         options.signal,
       );
+      this.#changed();
       const open = this.#keysOf(tenant.id, nqn, 'host').length === 0;
       const message = `key ${fingerprint} of host ${nqn} removed`;
       if (open) {

@@ -10,9 +10,12 @@
  *
  * Whatever is wrong in a message makes the next Receive an AUTH_Failure1, after which the queue
  * pair ends; the commands themselves succeed (8.13.4.3).
+ *
+ * A host may ask that this concatenates a secure channel (Base 2.1, 8.3.4.3): of the exchange and
+ * of C1 and C2 both sides make a PSK, and the host comes again, over TLS.
  */
 import { randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
-import { hashes, hashNames } from '../auth/digests.js';
+import { type HashName, hashes, hashNames } from '../auth/digests.js';
 import { beginExchange, type Exchange, type GroupName, groups } from '../auth/groups.js';
 import {
   authIds,
@@ -27,11 +30,20 @@ import {
   encodeSuccess1,
   explanations,
   explanationText,
+  type Negotiate,
   type Reply,
+  secureChannels,
 } from '../auth/messages.js';
-import { controllerResponse, hostResponse, type ResponseInput } from '../auth/responses.js';
+import {
+  controllerResponse,
+  generatedPsk,
+  hostResponse,
+  type ResponseInput,
+} from '../auth/responses.js';
 import { type Secret, transformKey } from '../auth/secret.js';
 import type { CommandCompletion, CommandEvent, QueueVerdict } from '../native.js';
+import { hashOfLength } from '../tls/psk.js';
+import type { GeneratedPsk } from './generated_psks.js';
 import { authenticationMs } from './limits.js';
 import { decodeSqe, fabricsTypes, type Sqe } from './sqe.js';
 import { refuse, statuses, succeed } from './statuses.js';
@@ -51,6 +63,12 @@ export interface Parties {
   keys(): HostKeys | null;
   /** Milliseconds of a clock that only goes forward. */
   now(): number;
+  /** Which secure channel this queue pair may have: none, one at all, or one instead of its own. */
+  channel: 'none' | 'new' | 'replacement';
+  /** Whether the host has to ask for it. */
+  channelRequired: boolean;
+  /** Keeps the PSK of a new secure channel; false: there is no room for it. */
+  generated(psk: GeneratedPsk): boolean;
 }
 
 /** The answer to a command, and what it means for the queue pair. */
@@ -76,6 +94,15 @@ const groupPolicy: readonly GroupName[] = [
   'null',
 ];
 
+/**
+ * Of a PSK, which is as long as the hash and is for the cipher suite of that hash: so there is none
+ * of SHA-512. SHA-256 comes first, as it is as strong as the group that is taken before others, and
+ * as the TLS programs of many Linux hosts (tlshd of Debian 13) know no other hash of PSKs.
+ */
+const channelHashPolicy: readonly HashName[] = ['sha256', 'sha384'];
+/** Without an exchange there is no secret to make a PSK of. */
+const channelGroupPolicy = groupPolicy.filter((each) => each !== 'null');
+
 /** SECP and SPSP of authentication (Base 8.13.2). */
 const securityProtocol = 0xe9;
 const protocolSpecific = 0x0101;
@@ -93,7 +120,7 @@ type Step =
   /** A message waits for Receive, and `after` follows. */
   | { name: 'telling'; outgoing: Outgoing; after: Step }
   /** The challenge is out; Reply comes next. */
-  | { name: 'challenged'; challenge: Challenge; exchange: Exchange | null }
+  | { name: 'challenged'; challenge: Challenge; exchange: Exchange | null; secureChannel: number }
   /** The host judges the controller's response; Success2 or Failure2 comes next. */
   | { name: 'judged' };
 
@@ -202,16 +229,9 @@ export class QueueAuthentication {
     this.#startedMs = this.#parties.now();
     const negotiate = decodeNegotiate(bytes);
     if (negotiate === null) return this.#fail(explanations.incorrectPayload);
-    // The one secure channel that we have is that of TLS, which is not begun from here.
-    if (negotiate.secureChannel !== 0) return this.#fail(explanations.secureChannelMismatch);
-    const [protocol] = negotiate.protocols;
-    if (protocol === undefined || this.#parties.keys() === null) {
-      return this.#fail(explanations.protocolNotUsable);
-    }
-    const hash = hashPolicy.find((each) => protocol.hashIds.includes(hashes[each].id));
-    if (hash === undefined) return this.#fail(explanations.hashNotUsable);
-    const group = groupPolicy.find((each) => protocol.groupIds.includes(groups[each].id));
-    if (group === undefined) return this.#fail(explanations.groupNotUsable);
+    const choice = this.#choose(negotiate);
+    if (typeof choice === 'number') return this.#fail(choice);
+    const { hash, group } = choice;
     const exchange = group === 'null' ? null : beginExchange(group);
     const challenge: Challenge = {
       transaction,
@@ -225,17 +245,49 @@ export class QueueAuthentication {
       name: 'challenged',
       challenge,
       exchange,
+      secureChannel: negotiate.secureChannel,
     });
     return null;
   }
 
+  /** Hash and group, or why there are none. */
+  #choose({
+    secureChannel,
+    protocols,
+  }: Negotiate): Explanation | { hash: HashName; group: GroupName } {
+    const concatenates = secureChannel !== secureChannels.none;
+    const { channel, channelRequired } = this.#parties;
+    const offered = {
+      none: null,
+      new: secureChannels.newTlsPsk,
+      replacement: secureChannels.replaceTlsPsk,
+    };
+    if (concatenates ? secureChannel !== offered[channel] : channelRequired) {
+      return explanations.secureChannelMismatch;
+    }
+    const [protocol] = protocols;
+    if (protocol === undefined || this.#parties.keys() === null) {
+      return explanations.protocolNotUsable;
+    }
+    const hashChoice = concatenates ? channelHashPolicy : hashPolicy;
+    const hash = hashChoice.find((each) => protocol.hashIds.includes(hashes[each].id));
+    if (hash === undefined) return explanations.hashNotUsable;
+    const groupChoice = concatenates ? channelGroupPolicy : groupPolicy;
+    const group = groupChoice.find((each) => protocol.groupIds.includes(groups[each].id));
+    return group === undefined ? explanations.groupNotUsable : { hash, group };
+  }
+
   #reply(bytes: Uint8Array, step: Extract<Step, { name: 'challenged' }>): Answer | null {
-    const { challenge, exchange } = step;
+    const { challenge, exchange, secureChannel } = step;
+    const concatenates = secureChannel !== secureChannels.none;
     const reply = decodeReply(bytes, challenge.hash);
     if (reply === null) return this.#fail(explanations.incorrectPayload);
     const sessionKey = exchange === null ? null : exchange.sessionKey(reply.publicValue);
     const wanted = exchange === null ? reply.publicValue.length === 0 : sessionKey !== null;
-    if (!wanted) return this.#fail(explanations.incorrectPayload);
+    // The PSK is made of C2 as well.
+    if (!wanted || (concatenates && !reply.challengeValid)) {
+      return this.#fail(explanations.incorrectPayload);
+    }
     const keys = this.#parties.keys();
     if (keys === null) return this.#fail(explanations.failed);
     const { hostnqn, subnqn } = this.#parties;
@@ -243,12 +295,16 @@ export class QueueAuthentication {
       hash: challenge.hash,
       sessionKey,
       transaction: this.#transaction,
-      secureChannel: 0,
+      secureChannel,
       hostnqn,
       subnqn,
     };
     const asked = { ...common, challenge: challenge.challenge, sequence: challenge.sequence };
-    if (!provesHost(reply, keys, asked)) return this.#fail(explanations.failed);
+    const provenBy = provenKey(reply, keys, asked);
+    if (provenBy === null) return this.#fail(explanations.failed);
+    if (concatenates && !this.#generate(challenge, reply, sessionKey, provenBy)) {
+      return this.#fail(explanations.failed);
+    }
     // S2 of zero: a challenge that is there for other uses than an answer (8.13.5.5).
     const asksBack = reply.challengeValid && reply.sequence !== 0;
     if (!asksBack) {
@@ -261,6 +317,21 @@ export class QueueAuthentication {
     const response = controllerResponse({ ...common, key, challenge: challenge2, sequence });
     this.#success(hashes[challenge.hash].bytes, response);
     return null;
+  }
+
+  /** Makes the PSK and has it kept; false: that cannot be. */
+  #generate(
+    { hash, challenge }: Challenge,
+    reply: Reply,
+    sessionKey: Uint8Array | null,
+    provenBy: Secret,
+  ): boolean {
+    const pskHash = hashOfLength(hashes[hash].bytes);
+    if (sessionKey === null || pskHash === null) return false;
+    const psk = generatedPsk(hash, sessionKey, challenge, reply.challenge);
+    const kept = this.#parties.generated({ hash: pskHash, psk, provenBy });
+    psk.fill(0);
+    return kept;
   }
 
   #success(hashBytes: number, response: Uint8Array | null): void {
@@ -293,12 +364,22 @@ export class QueueAuthentication {
   }
 }
 
-/** Tries every key, so that how long it takes does not tell which one it was. */
-function provesHost(reply: Reply, keys: HostKeys, asked: Omit<ResponseInput, 'key'>): boolean {
-  let proven = false;
+/**
+ * The key that the host has proved itself with; null: none. Tries every key, so that how long it
+ * takes does not tell which one it was.
+ *
+ * SC_C is part of the response, but hosts that have concatenation since before they have that
+ * (Linux 6.16 and 6.17) put a zero there. That is taken too: whoever is between host and controller
+ * may make a secure channel be asked for by it that the host does not mean, and gains nothing.
+ */
+function provenKey(reply: Reply, keys: HostKeys, asked: Omit<ResponseInput, 'key'>): Secret | null {
+  let proven: Secret | null = null;
   for (const secret of keys.host) {
-    const expected = hostResponse({ ...asked, key: transformKey(secret, asked.hostnqn) });
-    proven = timingSafeEqual(expected, reply.response) || proven;
+    const key = transformKey(secret, asked.hostnqn);
+    for (const secureChannel of new Set([asked.secureChannel, secureChannels.none])) {
+      const expected = hostResponse({ ...asked, key, secureChannel });
+      if (timingSafeEqual(expected, reply.response)) proven ??= secret;
+    }
   }
   return proven;
 }

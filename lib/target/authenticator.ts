@@ -1,8 +1,10 @@
 /** Which queue pairs have to authenticate, and where each of them is in doing so. */
 import type { Authentication, CommandEvent } from '../native.js';
+import { isGenerated } from '../tls/derive.js';
 import { type Answer, type Parties, QueueAuthentication } from './authentication.js';
 import { addressOf, type ConnectRefusal, connectRefusal } from './connect.js';
 import type { Controller } from './controller.js';
+import type { GeneratedPsks } from './generated_psks.js';
 import { maxAwaitedControllers, maxAwaitedControllersPerAddress } from './limits.js';
 import { refuse, statuses } from './statuses.js';
 
@@ -13,10 +15,15 @@ interface Queue {
 }
 
 export class Authenticator {
+  readonly #generated: Pick<GeneratedPsks, 'add'>;
   /** By controller, by QID: at most 129 of each. */
   readonly #queues = new Map<Controller, Map<number, Queue>>();
   /** Controllers whose host has still to say who it is, in a way that others cannot. */
   readonly #awaited = new Set<Controller>();
+
+  constructor(generated: Pick<GeneratedPsks, 'add'>) {
+    this.#generated = generated;
+  }
 
   /**
    * Why a host that would have to authenticate is not even let try; null: it is. Anyone may use its
@@ -39,9 +46,8 @@ export class Authenticator {
 
   /** What the admin queue has to do by the keys of now, and with it every I/O queue. */
   admit(controller: Controller): Authentication {
-    const { subsystem, hostnqn } = controller.identity;
-    const required = (subsystem?.keysOf(hostnqn) ?? null) !== null;
-    controller.authentication = required ? 'required' : 'none';
+    controller.authentication = authenticationOf(controller);
+    const required = controller.authentication !== 'none';
     controller.admission = required ? 'awaited' : 'open';
     if (required) this.#awaited.add(controller);
     else this.#awaited.delete(controller);
@@ -74,7 +80,7 @@ export class Authenticator {
   /** null: the host has no key, and need not prove anything. */
   #queue(controller: Controller, { qid, queue }: CommandEvent): QueueAuthentication | null {
     const { subsystem, hostnqn, subnqn } = controller.identity;
-    const required = controller.authentication === 'required';
+    const required = controller.authentication !== 'none';
     if (!required && (subsystem?.keysOf(hostnqn) ?? null) === null) return null;
     const queues = this.#queues.get(controller) ?? new Map<number, Queue>();
     this.#queues.set(controller, queues);
@@ -85,9 +91,37 @@ export class Authenticator {
       subnqn,
       keys: () => subsystem?.keysOf(hostnqn) ?? null,
       now: () => performance.now(),
+      channel: qid === 0 ? channelOf(controller) : 'none',
+      channelRequired: controller.authentication === 'required-with-tls',
+      generated: (psk) => {
+        const kept = this.#generated.add(
+          psk,
+          hostnqn,
+          subnqn,
+          controller.overTls ? controller : null,
+        );
+        controller.goesOnOverTls ||= kept && !controller.overTls;
+        return kept;
+      },
     };
     const authentication = new QueueAuthentication(parties, !required);
     queues.set(qid, { name: queue, authentication });
     return authentication;
   }
+}
+
+function authenticationOf(controller: Controller): Authentication {
+  const { subsystem, hostnqn, tlsIdentity } = controller.identity;
+  if (controller.onlyAuthenticates) return 'required-with-tls';
+  // The host has proved itself when the PSK was generated.
+  if (tlsIdentity !== null && isGenerated(tlsIdentity)) return 'none';
+  return (subsystem?.keysOf(hostnqn) ?? null) === null ? 'none' : 'required';
+}
+
+/** A configured PSK is not the host's to replace. */
+function channelOf({ identity }: Controller): Parties['channel'] {
+  const { portalTls, tlsIdentity } = identity;
+  if (portalTls === 'none') return 'none';
+  if (tlsIdentity === null) return 'new';
+  return isGenerated(tlsIdentity) ? 'replacement' : 'none';
 }

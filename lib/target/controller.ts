@@ -9,6 +9,7 @@ import type {
   ControllerHandle,
   ErrorLog,
   NativeAddon,
+  PortalTls,
 } from '../native.js';
 import { FeatureState } from './features.js';
 import { asyncEventBits } from './identify_controller.js';
@@ -49,8 +50,10 @@ export interface ControllerIdentity {
   /** Address of ours that the host reached; null when not known. */
   localAddress: string | null;
   localPort: number | null;
-  /** Its admin queue is over TLS; its I/O queues have to be as well, or not either. */
-  overTls: boolean;
+  /** Whether that portal does TLS. */
+  portalTls: PortalTls;
+  /** The PSK identity that its admin queue is over TLS by; null: it is plain. */
+  tlsIdentity: string | null;
   maxIoQueues: number;
   writeThrough: boolean;
   keepAliveMs: number;
@@ -66,6 +69,8 @@ export class Controller {
   readonly host: string;
   /** What its queue pairs had to do when they connected. */
   authentication: Authentication = 'none';
+  /** Its host has generated a PSK over a plain admin queue, and comes again with it. */
+  goesOnOverTls = false;
   /** Whether the host is let in, has still to authenticate, or has failed to. */
   admission: 'open' | 'awaited' | 'refused' = 'open';
   readonly #native: NativeAddon;
@@ -90,6 +95,20 @@ export class Controller {
 
   get visible(): ReadonlyMap<number, VisibleNamespace> {
     return this.#visible;
+  }
+
+  /** Its admin queue is over TLS; its I/O queues have to be as well, or not either. */
+  get overTls(): boolean {
+    return this.identity.tlsIdentity !== null;
+  }
+
+  /**
+   * It is plain where TLS is required: there for nothing but to generate a PSK. Its host sees no
+   * namespace and gets no I/O queue, but may do what hosts do before they come again (Linux enables
+   * the controller and identifies it).
+   */
+  get onlyAuthenticates(): boolean {
+    return this.identity.portalTls === 'required' && !this.overTls;
   }
 
   /** Commands that failed, of all queues. Of a controller that has ended: none. */
@@ -163,11 +182,12 @@ export class Controller {
   }
 
   /**
-   * Shows the host exactly `next`. Resolves when native code has no command under way for what
-   * was taken away; the host is told of every difference.
+   * Shows the host exactly what is granted. Resolves when native code has no command under way for
+   * what was taken away; the host is told of every difference.
    */
-  show(next: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
+  show(granted: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
     const before = this.#visible;
+    const next = this.onlyAuthenticates ? new Map<number, VisibleNamespace>() : granted;
     this.#visible = next;
     const changes = differences(before, next);
     if (changes.length === 0) return this.#namespaceUpdates;
@@ -186,7 +206,8 @@ export class Controller {
   }
 
   /** The first table, before the host is let in: nothing has changed for it. */
-  async showFirst(first: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
+  async showFirst(granted: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
+    const first = this.onlyAuthenticates ? new Map<number, VisibleNamespace>() : granted;
     this.#visible = first;
     await this.#attach(first);
   }

@@ -73,5 +73,19 @@ export const maxAwaitedControllersPerAddress = 64;
 /** A transaction of authentication, from Negotiate on, and of queue pairs until it is done. */
 export const authenticationMs = 30_000;
 
+/**
+ * PSKs that hosts generate: of the node, and of one host in one subsystem. A host needs one for
+ * each of its controllers, of which it has one a portal (64 at most), and a moment longer those
+ * that it gives up; the node has 4,096 controllers.
+ */
+export const maxGeneratedPsks = 4096;
+export const maxGeneratedPsksPerHost = 64;
+
+/**
+ * How long a generated PSK lasts while nobody is connected by it: from the end of the
+ * authentication until the host is there over TLS, and from a lost connection until it is back.
+ */
+export const generatedPskMs = 60_000;
+
 /** Bytes of an NQN without its terminator (Base 4.5). */
 export const maxNqnBytes = 223;

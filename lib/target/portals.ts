@@ -55,6 +55,11 @@ export class Portals {
     return [...this.#portals.values()];
   }
 
+  /** Whether TLS is done, at all of them alike. */
+  get tls(): PortalTls {
+    return this.#tls;
+  }
+
   /** Whether volumes are served there; false for a portal that is not there. */
   servesVolumes(portalId: number): boolean {
     const portal = this.#portals.get(portalId) ?? this.#opening.get(portalId);
@@ -75,7 +80,7 @@ export class Portals {
         port: request.port,
         allowHeaderDigest: true,
         allowDataDigest: true,
-        tls: this.#tls,
+        tls: nativeTls(this.#tls, request),
       });
       const ana = this.#anaOf(portalId);
       const portal = { ...request, portalId, handle, port, drained: ana.drained, tls: this.#tls };
@@ -145,6 +150,14 @@ export class Portals {
     });
     return { groups, changeCount: ana.changeCount };
   }
+}
+
+/**
+ * Where TLS is required, a host may still come plain to generate a PSK by authenticating; what it
+ * may do is judged when it connects. For discovery there is nothing to authenticate with.
+ */
+function nativeTls(tls: PortalTls, { discoveryOnly }: PortalRequest): PortalTls {
+  return tls === 'required' && !discoveryOnly ? 'allowed' : tls;
 }
 
 /** @throws AshlarError invalid-argument. */

@@ -67,7 +67,11 @@ export class Subsystem {
 
   /** Whether this host may know that the subsystem exists. */
   isVisibleTo(hostnqn: string): boolean {
-    if (this.#admits(hostnqn)) return true;
+    return this.#admits(hostnqn) || this.grantsTo(hostnqn);
+  }
+
+  /** Whether any namespace is granted to this host. */
+  grantsTo(hostnqn: string): boolean {
     for (const namespace of this.#namespaces.values()) {
       if (namespace.access(hostnqn) !== null) return true;
     }

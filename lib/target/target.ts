@@ -33,6 +33,7 @@ import {
   discoveryKeepAlive,
 } from './discovery_subsystem.js';
 import { roundKeepAlive } from './features.js';
+import type { Standing } from './generated_psks.js';
 import { maxAsyncEvents, maxControllers, maxIoQueues, maxTransferBytes } from './limits.js';
 import type { SmartInput } from './logs.js';
 import { discoveryNqn } from './nqn.js';
@@ -75,7 +76,7 @@ export class Target {
   readonly #subsystems = new Map<string, Subsystem>();
   readonly #controllers = new Map<ControllerHandle, Controller>();
   readonly #discovery: DiscoverySubsystem;
-  readonly #authenticator = new Authenticator();
+  readonly #authenticator: Authenticator;
   #referrals: readonly Referral[] = [];
   #lastCntlid: number;
   #closing = false;
@@ -85,7 +86,10 @@ export class Target {
     this.#options = options;
     this.#native = options.native;
     this.#portals = new Portals(options.native, options.runtime, options.tls);
-    this.#tlsKeys = new TlsKeys(options.native, options.runtime);
+    this.#tlsKeys = new TlsKeys(options.native, options.runtime, (hostnqn, subnqn) =>
+      this.#standing(hostnqn, subnqn),
+    );
+    this.#authenticator = new Authenticator(this.#tlsKeys.generated);
     this.#lastCntlid = options.cntlids.last;
     const discovery = new DiscoverySubsystem(options.discovery, {
       discoverable: () => ({ portals: this.#portals.all, referrals: this.#referrals }),
@@ -115,7 +119,7 @@ export class Target {
     if (this.#subsystems.has(options.nqn)) {
       throw new AshlarError('already-exists', `subsystem ${options.nqn} exists already`);
     }
-    const subsystem = new Subsystem(options, () => this.#discovery.changed());
+    const subsystem = new Subsystem(options, () => this.hostsChanged());
     this.#subsystems.set(options.nqn, subsystem);
     this.#discovery.changed();
     return subsystem;
@@ -125,6 +129,12 @@ export class Target {
   removeSubsystem(subsystem: Subsystem): void {
     this.#subsystems.delete(subsystem.nqn);
     for (const controller of subsystem.controllers.values()) this.#destroy(controller);
+    this.hostsChanged();
+  }
+
+  /** Hosts, their keys or what is granted to them have changed. */
+  hostsChanged(): void {
+    this.#tlsKeys.generated.review();
     this.#discovery.changed();
   }
 
@@ -217,6 +227,7 @@ export class Target {
   async close(): Promise<void> {
     this.#closing = true;
     this.#discovery.close();
+    this.#tlsKeys.generated.close();
     await Promise.all(this.#portals.all.map(({ portalId }) => this.#portals.close(portalId, true)));
     for (const controller of this.#controllers.values()) this.#destroy(controller);
     if (this.#controllers.size === 0) return;
@@ -264,11 +275,34 @@ export class Target {
     if (this.#closing) {
       return connectRefusal(statuses.connectControllerBusy, 'the node is closing');
     }
-    const tlsRefusal = this.#tlsKeys.refusal(event.tlsIdentity, request);
-    if (tlsRefusal !== null) return tlsRefusal;
+    const refusal = this.#channelRefusal(event, request);
+    if (refusal !== null) return refusal;
     return request.qid === 0
       ? await this.#admitController(event, request)
       : this.#admitIoQueue(event, request);
+  }
+
+  /** Whether the host may come by TLS as this one, or without. */
+  #channelRefusal({ tlsIdentity }: ConnectEvent, request: ConnectRequest): ConnectRefusal | null {
+    if (tlsIdentity !== null) return this.#tlsKeys.refusal(tlsIdentity, request);
+    if (this.#portals.tls !== 'required') return null;
+    const { hostnqn, subnqn, qid } = request;
+    const mayGenerate = qid === 0 && this.#standing(hostnqn, subnqn).keys !== null;
+    if (mayGenerate) return null;
+    const reason = `${hostnqn} came without TLS, and has no key to generate a PSK with`;
+    return connectRefusal(statuses.connectInvalidHost, reason);
+  }
+
+  /** By what a PSK stands that the host has generated. Keys that do not open are none. */
+  #standing(hostnqn: string, subnqn: string): Standing {
+    const subsystem = this.#subsystems.get(subnqn);
+    if (subsystem?.isVisibleTo(hostnqn) !== true) return { keys: null, granted: false };
+    const granted = subsystem.grantsTo(hostnqn);
+    try {
+      return { keys: subsystem.keysOf(hostnqn), granted };
+    } catch {
+      return { keys: null, granted };
+    }
   }
 
   async #admitController(
@@ -297,6 +331,7 @@ export class Target {
       return connectRefusal(statuses.connectControllerBusy, 'every CNTLID is in use');
     }
     const controller = this.#create(event, request, kind, subsystem, cntlid);
+    this.#tlsKeys.generated.use(event.tlsIdentity, controller);
     this.#authenticator.admit(controller); // It counts from now on.
     await controller.showFirst(subsystem?.seenBy(request.hostnqn, request.hostId) ?? new Map());
     if (controller.ended) {
@@ -351,7 +386,8 @@ export class Target {
       peer: event.peer,
       localAddress: local?.address ?? null,
       localPort: local?.port ?? null,
-      overTls: event.tlsIdentity !== null,
+      portalTls: this.#portals.tls,
+      tlsIdentity: event.tlsIdentity,
       maxIoQueues: queues,
       writeThrough: this.#options.writeThrough,
       keepAliveMs: roundKeepAlive(request.katoMs),
@@ -375,8 +411,12 @@ export class Target {
     if (!Buffer.from(identity.hostId).equals(request.hostId)) {
       return invalidParameter('hostid', `controller ${request.cntlid} has another HOSTID`);
     }
-    if (identity.overTls !== (event.tlsIdentity !== null)) {
-      const reason = `the admin queue of controller ${request.cntlid} is ${identity.overTls ? '' : 'not '}over TLS`;
+    if (controller.overTls !== (event.tlsIdentity !== null)) {
+      const reason = `the admin queue of controller ${request.cntlid} is ${controller.overTls ? '' : 'not '}over TLS`;
+      return connectRefusal(statuses.connectInvalidHost, reason);
+    }
+    if (controller.goesOnOverTls || controller.onlyAuthenticates) {
+      const reason = `controller ${request.cntlid} is there to generate a PSK; its host has to connect again over TLS`;
       return connectRefusal(statuses.connectInvalidHost, reason);
     }
     if (!controller.properties.ready) {
@@ -456,6 +496,7 @@ export class Target {
     if (subsystem === null) this.#discovery.remove(controller);
     else subsystem.removeController(controller);
     this.#authenticator.end(controller);
+    this.#tlsKeys.generated.release(controller);
     this.#tellEnd(controller, event);
     if (this.#controllers.size === 0) this.#whenEmpty?.();
   }

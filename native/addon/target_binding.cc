@@ -293,7 +293,12 @@ Napi::Value tls_set_keys(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Reader in(env);
   const auto runtime = in.handle<Runtime>(info[0]);
-  const auto array = in.to_array(info[1], "keys");
+  const std::string origin = in.to_text(info[1], "origin");
+  if (in.ok() && origin != "configured" && origin != "generated") {
+    in.fail(ErrorCode::invalid_argument,
+            "origin must be 'configured' or 'generated', not '" + origin + "'");
+  }
+  const auto array = in.to_array(info[2], "keys");
   auto table = std::make_shared<tls::KeyTable>();
   for (uint32_t i = 0; in.ok() && i < array->Length(); ++i) {
     const Napi::Value entry = array->Get(i);
@@ -316,7 +321,9 @@ Napi::Value tls_set_keys(const Napi::CallbackInfo& info) {
     tls::forget(psk);
   }
   if (!in.ok()) return in.raise();
-  extension_of(*runtime).target().set_tls_keys(std::move(table));
+  extension_of(*runtime).target().set_tls_keys(
+      std::move(table),
+      origin == "generated" ? tls::PskOrigin::generated : tls::PskOrigin::configured);
   return env.Undefined();
 }
 
@@ -584,14 +591,21 @@ Napi::Value connect_accept(const Napi::CallbackInfo& info) {
     in.fail(ErrorCode::invalid_argument, "the controller belongs to another runtime");
   }
   const std::string word = in.to_text(info[2], "authentication");
-  if (in.ok() && word != "none" && word != "required") {
+  static constexpr std::pair<const char*, target::Authentication> words[] = {
+      {"none", target::Authentication::none},
+      {"required", target::Authentication::required},
+      {"required-with-tls", target::Authentication::required_with_tls},
+  };
+  const std::pair<const char*, target::Authentication>* found = nullptr;
+  for (const auto& entry : words) {
+    if (word == entry.first) found = &entry;
+  }
+  if (in.ok() && found == nullptr) {
     in.fail(ErrorCode::invalid_argument,
-            "authentication must be 'none' or 'required', not '" + word + "'");
+            "authentication must be 'none', 'required' or 'required-with-tls', not '" + word + "'");
   }
   if (!in.ok()) return in.raise();
-  target_of(connect).accept(connect->id, controller->id,
-                            word == "required" ? target::Authentication::required
-                                               : target::Authentication::none);
+  target_of(connect).accept(connect->id, controller->id, found->second);
   return info.Env().Undefined();
 }
 

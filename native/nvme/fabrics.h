@@ -55,8 +55,10 @@ static_assert(offsetof(ConnectData, subnqn) == 256);
 static_assert(offsetof(ConnectData, hostnqn) == 512);
 
 // DW0 of a successful Connect: CNTLID, and AUTHREQ in bits 31:16, whose bit 1 (ATR) says that the
-// queue takes nothing but authentication until the host has authenticated (6.3, 8.13.1).
+// queue takes nothing but authentication until the host has authenticated (6.3, 8.13.1), and whose
+// bit 2 (ASCR) that the host has to go on over TLS then.
 inline constexpr uint32_t connect_authreq_atr = 1u << 17;
+inline constexpr uint32_t connect_authreq_ascr = 1u << 18;
 
 // The host takes whichever controller the subsystem gives (dynamic controller model).
 inline constexpr uint16_t cntlid_dynamic = 0xffff;

@@ -327,9 +327,12 @@ bool Connection::accept(AcceptTerms terms) noexcept {
   share_bytes_ = shard_.buffers().size_bytes() / limits::buffer_share;
   set_state(ConnectionState::live);
   uint32_t authreq = 0;
-  if (terms.authentication == Authentication::required) {
+  if (terms.authentication != Authentication::none) {
     gate_ = Gate::awaiting;
     authreq = nvme::connect_authreq_atr;
+    if (terms.authentication == Authentication::required_with_tls) {
+      authreq |= nvme::connect_authreq_ascr;
+    }
     allocate_slots(std::min(entries_, limits::unauthenticated_slots));
     arm_state_timer(limits::authentication_timeout_ns);
   } else {

@@ -55,7 +55,11 @@ struct CommandCompletion {
 };
 
 // Whether a queue has to authenticate before it takes anything else.
-enum class Authentication : uint8_t { none, required };
+enum class Authentication : uint8_t {
+  none,
+  required,
+  required_with_tls,  // And has to begin TLS with what that generates.
+};
 
 // What the answer to an Authentication Send or Receive means for its queue.
 enum class QueueVerdict : uint8_t {

@@ -46,8 +46,9 @@ void Target::listen(PortalOptions options, std::function<void(Result<uint16_t>)>
   });
 }
 
-void Target::set_tls_keys(std::shared_ptr<const tls::KeyTable> table) noexcept {
-  tls_keys_->replace(std::move(table));
+void Target::set_tls_keys(std::shared_ptr<const tls::KeyTable> table,
+                          tls::PskOrigin origin) noexcept {
+  tls_keys_->replace(origin, std::move(table));
 }
 
 void Target::do_listen(const PortalOptions& options,

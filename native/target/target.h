@@ -70,7 +70,8 @@ class Target final : private Home {
   }
 
   // The PSKs of handshakes that begin from now on; at once, on any thread.
-  void set_tls_keys(std::shared_ptr<const tls::KeyTable> table) noexcept;
+  void set_tls_keys(std::shared_ptr<const tls::KeyTable> table,
+                    tls::PskOrigin origin = tls::PskOrigin::configured) noexcept;
 
   void create_controller(ControllerId id, const ControllerOptions& options);
   // `done` when no command of a removed namespace is under way, or the controller has ended.

@@ -44,15 +44,22 @@ std::span<const std::unique_ptr<const Psk>> KeyTable::find(
   return at->second;
 }
 
-void Keys::replace(std::shared_ptr<const KeyTable> table) noexcept {
-  CHECK(table != nullptr);
-  const std::lock_guard lock(mutex_);
-  table_.swap(table);
+std::span<const std::unique_ptr<const Psk>> KeyTables::find(
+    std::string_view identity) const noexcept {
+  const auto found = configured->find(identity);
+  return found.empty() ? generated->find(identity) : found;
 }
 
-std::shared_ptr<const KeyTable> Keys::current() const noexcept {
+void Keys::replace(PskOrigin origin, std::shared_ptr<const KeyTable> table) noexcept {
+  CHECK(table != nullptr);
+  // The old one goes with the argument, after the lock.
   const std::lock_guard lock(mutex_);
-  return table_;
+  (origin == PskOrigin::configured ? tables_.configured : tables_.generated).swap(table);
+}
+
+KeyTables Keys::current() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return tables_;
 }
 
 }  // namespace ashlar::tls

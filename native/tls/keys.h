@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -57,15 +58,33 @@ class KeyTable {
   size_t count_ = 0;
 };
 
+// Where a PSK comes from. Those of each origin are replaced apart: hosts generate PSKs as they
+// connect, and that is not to cost as much as all that people have configured.
+enum class PskOrigin : uint8_t {
+  configured,  // By people; retained PSKs.
+  generated,   // By a host's authentication (TCP 3.6.1.4).
+};
+
+// What a handshake looks identities up in. No identity is in both.
+struct KeyTables {
+  std::shared_ptr<const KeyTable> configured = std::make_shared<KeyTable>();
+  std::shared_ptr<const KeyTable> generated = std::make_shared<KeyTable>();
+
+  std::span<const std::unique_ptr<const Psk>> find(std::string_view identity) const noexcept;
+};
+
 // Any thread.
 class Keys {
  public:
-  void replace(std::shared_ptr<const KeyTable> table) noexcept;
-  std::shared_ptr<const KeyTable> current() const noexcept;
+  void replace(PskOrigin origin, std::shared_ptr<const KeyTable> table) noexcept;
+  void replace(std::shared_ptr<const KeyTable> table) noexcept {
+    replace(PskOrigin::configured, std::move(table));
+  }
+  KeyTables current() const noexcept;
 
  private:
   mutable std::mutex mutex_;
-  std::shared_ptr<const KeyTable> table_ = std::make_shared<KeyTable>();
+  KeyTables tables_;
 };
 
 }  // namespace ashlar::tls

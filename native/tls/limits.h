@@ -23,7 +23,7 @@ inline constexpr uint32_t psks_per_identity = 8;
 // Identities of one ClientHello that are looked up. Hosts offer one.
 inline constexpr uint32_t identities_per_hello = 8;
 inline constexpr size_t max_psk_bytes = 48;
-// 65,536 entries of about 700 bytes are 45 MiB.
+// Of each origin. 65,536 entries of about 700 bytes are 45 MiB.
 inline constexpr size_t max_psks = 65536;
 
 // Of a session, from its handshake on: two records to receive and four to send, 97 KiB, beside the

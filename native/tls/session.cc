@@ -231,7 +231,7 @@ Result<std::shared_ptr<Context>> Context::create(std::shared_ptr<const Keys> key
 // ---- Session ------------------------------------------------------------------------------------
 
 Session::Session(std::shared_ptr<Context> context, std::span<const std::byte> hello)
-    : context_(std::move(context)), table_(context_->keys_->current()) {
+    : context_(std::move(context)), tables_(context_->keys_->current()) {
   CHECK(hello_state(hello) == HelloState::whole && hello_bytes(hello) == hello.size());
   for (attempt_ = 0; attempt_ < limits::psks_per_identity; ++attempt_) {
     if (begin(hello)) {
@@ -284,7 +284,7 @@ void Session::choose() noexcept {
     size_t name_length = 0;
     if (!identities.vector16(name, name_length) || !identities.skip(4)) return;  // Ticket age.
     const std::string_view asked{reinterpret_cast<const char*>(name), name_length};
-    const auto psks = table_->find(asked);
+    const auto psks = tables_.find(asked);
     if (psks.size() <= attempt_) continue;
     chosen_ = psks[attempt_].get();
     identity_ = asked;

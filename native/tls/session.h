@@ -112,14 +112,14 @@ class Session {
   Outcome fail() noexcept;
 
   const std::shared_ptr<Context> context_;
-  const std::shared_ptr<const KeyTable> table_;  // As it was when the host said hello.
+  const KeyTables tables_;       // As they were when the host said hello.
   ssl_st* ssl_ = nullptr;
   std::span<const std::byte> input_;
   std::vector<std::byte> output_;  // Never beyond limits::send_bytes.
   size_t output_begin_ = 0;
 
   uint32_t attempt_ = 0;           // Which PSK of the identity is tried.
-  const Psk* chosen_ = nullptr;    // In table_.
+  const Psk* chosen_ = nullptr;    // In tables_.
   std::string identity_;           // Its identity.
   bool more_psks_ = false;         // The identity has a further one to try.
   bool established_ = false;

@@ -12,7 +12,7 @@ import {
   primeOf,
 } from '../../lib/auth/groups.js';
 import * as messages from '../../lib/auth/messages.js';
-import { controllerResponse, hostResponse } from '../../lib/auth/responses.js';
+import { controllerResponse, generatedPsk, hostResponse } from '../../lib/auth/responses.js';
 import { formatSecret, generateSecret, parseSecret, transformKey } from '../../lib/auth/secret.js';
 
 const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:6b1f2a4e-0000-4000-8000-000000000001';
@@ -222,4 +222,36 @@ test('messages: negotiate: NAPD, HALEN and DHLEN past their ends are refused', (
   }
   assert.equal(hashOfId(0), null);
   assert.equal(hashOfId(4), null);
+});
+
+// Computed by another program, in Python, and what Linux's own test of these inputs has.
+for (const [hash, wanted] of [
+  ['sha256', '1733c59fa7f48fcf37f5f26fc4ff0268ad4f78e030f4f3b0bfd1d47e7bb1447a'],
+  [
+    'sha384',
+    'f14b2dd3234c459694d3bc63f8968bd6b37c2c6de849e22e118749001ce4bbe8640b9e3a748cb11ce4b1d71d359cce39',
+  ],
+] as const) {
+  test(`generated PSK: ${hash}: the known answer`, () => {
+    const { bytes } = hashes[hash];
+    const filled = (from: (index: number) => number) =>
+      Uint8Array.from({ length: bytes }, (_, index) => from(index));
+    const key = filled((index) => 65 + index);
+    const psk = generatedPsk(
+      hash,
+      key,
+      filled((index) => index),
+      filled((index) => 255 - index),
+    );
+    assert.equal(psk.toString('hex'), wanted);
+  });
+}
+
+test('generated PSK: HMAC hashes a session key of any group itself', () => {
+  for (const hash of hashNames) {
+    const session = randomBytes(256);
+    const [c1, c2] = [randomBytes(hashes[hash].bytes), randomBytes(hashes[hash].bytes)];
+    const hashed = createHash(hash).update(session).digest();
+    assert.deepEqual(generatedPsk(hash, session, c1, c2), generatedPsk(hash, hashed, c1, c2));
+  }
 });

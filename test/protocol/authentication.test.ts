@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { crc32 } from 'node:zlib';
 import {
   empty,
   failure2,
@@ -11,9 +10,9 @@ import {
   reply,
   success2,
 } from '../target/dhchap_host.js';
+import { Queue, secretText, security } from './authenticating.js';
 import {
   enable,
-  inCapsuleBlock,
   ioSqe,
   opcode,
   property,
@@ -22,7 +21,7 @@ import {
   sqe,
   status,
 } from './commands.js';
-import { Connection, type Identity, keepAlive } from './connection.js';
+import { type Identity, keepAlive } from './connection.js';
 import { newIdentity, Target } from './fixture.js';
 
 const authenticationRequired = 0x191;
@@ -41,12 +40,6 @@ before(async () => {
   await setKey({ role: 'controller', secret: secretText(controllerKey, 3) });
 });
 after(() => target[Symbol.asyncDispose]());
-
-function secretText(bytes: Buffer, hash: number): string {
-  const sum = Buffer.alloc(4);
-  sum.writeUInt32LE(crc32(bytes));
-  return `DHHC-1:0${hash}:${Buffer.concat([bytes, sum]).toString('base64')}:`;
-}
 
 interface Set {
   key: { fingerprint: string };
@@ -78,74 +71,16 @@ function hostSide(fields: Partial<HostSide> = {}): HostSide {
   };
 }
 
-/** One queue pair that was told to authenticate. */
-class Queue implements AsyncDisposable {
-  private constructor(
-    readonly connection: Connection,
-    readonly cntlid: number,
-  ) {}
-
-  static async open(fields: { qid?: number; cntlid?: number } = {}): Promise<Queue> {
-    const connection = await Connection.open(target.port);
-    const answer = await connection.fabricsConnect({ ...identity, qid: 0, ...fields });
-    assert.equal(answer.status, 0, 'status of Connect');
-    assert.equal(answer.result >> 16n, 2n, 'AUTHREQ: ATR');
-    return new Queue(connection, Number(answer.result & 0xffffn));
-  }
-
-  async send(message: Buffer): Promise<number> {
-    const entry = security(5, message.length);
-    entry.writeUInt8(inCapsuleBlock, 39);
-    return (await this.connection.command(entry, { dataOut: message, inCapsule: true })).status;
-  }
-
-  async receive(bytes = 4096) {
-    const { status: code, data } = await this.connection.command(security(6, bytes));
-    assert.equal(code, 0, 'status of Authentication Receive');
-    return data;
-  }
-
-  async challenge(host: HostSide): Promise<Buffer> {
-    assert.equal(await this.send(negotiate(host)), 0);
-    const challenge = await this.receive();
-    assert.deepEqual([challenge[0], challenge[1]], [1, 1], 'a challenge');
-    return challenge;
-  }
-
-  async authenticate(host: HostSide): Promise<void> {
-    const { message, expected } = reply(host, await this.challenge(host));
-    assert.equal(await this.send(message), 0);
-    const success = await this.receive();
-    assert.equal(success[1], 3, 'Success1');
-    if (expected === null) return;
-    assert.deepEqual(success.subarray(16), expected, "the controller's response");
-    assert.equal(await this.send(success2(host)), 0);
-  }
-
-  /** The explanation of AUTH_Failure1, after which the other side closes. */
-  async explanation(): Promise<number> {
-    const failure = await this.receive();
-    assert.deepEqual([failure[0], failure[1], failure[6]], [0, 0xf1, 1]);
-    assert.equal(await this.connection.read(), null, 'the connection ends');
-    return failure.readUInt8(7);
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.connection[Symbol.asyncDispose]();
-  }
-}
-
-function security(type: number, bytes: number): Buffer {
-  return sqe({ opcode: opcode.fabrics, nsid: type, cdw: [0xe901_0100, bytes], sglLength: bytes });
-}
+const open = (fields: { qid?: number; cntlid?: number } = {}) =>
+  Queue.open(target.port, identity, fields);
 
 /** Both queue pairs of an association, authenticated apart. */
 async function associate(host: HostSide): Promise<{ admin: Queue; io: Queue }> {
-  const admin = await Queue.open();
+  const admin = await open();
   await admin.authenticate(host);
   const enabled = await admin.connection.command(propertySet(property.cc, 4, enable));
   assert.equal(enabled.status, 0);
-  const io = await Queue.open({ qid: 1, cntlid: admin.cntlid });
+  const io = await open({ qid: 1, cntlid: admin.cntlid });
   return { admin, io };
 }
 
@@ -158,7 +93,7 @@ describe('authentication', () => {
       for (const both of [false, true]) {
         const ways = both ? 'both ways' : 'one way';
         test(`hash ${hash}, group ${group}, ${ways}: the queue takes commands`, async () => {
-          await using queue = await Queue.open();
+          await using queue = await open();
           const asked = both ? { key: controllerKey, transform: 3 } : null;
           const host = hostSide({ hashIds: [hash], groupIds: [group], controllerKey: asked });
           await queue.authenticate(host);
@@ -171,7 +106,7 @@ describe('authentication', () => {
 
   for (const group of [3, 4, 5]) {
     test(`hash 3, group ${group}, both ways: the queue takes commands`, async () => {
-      await using queue = await Queue.open();
+      await using queue = await open();
       const asked = { key: controllerKey, transform: 3 };
       await queue.authenticate(hostSide({ hashIds: [3], groupIds: [group], controllerKey: asked }));
       const answer = await queue.connection.command(propertyGet(property.vs, 4));
@@ -187,7 +122,7 @@ describe('authentication', () => {
     assert.deepEqual([answer.status, answer.doNotRetry], [authenticationRequired, true]);
     await io.authenticate(hostSide());
     assert.equal((await io.connection.command(read())).status, 0);
-    await using fresh = await Queue.open();
+    await using fresh = await open();
     for (const entry of [
       propertyGet(property.vs, 4),
       keepAlive,
@@ -199,7 +134,7 @@ describe('authentication', () => {
   });
 
   test('a wrong key: AUTH_Failure1, and the connection ends; other hosts go on', async () => {
-    await using queue = await Queue.open();
+    await using queue = await open();
     const host = hostSide({ key: randomBytes(32) });
     await queue.send(reply(host, await queue.challenge(host)).message);
     assert.equal(await queue.explanation(), 1);
@@ -208,7 +143,7 @@ describe('authentication', () => {
   });
 
   test('the controller proves itself wrongly to the host: AUTH_Failure2 ends it', async () => {
-    await using queue = await Queue.open();
+    await using queue = await open();
     const host = hostSide({ controllerKey: { key: randomBytes(32), transform: 0 } });
     const { message, expected } = reply(host, await queue.challenge(host));
     await queue.send(message);
@@ -228,11 +163,11 @@ describe('authentication', () => {
       ['another protocol', [empty(7, 0, 1, 64)], 7],
     ];
     for (const [name, messages, wanted] of rows) {
-      await using queue = await Queue.open();
+      await using queue = await open();
       for (const message of messages) assert.equal(await queue.send(message), 0, name);
       assert.equal(await queue.explanation(), wanted, name);
     }
-    await using queue = await Queue.open();
+    await using queue = await open();
     const { message } = reply(hostSide(), await queue.challenge(hostSide()));
     message.writeUInt16LE(1, 4);
     await queue.send(message);
@@ -242,32 +177,32 @@ describe('authentication', () => {
   test('messages of every length up to a whole one: none lets the host in', async () => {
     const whole = negotiate(hostSide());
     for (let length = 1; length < whole.length; length += 1) {
-      await using queue = await Queue.open();
+      await using queue = await open();
       assert.equal(await queue.send(whole.subarray(0, length)), 0);
       assert.equal(await queue.explanation(), 6, `${length} bytes`);
     }
-    await using queue = await Queue.open();
+    await using queue = await open();
     assert.equal(await queue.send(Buffer.alloc(4096, 0xff)), 0);
     assert.equal(await queue.explanation(), 7);
-    await using other = await Queue.open();
+    await using other = await open();
     const tooLong = await other.connection.command(security(5, 4097));
     assert.equal(tooLong.status, status.invalidField);
     await target.assertWitness();
   });
 
   test('replayed: a recorded reply opens no other connection', async () => {
-    await using first = await Queue.open();
+    await using first = await open();
     const recorded = reply(hostSide(), await first.challenge(hostSide())).message;
     await first.send(recorded);
     assert.equal((await first.receive())[1], 3);
-    await using second = await Queue.open();
+    await using second = await open();
     await second.challenge(hostSide());
     await second.send(recorded);
     assert.equal(await second.explanation(), 1);
   });
 
   test('a second Connect on the queue: refused, before and after', async () => {
-    await using queue = await Queue.open();
+    await using queue = await open();
     const again = () => queue.connection.fabricsConnect({ ...identity, qid: 0 });
     assert.equal((await again()).status, authenticationRequired);
     await queue.authenticate(hostSide());
@@ -303,12 +238,12 @@ describe('authentication', () => {
       ({ fingerprint, role }) => role === 'host' && fingerprint !== added,
     );
     for (const each of [{}, { key: newer, transform: 2 }]) {
-      await using queue = await Queue.open();
+      await using queue = await open();
       await queue.authenticate(hostSide(each));
     }
     await removeKey(older?.fingerprint ?? '');
     assert.equal((await io.connection.command(read())).status, 0);
-    await using queue = await Queue.open();
+    await using queue = await open();
     await queue.send(reply(hostSide(), await queue.challenge(hostSide())).message);
     assert.equal(await queue.explanation(), 1);
     await setKey({ role: 'host', secret: secretText(key, 1), replace: true });

@@ -35,7 +35,7 @@ class Bench {
     readonly control: ControlBench,
     readonly keyFile: KeyFile,
   ) {
-    this.keys = new HostKeyService(control.state, keyFile);
+    this.keys = new HostKeyService(control.state, keyFile, () => undefined);
   }
 
   static async open(): Promise<Bench> {

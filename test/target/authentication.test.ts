@@ -4,7 +4,12 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Secret } from '../../lib/auth/secret.js';
 import type { QueueVerdict } from '../../lib/native.js';
-import { type HostKeys, QueueAuthentication } from '../../lib/target/authentication.js';
+import {
+  type HostKeys,
+  type Parties,
+  QueueAuthentication,
+} from '../../lib/target/authentication.js';
+import type { GeneratedPsk } from '../../lib/target/generated_psks.js';
 import { statuses } from '../../lib/target/statuses.js';
 import { empty, failure2, type HostSide, negotiate, reply, success2 } from './dhchap_host.js';
 import { sqe } from './layout.js';
@@ -43,9 +48,25 @@ class Bench {
   };
   readonly queue: QueueAuthentication;
 
-  constructor(authenticated = false) {
+  readonly generated: GeneratedPsk[] = [];
+  /** Whether a generated PSK is kept. */
+  room = true;
+
+  constructor(authenticated = false, channel: Parties['channel'] = 'new', channelRequired = false) {
     this.queue = new QueueAuthentication(
-      { hostnqn, subnqn, keys: () => this.keys, now: () => this.now },
+      {
+        hostnqn,
+        subnqn,
+        keys: () => this.keys,
+        now: () => this.now,
+        channel,
+        channelRequired,
+        generated: (psk) => {
+          // The bytes are overwritten when this has returned.
+          this.generated.push({ ...psk, psk: Uint8Array.from(psk.psk) });
+          return this.room;
+        },
+      },
       authenticated,
     );
   }
@@ -363,5 +384,114 @@ describe('authentication', () => {
     const told = bench.send(success2(bench.host));
     assert.deepEqual([told.status, told.verdict], [0, 'suspended']);
     assert.equal(bench.explanation(), 7);
+  });
+});
+
+describe('secure channel concatenation', () => {
+  for (const [hashIds, hash] of [
+    [[1, 2, 3], 'sha256'],
+    [[3, 2], 'sha384'],
+  ] as const) {
+    for (const groupId of [1, 2]) {
+      for (const controllerSide of [null, { key: controllerKey, transform: 2 }]) {
+        const ways = controllerSide === null ? 'one way' : 'both ways';
+        it(`${hash}, group ${groupId}, ${ways}: both sides have the same PSK`, () => {
+          const bench = new Bench();
+          Object.assign(bench.host, {
+            hashIds: [...hashIds],
+            groupIds: [0, groupId],
+            controllerKey: controllerSide,
+            secureChannel: 2,
+          });
+          const { message, expected, psk } = reply(bench.host, bench.challenge());
+          bench.send(message);
+          const told = bench.receive();
+          assert.deepEqual([told.data[1], told.data[8]], [3, expected === null ? 0 : 1]);
+          if (expected === null) assert.equal(told.verdict, 'authenticated');
+          else assert.equal(bench.send(success2(bench.host)).verdict, 'authenticated');
+          const [made, ...others] = bench.generated;
+          assert.equal(others.length, 0);
+          assert.deepEqual([made?.hash, Buffer.from(made?.psk ?? [])], [hash, psk]);
+          assert.deepEqual(made?.provenBy, secret(hostKey, 'sha256'));
+        });
+      }
+    }
+  }
+
+  it('SC_C left out of the response, as Linux 6.16 does: taken', () => {
+    const bench = new Bench();
+    Object.assign(bench.host, { groupIds: [1], secureChannel: 2, forgetsChannel: true });
+    assert.equal(bench.authenticate(), 'authenticated');
+    assert.equal(bench.generated.length, 1);
+  });
+
+  it('SC_C taken out of the negotiation on its way: the host is refused', () => {
+    const bench = new Bench();
+    Object.assign(bench.host, { groupIds: [1], secureChannel: 2 });
+    bench.send(negotiate(bench.host, 0));
+    bench.send(reply(bench.host, bench.receive().data).message);
+    assert.equal(bench.explanation(), 1);
+    assert.equal(bench.generated.length, 0);
+  });
+
+  it('what this queue pair may not have, or has to: a mismatch', () => {
+    const rows: [Parties['channel'], boolean, number][] = [
+      ['none', false, 1],
+      ['none', false, 2],
+      ['none', false, 3],
+      ['new', false, 1],
+      ['new', false, 3],
+      ['new', false, 255],
+      ['new', true, 0],
+      ['replacement', false, 2],
+    ];
+    for (const [channel, required, secureChannel] of rows) {
+      const bench = new Bench(false, channel, required);
+      Object.assign(bench.host, { groupIds: [1], secureChannel });
+      bench.send(negotiate(bench.host));
+      assert.equal(bench.explanation(), 3, `${channel}, ${required}, ${secureChannel}`);
+    }
+    for (const [channel, required, secureChannel] of [
+      ['new', true, 2],
+      ['replacement', false, 3],
+      ['replacement', false, 0],
+    ] as const) {
+      const bench = new Bench(false, channel, required);
+      Object.assign(bench.host, { groupIds: [1], secureChannel });
+      assert.equal(bench.authenticate(), 'authenticated', `${channel}, ${secureChannel}`);
+      assert.equal(bench.generated.length, secureChannel === 0 ? 0 : 1);
+    }
+  });
+
+  it('no exchange, or no hash of a cipher suite: nothing in common', () => {
+    const rows: [Partial<HostSide>, number][] = [
+      [{ groupIds: [0] }, 5],
+      [{ groupIds: [1], hashIds: [3] }, 4],
+    ];
+    for (const [fields, wanted] of rows) {
+      const bench = new Bench();
+      Object.assign(bench.host, { secureChannel: 2, ...fields });
+      bench.send(negotiate(bench.host));
+      assert.equal(bench.explanation(), wanted);
+    }
+  });
+
+  it('no C2: an incorrect payload; a wrong key, or no room: failed, and no PSK', () => {
+    const without = new Bench();
+    Object.assign(without.host, { groupIds: [1], secureChannel: 2 });
+    const { message } = reply(without.host, without.challenge());
+    message[8] = 0;
+    without.send(message);
+    assert.equal(without.explanation(), 6);
+    const wrong = new Bench();
+    Object.assign(wrong.host, { groupIds: [1], secureChannel: 2, key: randomBytes(32) });
+    wrong.send(reply(wrong.host, wrong.challenge()).message);
+    assert.equal(wrong.explanation(), 1);
+    assert.deepEqual([without.generated, wrong.generated], [[], []]);
+    const full = new Bench();
+    full.room = false;
+    Object.assign(full.host, { groupIds: [1], secureChannel: 2 });
+    full.send(reply(full.host, full.challenge()).message);
+    assert.equal(full.explanation(), 1);
   });
 });

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
-import type { ControllerEndedEvent, ControllerHandle } from '../../lib/native.js';
+import type { ControllerEndedEvent, ControllerHandle, PortalTls } from '../../lib/native.js';
 import type { HostKeys } from '../../lib/target/authentication.js';
 import { statuses } from '../../lib/target/statuses.js';
 import { Target } from '../../lib/target/target.js';
-import { type HostSide, negotiate, reply } from './dhchap_host.js';
+import { type HostSide, negotiate, reply, tlsPskOf } from './dhchap_host.js';
 import { FakeNative } from './fake_native.js';
 import { sqe } from './layout.js';
 
@@ -14,6 +14,13 @@ const subnqn = 'nqn.2026-01.dev.ashlar:tenant';
 const alice = 'nqn.2026-01.test:alice';
 const bob = 'nqn.2026-01.test:bob';
 const key = randomBytes(32);
+
+interface ConnectFields {
+  qid?: number;
+  cntlid?: number;
+  peer?: string;
+  tlsIdentity?: string;
+}
 
 class Bench {
   readonly native = new FakeNative();
@@ -23,7 +30,7 @@ class Bench {
   readonly target: Target;
   #command = 0n;
 
-  constructor() {
+  constructor(tls: PortalTls = 'none') {
     this.keys.set(alice, { host: [{ key, transform: null }], controller: null });
     this.target = new Target({
       native: this.native.addon(),
@@ -31,7 +38,7 @@ class Bench {
       firmware: '0.1.0',
       discovery: { nqn: 'nqn.2026-01.dev.ashlar:d', serial: 'd', firstGeneration: 1n },
       writeThrough: false,
-      tls: 'none',
+      tls,
       atomicWriteBytes: 4096,
       cntlids: { first: 1, last: 4000 },
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),
@@ -56,7 +63,7 @@ class Bench {
     return this;
   }
 
-  connect(hostnqn: string, fields: { qid?: number; cntlid?: number; peer?: string } = {}): void {
+  connect(hostnqn: string, fields: ConnectFields = {}): void {
     const command = Buffer.alloc(64);
     command.writeUInt8(0x7f, 0);
     command.writeUInt8(1, 4);
@@ -72,7 +79,7 @@ class Bench {
       portalId: 1,
       peer: fields.peer ?? '10.0.0.9:50000',
       local: '10.0.0.1:4420',
-      tlsIdentity: null,
+      tlsIdentity: fields.tlsIdentity ?? null,
       sqe: new Uint8Array(command),
       data: new Uint8Array(data),
     });
@@ -123,6 +130,28 @@ class Bench {
     const { data } = await this.authentication(controller, null, queue);
     await this.authentication(controller, reply(host, data).message, queue);
     return (await this.authentication(controller, null, queue)).verdict;
+  }
+
+  /** As authenticate, and generates a PSK, whose identity it returns. */
+  async generate(controller: ControllerHandle, secureChannel = 2): Promise<string> {
+    const host: HostSide = {
+      hostnqn: alice,
+      subnqn,
+      key,
+      transform: 0,
+      controllerKey: null,
+      hashIds: [1],
+      groupIds: [1],
+      transaction: 9,
+      secureChannel,
+    };
+    await this.authentication(controller, negotiate(host));
+    const { data } = await this.authentication(controller, null);
+    const { message, psk } = reply(host, data);
+    await this.authentication(controller, message);
+    assert.equal((await this.authentication(controller, null)).verdict, 'authenticated');
+    assert(psk !== null);
+    return tlsPskOf(psk, host).identity;
   }
 
   end(controller: ControllerHandle, reason: ControllerEndedEvent['reason'], detail: string): void {
@@ -229,5 +258,57 @@ describe('authenticator', () => {
     const next = await bench.accepted(alice);
     bench.end(next.controller, 'disconnected', 'gone');
     await bench.accepted(alice);
+  });
+
+  it('where TLS is required, in plain: ASCR, and over the generated PSK nothing more', async () => {
+    const bench = await new Bench('required').listen();
+    bench.connect(bob);
+    assert.equal((await bench.native.take('reject')).status, statuses.connectInvalidHost);
+    const plain = await bench.accepted(alice);
+    assert.equal(plain.authentication, 'required-with-tls');
+    const tlsIdentity = await bench.generate(plain.controller);
+    assert.deepEqual(
+      bench.native.generatedKeys.map(({ identity, hash }) => [identity, hash]),
+      [[tlsIdentity, 'sha256']],
+    );
+    bench.connect(alice, { tlsIdentity });
+    const secured = await bench.native.take('accept');
+    assert.equal(secured.authentication, 'none');
+    // Of both kinds of PSK, the host's own alone.
+    bench.connect(bob, { tlsIdentity });
+    assert.equal((await bench.native.take('reject')).status, statuses.connectInvalidHost);
+  });
+
+  it('keys gone between its Connect and the answer: the host is not let in unproven', async () => {
+    const bench = await new Bench('required').listen();
+    let asked = 0;
+    Object.defineProperty(bench.keys, 'get', {
+      value: () => {
+        asked += 1;
+        return asked === 1 ? { host: [{ key, transform: null }], controller: null } : undefined;
+      },
+    });
+    const { authentication } = await bench.accepted(alice);
+    assert.equal(authentication, 'required-with-tls');
+  });
+
+  it('the last controller over a generated PSK ends: its PSK stays for a while', async () => {
+    const bench = await new Bench('allowed').listen();
+    const plain = await bench.accepted(alice);
+    assert.equal(plain.authentication, 'required');
+    const tlsIdentity = await bench.generate(plain.controller);
+    bench.end(plain.controller, 'disconnected', 'gone');
+    bench.connect(alice, { tlsIdentity });
+    const { controller } = await bench.native.take('accept');
+    const replaced = await bench.generate(controller as ControllerHandle, 3);
+    assert.deepEqual(
+      bench.native.generatedKeys.map(({ identity }) => identity),
+      [replaced],
+    );
+    bench.end(controller as ControllerHandle, 'disconnected', 'gone');
+    assert.equal(bench.native.generatedKeys.length, 1);
+    bench.keys.delete(alice);
+    bench.target.hostsChanged();
+    assert.equal(bench.native.generatedKeys.length, 0);
   });
 });

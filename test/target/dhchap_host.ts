@@ -19,9 +19,13 @@ export interface HostSide {
   hashIds: number[];
   groupIds: number[];
   transaction: number;
+  /** SC_C; 0 when not given. With another one C2 comes in any case, and makes a PSK. */
+  secureChannel?: number;
+  /** Leaves SC_C out of the response, as Linux 6.16 and 6.17 do. */
+  forgetsChannel?: boolean;
 }
 
-export function negotiate(host: HostSide, secureChannel = 0): Buffer {
+export function negotiate(host: HostSide, secureChannel = host.secureChannel ?? 0): Buffer {
   const message = Buffer.alloc(72);
   message.writeUInt16LE(host.transaction, 4);
   message[6] = secureChannel;
@@ -50,6 +54,8 @@ export interface Replied {
   message: Buffer;
   /** The response that Success1 has to carry; null: none was asked for. */
   expected: Buffer | null;
+  /** What both sides can make of it by now; null: no secure channel, or no exchange. */
+  psk: Buffer | null;
 }
 
 export function reply(host: HostSide, challenge: Buffer): Replied {
@@ -58,15 +64,17 @@ export function reply(host: HostSide, challenge: Buffer): Replied {
   const groupId = challenge.readUInt8(9);
   const controllerValue = challenge.subarray(16 + hashBytes);
   const { publicValue, shared } = exchange(groupId, controllerValue);
-  const numbers = (sequence: Buffer) =>
-    Buffer.concat([sequence, challenge.subarray(4, 6), Buffer.alloc(1)]);
+  const channel = host.secureChannel ?? 0;
+  const numbers = (sequence: Buffer, sc: number) =>
+    Buffer.concat([sequence, challenge.subarray(4, 6), Buffer.of(sc)]);
   const response = hmac(hash, transformed(host.key, host.transform, host.hostnqn), [
     augmented(hash, challenge.subarray(16, 16 + hashBytes), shared),
-    numbers(challenge.subarray(12, 16)),
+    numbers(challenge.subarray(12, 16), host.forgetsChannel === true ? 0 : channel),
     Buffer.from(`HostHost${host.hostnqn}\0${host.subnqn}`),
   ]);
   const asks = host.controllerKey;
-  const challenge2 = asks === null ? Buffer.alloc(hashBytes) : randomBytes(hashBytes);
+  const has2 = asks !== null || channel !== 0;
+  const challenge2 = has2 ? randomBytes(hashBytes) : Buffer.alloc(hashBytes);
   const sequence2 = Buffer.alloc(4);
   if (asks !== null) sequence2.writeUInt32LE(0x01020304);
   const message = Buffer.concat([Buffer.alloc(16), response, challenge2, publicValue]);
@@ -74,16 +82,34 @@ export function reply(host: HostSide, challenge: Buffer): Replied {
   message[1] = 2;
   challenge.copy(message, 4, 4, 6);
   message[6] = hashBytes;
-  message[8] = asks === null ? 0 : 1;
+  message[8] = has2 ? 1 : 0;
   message.writeUInt16LE(publicValue.length, 10);
   sequence2.copy(message, 12);
-  if (asks === null) return { message, expected: null };
+  const challenge1 = challenge.subarray(16, 16 + hashBytes);
+  const psk =
+    channel === 0 || shared === null
+      ? null
+      : hmac(hash, createHash(hash).update(shared).digest(), [challenge1, challenge2]);
+  if (asks === null) return { message, expected: null, psk };
   const expected = hmac(hash, transformed(asks.key, asks.transform, host.subnqn), [
     augmented(hash, challenge2, shared),
-    numbers(sequence2),
+    numbers(sequence2, 0),
     Buffer.from(`Controller${host.subnqn}\0${host.hostnqn}`),
   ]);
-  return { message, expected };
+  return { message, expected, psk };
+}
+
+/** The identity and the TLS PSK of a generated PSK (TCP 3.6.1.2 and 3.6.1.3). */
+export function tlsPskOf(psk: Buffer, { hostnqn, subnqn }: Pick<HostSide, 'hostnqn' | 'subnqn'>) {
+  const [hash, digits] = psk.length === 32 ? ['sha256', '01'] : ['sha384', '02'];
+  const names = Buffer.from(`${hostnqn} ${subnqn} NVMe-over-Fabrics`);
+  const digest = hmac(hash, psk, [names]).toString('base64');
+  const label = Buffer.from('tls13 nvme-tls-psk');
+  const context = Buffer.from(`${digits} ${digest}`);
+  const sizes = [Buffer.of(0, psk.length, label.length), Buffer.of(context.length)] as const;
+  const extracted = hmac(hash, Buffer.alloc(psk.length), [psk]);
+  const expanded = hmac(hash, extracted, [sizes[0], label, sizes[1], context, Buffer.of(1)]);
+  return { identity: `NVMe1G${digits} ${hostnqn} ${subnqn} ${digest}`, psk: expanded };
 }
 
 function exchange(groupId: number, controllerValue: Buffer) {

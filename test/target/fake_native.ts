@@ -46,6 +46,7 @@ export class FakeNative {
   /** controllerSetNamespaces waits for this. */
   settle: Promise<void> = Promise.resolve();
   tlsKeys: readonly TlsKey[] = [];
+  generatedKeys: readonly TlsKey[] = [];
   readonly runtime = handle<RuntimeHandle>('runtime');
   #waiting: { matches: (told: Told) => boolean; resolve: (told: Told) => void }[] = [];
 
@@ -85,8 +86,9 @@ export class FakeNative {
         return { portal: handle<PortalHandle>('portal'), port: port === 0 ? 40_000 : port };
       },
       portalClose: async () => undefined,
-      tlsSetKeys: (_runtime, keys) => {
-        this.tlsKeys = keys;
+      tlsSetKeys: (_runtime, origin, keys) => {
+        if (origin === 'configured') this.tlsKeys = keys;
+        else this.generatedKeys = keys;
       },
       portalSetAna: async () => undefined,
       controllerCreate: (_runtime, options) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { crc32 } from 'node:zlib';
-import { tlsPsks } from '../../lib/tls/derive.js';
+import { generatedTlsPsk, isGenerated, tlsPsks } from '../../lib/tls/derive.js';
 import { formatPsk, generatePsk, parsePsk, pskHashes, pskHashNames } from '../../lib/tls/psk.js';
 
 const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:6b1f2a4e-0000-4000-8000-000000000001';
@@ -171,4 +171,41 @@ test('malformed PSKs: each refusal says what is wrong, and never the key', () =>
     const base64 = text.split(':')[2] ?? '';
     if (base64.length > 8) assert(!message.includes(base64.slice(0, 8)), message);
   }
+});
+
+// Computed by another program, in Python, and what Linux's own test of these inputs has.
+const generated = [
+  {
+    hash: 'sha256',
+    psk: '1733c59fa7f48fcf37f5f26fc4ff0268ad4f78e030f4f3b0bfd1d47e7bb1447a',
+    identity: 'NVMe1G01 hostnqn subsysnqn OldoKuTfKddMuyCznAZojkWD7P4D9/AtzDzLimtOxqI=',
+    tls: '3c17da628474a04d2247c4cab47968c915388193f7c071bd9489cc3666cd7cc8',
+  },
+  {
+    hash: 'sha384',
+    psk:
+      'f14b2dd3234c459694d3bc63f8968bd6b37c2c6de849e22e118749001ce4bbe8' +
+      '640b9e3a748cb11ce4b1d71d359cce39',
+    identity:
+      'NVMe1G02 hostnqn subsysnqn ' +
+      'cffMWk8TSS7HOQebjgYEIkrPrjWPV4JE5cdPB8WhEvY4JBW5YynKyv66XscN4A9n',
+    tls:
+      '2774753233537b3fa50eb7d16a8e43457d85f4906c005b2236616c5d80939d08' +
+      '98fff15bb8b77119d2be0aac423e7590',
+  },
+] as const;
+
+for (const { hash, psk, identity, tls } of generated) {
+  test(`generated PSK: ${hash}: the known identity and TLS PSK`, () => {
+    const made = generatedTlsPsk(hash, Buffer.from(psk, 'hex'), 'hostnqn', 'subsysnqn');
+    assert.equal(made.identity, identity);
+    assert.equal(Buffer.from(made.psk).toString('hex'), tls);
+    assert.deepEqual([made.hash, made.hostnqn, made.subnqn], [hash, 'hostnqn', 'subsysnqn']);
+    assert.equal(isGenerated(made.identity), true);
+    assert.equal(isGenerated(`NVMe1R01 ${hostnqn} ${subnqn} x`), false);
+  });
+}
+
+test('generated PSK: of another length than its hash: our own mistake', () => {
+  assert.throws(() => generatedTlsPsk('sha384', keyOf(32), hostnqn, subnqn), RangeError);
 });

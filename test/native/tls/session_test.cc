@@ -171,6 +171,24 @@ TEST_CASE("tls: keys replaced during a handshake: it ends with the old ones, the
   CHECK_EQ(next.session->handshake(), Outcome::failed);
 }
 
+TEST_CASE("tls: a generated PSK: beside those that are configured, and replaced apart from them") {
+  Controller controller;
+  auto table = std::make_shared<KeyTable>();
+  HostOptions generated;
+  generated.identity = "NVMe1G01 host subsystem digest";
+  REQUIRE(table->add(generated.identity, PskHash::sha256, generated.psk).ok());
+  controller.keys->replace(PskOrigin::generated, table);
+  for (const HostOptions& options : {HostOptions{}, generated}) {
+    Pair pair(controller, options);
+    CHECK_EQ(pair.shake(), Outcome::done);
+  }
+  controller.keys->replace(PskOrigin::generated, std::make_shared<KeyTable>());
+  Pair gone(controller, generated);
+  CHECK_EQ(gone.session->handshake(), Outcome::failed);
+  Pair configured(controller, {});
+  CHECK_EQ(configured.shake(), Outcome::done);
+}
+
 TEST_CASE("tls: a host with the suite of the other hash alone: refused") {
   HostOptions options = host384();
   options.psk = psk_of(PskHash::sha256);
