@@ -25,6 +25,9 @@ export const portalSchema = Type.Object(
     address: text('Address it listens on.'),
     port: count('Port it listens on.'),
     discoveryOnly: Type.Boolean({ description: 'Whether it serves discovery alone.' }),
+    tls: Type.Enum(['none', 'allowed', 'required'], {
+      description: 'Whether hosts come over TLS: not at all, as they like, or always.',
+    }),
     origin: Type.Enum(['configured', 'added'], {
       description: '"configured": only the configuration can take it away.',
     }),

@@ -10,6 +10,7 @@ const portalColumns: readonly Column<Portal>[] = [
   { title: 'id', value: ({ portalId }) => String(portalId), align: 'right' },
   { title: 'endpoint', value: ({ endpoint }) => endpoint },
   { title: 'serves', value: ({ discoveryOnly }) => (discoveryOnly ? 'discovery' : 'all') },
+  { title: 'tls', value: ({ tls }) => tls },
   { title: 'origin', value: ({ origin }) => origin },
   { title: 'state', value: stateText, flexible: true },
   { title: 'controllers', value: ({ controllers }) => String(controllers), align: 'right' },

@@ -40,7 +40,7 @@ export interface PortalParts {
   catalog: Catalog;
   target: Pick<
     Target,
-    'listen' | 'closePortal' | 'setAna' | 'setDrained' | 'anaState' | 'controllers'
+    'listen' | 'closePortal' | 'setAna' | 'setDrained' | 'anaState' | 'controllers' | 'tls'
   >;
   locks: KeyedLocks;
   configured: readonly ConfiguredPortal[];
@@ -484,6 +484,7 @@ export class PortalService implements Portals {
       address,
       port,
       discoveryOnly,
+      tls: this.#parts.target.tls,
       origin: configured ? 'configured' : 'added',
       drained: this.#isDrained(portal),
       problem,

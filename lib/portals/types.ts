@@ -1,6 +1,6 @@
 /** Where hosts reach this node, and what each of these ways says of the ANA groups. */
 import type { LastingAnaState } from '../catalog/portal_kinds.js';
-import type { AnaState } from '../native.js';
+import type { AnaState, PortalTls } from '../native.js';
 import type { CallOptions, ForceOptions } from '../volumes/types.js';
 
 export type { LastingAnaState };
@@ -13,6 +13,8 @@ export interface PortalInfo {
   address: string;
   port: number;
   discoveryOnly: boolean;
+  /** Whether hosts come over TLS here. */
+  tls: PortalTls;
   /** 'configured': the configuration names it, so that only the configuration can take it away. */
   origin: 'configured' | 'added';
   /** Whether hosts are to move away: every group is inaccessible, discovery leads nobody there. */

@@ -147,6 +147,11 @@ export class Target {
     return this.#portals.all;
   }
 
+  /** Whether hosts come over TLS, at every portal alike. */
+  get tls(): PortalTls {
+    return this.#portals.tls;
+  }
+
   /** A group's state through a portal, as hosts see it. */
   anaState(portalId: number, anagrpid: number): AnaState {
     return this.#portals.stateOf(portalId, anagrpid);

@@ -31,6 +31,7 @@ test('api: a portal created, listed, shown, drained, resumed and deleted', async
     address: '127.0.0.1',
     port,
     discoveryOnly: false,
+    tls: 'none',
     origin: 'added',
     drained: false,
     problem: null,

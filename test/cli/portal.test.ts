@@ -41,10 +41,10 @@ test('portal: added, listed, drained, resumed, removed: as a person sees it', as
   assert.deepEqual(await ashlar('portal', 'add', free), ['0', 'Portal 3 listens on ADDED.']);
   assert.deepEqual(await ashlar('portal', 'list'), [
     '0',
-    'ID ENDPOINT SERVES ORIGIN STATE CONTROLLERS ANA',
-    '1 CONFIGURED all configured listening 0 optimized',
-    '2 DISCOVERY discovery configured listening 0',
-    '3 ADDED all added listening 0 optimized',
+    'ID ENDPOINT SERVES TLS ORIGIN STATE CONTROLLERS ANA',
+    '1 CONFIGURED all none configured listening 0 optimized',
+    '2 DISCOVERY discovery none configured listening 0',
+    '3 ADDED all none added listening 0 optimized',
   ]);
   assert.deepEqual(await ashlar('portal', 'add', free, '--if-missing'), [
     '0',
@@ -54,7 +54,7 @@ test('portal: added, listed, drained, resumed, removed: as a person sees it', as
     '0',
     'Hosts are to leave portal ADDED; none is connected through it.',
   ]);
-  const drained = '3 ADDED all added drained, listening 0 group 1 inaccessible';
+  const drained = '3 ADDED all none added drained, listening 0 group 1 inaccessible';
   assert.equal((await ashlar('portal', 'list')).at(-1), drained);
   assert.match((await ashlar('status')).join('\n'), /Portal ADDED, drained/);
   const connects = (await ashlar('connect-info')).filter((line) => line.includes('nvme connect'));
