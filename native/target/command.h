@@ -41,6 +41,7 @@ enum class AfterResponse : uint8_t {
   go_on,
   disconnect,  // The host asked for it.
   refuse,      // The host failed to authenticate.
+  give_up,     // The host has had its time for a Connect that is accepted.
 };
 
 // One outstanding R2T of a command.

@@ -380,7 +380,10 @@ void Connection::on_refused(Command& command) noexcept {
 void Connection::reject(Refusal refusal, uint64_t result) noexcept {
   if (state_ != ConnectionState::connecting) return;
   set_state(ConnectionState::await_connect);
-  arm_state_timer(limits::connect_timeout_ns);
+  // A further Connect gets no further time, and an answer that came late is the last.
+  const bool late = now_ns() >= connect_by_ns_;
+  connect_command_.after = late ? AfterResponse::give_up : AfterResponse::go_on;
+  shard_.loop().arm(state_timer_, late ? now_ns() + limits::second_ns : connect_by_ns_);
   respond(connect_command_, refusal, result);
 }
 

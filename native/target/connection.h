@@ -322,6 +322,7 @@ class Connection {
 
   // End.
   OwnedTimer state_timer_;
+  uint64_t connect_by_ns_ = 0;  // By when a Connect has to be here that is accepted.
   OwnedTimer stall_timer_;
   OwnedTimer keep_alive_timer_;
   uint64_t stall_received_ = 0;

@@ -144,7 +144,8 @@ void Connection::on_ic_req() noexcept {
   to_host_ = framing;
   receiver_.negotiated(framing);
   set_state(ConnectionState::await_connect);
-  arm_state_timer(limits::connect_timeout_ns);
+  connect_by_ns_ = now_ns() + limits::connect_timeout_ns;
+  shard_.loop().arm(state_timer_, connect_by_ns_);
   send_control_pdu(tcp::encode_ic_resp(control_pdu_, 0, dgst, limits::maxh2cdata_bytes));
 }
 

@@ -183,6 +183,9 @@ void Connection::on_sent() noexcept {
     case AfterResponse::refuse:
       close(true, EndReason::not_authenticated, "the host failed to authenticate");
       return;
+    case AfterResponse::give_up:
+      close(true, EndReason::transport_error, "no Connect command that is accepted in time");
+      return;
   }
   if (hold_ == Hold::slot && free_ != nullptr && may_receive()) {
     hold_ = Hold::none;

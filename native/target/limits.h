@@ -117,7 +117,7 @@ inline constexpr uint32_t max_ana_groups = 1024;  // ANAGRPID 1 to 1,024.
 // ---- Time ---------------------------------------------------------------------------------------
 
 inline constexpr uint64_t second_ns = 1'000'000'000;
-// From accept to a whole ICReq, and from there to a whole Connect.
+// From accept to a whole ICReq, and from there to a whole Connect that is accepted.
 inline constexpr uint64_t ic_req_timeout_ns = 10 * second_ns;
 inline constexpr uint64_t connect_timeout_ns = 10 * second_ns;
 // From the Connect event to the control plane's answer.

@@ -150,6 +150,43 @@ TEST_CASE("time: no ICReq, half an ICReq, no Connect, half a Connect: cut off in
   for (const Peer* peer : {&silent, &half, &no_connect, &half_connect}) CHECK(peer->ended());
 }
 
+TEST_CASE("time: Connects that are rejected again and again: cut off in time all the same") {
+  Rig rig;
+  rig.answer_connects = false;
+  Peer peer(rig);
+  REQUIRE(peer.exchange());
+  const uint64_t step = limits::second_ns;
+  uint64_t passed = 0;
+  while (!peer.ended() && passed < 2 * limits::connect_timeout_ns) {
+    peer.send_command(peer.connect_sqe(0), pattern(1024, 0));
+    rig.settle();
+    if (peer.ended()) break;
+    rig.target->reject(rig.connects.back().connection, 0x182, 0);
+    REQUIRE(peer.response());
+    rig.pass(step);
+    passed += step;
+  }
+  CHECK_EQ(passed, limits::connect_timeout_ns);
+  CHECK(peer.ended());
+}
+
+TEST_CASE("time: a Connect that is rejected late: the host has the answer, and no further time") {
+  Rig rig;
+  rig.answer_connects = false;
+  Peer peer(rig);
+  REQUIRE(peer.exchange());
+  peer.send_command(peer.connect_sqe(0), pattern(1024, 0));
+  rig.settle();
+  rig.pass(limits::connect_timeout_ns + limits::second_ns);
+  CHECK_FALSE(peer.ended());
+  rig.target->reject(rig.connects[0].connection, 0x182, 0);
+  const auto cqe = peer.response();
+  REQUIRE(cqe);
+  CHECK_EQ(cqe->status, 0x8000 | 0x182 << 1);
+  rig.settle();
+  CHECK(peer.ended());
+}
+
 TEST_CASE("time: a Connect that nobody answers ends after 30 s") {
   Rig rig;
   rig.answer_connects = false;
