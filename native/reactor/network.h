@@ -34,6 +34,14 @@ struct StreamOp {
   void* context = nullptr;
 };
 
+struct TlsRecordKeys;  // reactor/kernel_tls.h
+
+enum class TlsOffload : uint8_t {
+  done,
+  refused,  // The stream carries bytes as before.
+  broken,   // One direction has its keys and the other has not: only close() is left.
+};
+
 class Stream {
  public:
   virtual ~Stream() = default;  // Only after close() has told its task, or before any operation.
@@ -48,6 +56,14 @@ class Stream {
   virtual SocketAddress peer() const = 0;
   // The name that the peer has proved to own a key for; empty when it has proved nothing.
   virtual std::string peer_identity() const { return {}; }
+  // Has the system do the TLS 1.3 records of both directions from here on; not while an operation
+  // is under way (CHECKed). Operations carry their content then. The peer's close_notify is an
+  // end, other records that are no content are -EKEYEXPIRED (KeyUpdate) or -EPROTO, one that is not
+  // the peer's is -EBADMSG, and close() with `linger` says close_notify, if there is room at once.
+  virtual TlsOffload offload_tls(const TlsRecordKeys& /*receive*/,
+                                 const TlsRecordKeys& /*send*/) noexcept {
+    return TlsOffload::refused;
+  }
 };
 
 // A connection that was accepted but is not yet bound to a loop, so that the acceptor may hand it

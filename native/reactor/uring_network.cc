@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "reactor/kernel_tls.h"
 #include "reactor/limits.h"
 #include "reactor/socket.h"
 #include "reactor/uring.h"
@@ -37,6 +38,8 @@ class UringStream final : public Stream {
   void close(bool linger, Task& closed) noexcept override;
   SocketAddress local() const override { return local_address(socket_.get()); }
   SocketAddress peer() const override { return peer_address(socket_.get()); }
+  TlsOffload offload_tls(const TlsRecordKeys& receive,
+                         const TlsRecordKeys& send) noexcept override;
 
  private:
   enum class State : uint8_t {
@@ -71,6 +74,7 @@ class UringStream final : public Stream {
   Ring send_op_;
   // The last receive emptied the socket: wait for data before trying again.
   bool expect_empty_ = false;
+  bool kernel_tls_ = false;      // The kernel does the records of TLS.
   // The part of sending_'s segments that is with the kernel, and what lies before it.
   std::array<iovec, limits::segments_per_request> window_{};
   msghdr message_{};
@@ -157,7 +161,13 @@ void UringStream::received(int result, uint32_t flags) noexcept {
     }
     result = -ECANCELED;
   }
-  expect_empty_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
+  if (kernel_tls_) {
+    // The kernel does not say then what it has left.
+    expect_empty_ = result < static_cast<int64_t>(receiving_->into.size());
+    if (result == -EIO) result = kernel_tls_take_record(socket_.get());
+  } else {
+    expect_empty_ = (flags & IORING_CQE_F_SOCK_NONEMPTY) == 0;
+  }
   StreamOp& op = *std::exchange(receiving_, nullptr);
   op.result = state_ == State::open ? result : -ECANCELED;
   const bool closing = state_ == State::cancelling;
@@ -218,6 +228,15 @@ void UringStream::sent(int result) noexcept {
   if (closing) advance_close();
 }
 
+TlsOffload UringStream::offload_tls(const TlsRecordKeys& receive,
+                                    const TlsRecordKeys& send) noexcept {
+  CHECK(state_ == State::open && receiving_ == nullptr && sending_ == nullptr && !kernel_tls_);
+  const TlsOffload outcome = kernel_tls_begin(socket_.get(), receive, send);
+  kernel_tls_ = outcome == TlsOffload::done;
+  expect_empty_ = false;  // What has come already wakes nobody.
+  return outcome;
+}
+
 void UringStream::close(bool linger, Task& closed) noexcept {
   set_state(State::cancelling);
   linger_ = linger;
@@ -229,6 +248,7 @@ void UringStream::close(bool linger, Task& closed) noexcept {
 
 void UringStream::advance_close() noexcept {
   if (receiving_ != nullptr || sending_ != nullptr) return;
+  if (linger_ && kernel_tls_) kernel_tls_close_notify(socket_.get());
   if (linger_ && ::shutdown(socket_.get(), SHUT_WR) == 0) {
     set_state(State::draining);
     expect_empty_ = false;
