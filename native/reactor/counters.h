@@ -31,6 +31,11 @@ struct ReactorCounters {
   Counter commands;
   Counter read_bytes;
   Counter written_bytes;
+  // Of TLS, by who does the records, since the start. Of those by the process so many should have
+  // been the kernel's; each that broke at it counts here alone.
+  Counter tls_kernel_connections;
+  Counter tls_process_connections;
+  Counter tls_offloads_refused;
   // Added to by whoever allocates after start-up on the I/O path; should stay 0.
   Counter io_path_allocations;
 };

@@ -24,7 +24,7 @@ void Shard::adopt(std::unique_ptr<AcceptedStream> accepted, std::shared_ptr<Port
   make_room_for(from);
   if (portal->tls != nullptr) {
     stream = std::unique_ptr<Stream>(std::make_unique<tls::TlsStream>(
-        loop(), std::move(stream).value(), portal->tls, portal->allow_plain));
+        loop(), std::move(stream).value(), portal->tls, portal->allow_plain, *port_.counters));
   }
   const ConnectionId id = next_sequence_++ << index_bits | index_;
   auto entry = std::make_unique<Entry>();

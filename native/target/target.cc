@@ -67,15 +67,16 @@ void Target::do_listen(const PortalOptions& options,
   state->allow_header_digest = options.allow_header_digest;
   state->allow_data_digest = options.allow_data_digest;
   if (options.tls != PortalTls::none) {
-    if (tls_ == nullptr) {
-      auto created = tls::Context::create(tls_keys_);
+    std::shared_ptr<tls::Context>& context = tls_[options.tls_records];
+    if (context == nullptr) {
+      auto created = tls::Context::create(tls_keys_, options.tls_records);
       if (!created) {
         done(created.error());
         return;
       }
-      tls_ = std::move(created).value();
+      context = std::move(created).value();
     }
-    state->tls = tls_;
+    state->tls = context;
     state->allow_plain = options.tls == PortalTls::allowed;
   }
   auto listener = shards_[0]->network().listen(

@@ -31,6 +31,7 @@
 #include "target/shard.h"
 #include "target/shared.h"
 #include "tls/keys.h"
+#include "tls/session.h"
 
 namespace ashlar::target {
 
@@ -46,6 +47,7 @@ struct PortalOptions {
   bool allow_header_digest = true;
   bool allow_data_digest = true;
   PortalTls tls = PortalTls::none;
+  tls::Records tls_records = tls::Records::process;
 };
 
 class Target final : private Home {
@@ -159,7 +161,7 @@ class Target final : private Home {
 
   TargetEvents& events_;
   const std::shared_ptr<tls::Keys> tls_keys_ = std::make_shared<tls::Keys>();
-  std::shared_ptr<tls::Context> tls_;  // Made with the first portal that has TLS.
+  std::map<tls::Records, std::shared_ptr<tls::Context>> tls_;  // Made when a portal needs them.
   RangeLocks range_locks_;
   std::vector<std::unique_ptr<Shard>> shards_;
   std::atomic<uint32_t> next_shard_{0};

@@ -170,6 +170,19 @@ struct Callbacks {
     return 1;
   }
 
+  // Called with the secrets of a session as they come to be, one a line: a label, the random of the
+  // hello and the secret. OpenSSL wipes the line.
+  static void secret(const SSL* ssl, const char* line) noexcept {
+    auto& session = *static_cast<Session*>(SSL_get_app_data(ssl));
+    const std::string_view text(line);
+    const size_t last = text.rfind(' ');
+    if (text.starts_with("CLIENT_TRAFFIC_SECRET_0 ")) {
+      session.host_secret_.set(text.substr(last + 1));
+    } else if (text.starts_with("SERVER_TRAFFIC_SECRET_0 ")) {
+      session.controller_secret_.set(text.substr(last + 1));
+    }
+  }
+
   static void message(int sending, int, int type, const void* bytes, size_t length, SSL*,
                       void* argument) noexcept {
     if (sending != 0 || type != content_type_handshake || length == 0) return;
@@ -185,17 +198,19 @@ struct Callbacks {
 
 // ---- Context ------------------------------------------------------------------------------------
 
-Context::Context(std::shared_ptr<const Keys> keys) noexcept : keys_(std::move(keys)) {}
+Context::Context(std::shared_ptr<const Keys> keys, Records records) noexcept
+    : keys_(std::move(keys)), records_(records) {}
 
 Context::~Context() {
   SSL_CTX_free(ctx_);
   BIO_meth_free(bio_method_);
 }
 
-Result<std::shared_ptr<Context>> Context::create(std::shared_ptr<const Keys> keys) {
+Result<std::shared_ptr<Context>> Context::create(std::shared_ptr<const Keys> keys,
+                                                 Records records) {
   CHECK(keys != nullptr);
   ERR_clear_error();
-  std::shared_ptr<Context> context(new Context(std::move(keys)));
+  std::shared_ptr<Context> context(new Context(std::move(keys), records));
   context->ctx_ = SSL_CTX_new(TLS_server_method());
   context->bio_method_ = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "ashlar");
   SSL_CTX* ctx = context->ctx_;
@@ -225,6 +240,7 @@ Result<std::shared_ptr<Context>> Context::create(std::shared_ptr<const Keys> key
   SSL_CTX_set_client_hello_cb(ctx, &Callbacks::client_hello, nullptr);
   SSL_CTX_set_psk_find_session_callback(ctx, &Callbacks::find_psk);
   SSL_CTX_set_msg_callback(ctx, &Callbacks::message);
+  if (records == Records::kernel) SSL_CTX_set_keylog_callback(ctx, &Callbacks::secret);
   return context;
 }
 
@@ -251,6 +267,8 @@ bool Session::begin(std::span<const std::byte> hello) noexcept {
   output_.clear();
   output_begin_ = 0;
   failed_ = false;
+  host_secret_.clear();
+  controller_secret_.clear();
   ERR_clear_error();
   ssl_ = SSL_new(context_->ctx_);
   BIO* bio = BIO_new(context_->bio_method_);
@@ -335,6 +353,7 @@ bool Session::readable() const noexcept {
 Session::Read Session::read(std::span<std::byte> into) noexcept {
   CHECK(established_ && !into.empty());
   if (failed_) return {Outcome::failed, 0};
+  keys_used_ = true;
   ERR_clear_error();
   size_t bytes = 0;
   const Outcome outcome = outcome_of(SSL_read_ex(ssl_, into.data(), into.size(), &bytes));
@@ -350,6 +369,7 @@ Session::Read Session::read(std::span<std::byte> into) noexcept {
 Outcome Session::write(std::span<const std::byte> from) noexcept {
   CHECK(established_ && !from.empty() && from.size() <= limits::record_content_bytes);
   if (failed_) return Outcome::failed;
+  keys_used_ = true;
   // OpenSSL would remember a record that did not fit, so none is begun that may not.
   if (!writable()) return Outcome::want_output;
   ERR_clear_error();
@@ -361,9 +381,24 @@ Outcome Session::write(std::span<const std::byte> from) noexcept {
 
 void Session::shutdown() noexcept {
   if (!established_ || failed_) return;
+  keys_used_ = true;
   ERR_clear_error();
   SSL_shutdown(ssl_);
   ERR_clear_error();
+}
+
+// OpenSSL reads no further than the record that it looks at, and the handshake of the controller
+// ends with the host's Finished, the last record under the keys before these. No ticket is sent. So
+// the next record is the first of its direction: number 0.
+bool Session::take_record_keys(TlsRecordKeys& receive, TlsRecordKeys& send) noexcept {
+  if (!established_ || failed_ || keys_used_ || chosen_ == nullptr) return false;
+  if (!input_.empty() || SSL_has_pending(ssl_) != 0 || !output().empty()) return false;
+  const PskHash hash = chosen_->hash();
+  const bool good = derive_record_keys(hash, host_secret_.bytes(), 0, receive) &&
+                    derive_record_keys(hash, controller_secret_.bytes(), 0, send);
+  host_secret_.clear();
+  controller_secret_.clear();
+  return good;
 }
 
 void Session::sent(size_t bytes) noexcept {

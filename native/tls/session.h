@@ -23,6 +23,7 @@
 #include "base/result.h"
 #include "tls/keys.h"
 #include "tls/limits.h"
+#include "tls/record_keys.h"
 
 struct ssl_ctx_st;
 struct ssl_st;
@@ -47,19 +48,28 @@ enum class HelloState : uint8_t {
 HelloState hello_state(std::span<const std::byte> bytes) noexcept;
 size_t hello_bytes(std::span<const std::byte> bytes) noexcept;  // Once it is whole.
 
+// Who does the records once the handshake is done.
+enum class Records : uint8_t {
+  process,
+  kernel,  // Where it takes the keys; the process otherwise.
+};
+
 // What the sessions of a process share. Any thread.
 class Context {
  public:
   // Error: invalid_argument, when the OpenSSL of this process lacks TLS 1.3 or its suites.
-  static Result<std::shared_ptr<Context>> create(std::shared_ptr<const Keys> keys);
+  static Result<std::shared_ptr<Context>> create(std::shared_ptr<const Keys> keys,
+                                                 Records records = Records::process);
   ~Context();
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
+  Records records() const noexcept { return records_; }
 
  private:
   friend class Session;
-  explicit Context(std::shared_ptr<const Keys> keys) noexcept;
+  Context(std::shared_ptr<const Keys> keys, Records records) noexcept;
   const std::shared_ptr<const Keys> keys_;
+  const Records records_;
   ssl_ctx_st* ctx_ = nullptr;
   bio_method_st* bio_method_ = nullptr;
 };
@@ -97,6 +107,10 @@ class Session {
   Outcome write(std::span<const std::byte> from) noexcept;
   // Puts close_notify into output(), if there is room.
   void shutdown() noexcept;
+  // Gives the keys of both directions away, for good: nothing but the destructor comes after it.
+  // False, and everything as before, once a record was done with them, while anything given or put
+  // out is left, and when the context has the process do records.
+  [[nodiscard]] bool take_record_keys(TlsRecordKeys& receive, TlsRecordKeys& send) noexcept;
 
   std::span<const std::byte> output() const noexcept {
     return {output_.data() + output_begin_, output_.size() - output_begin_};
@@ -124,6 +138,9 @@ class Session {
   bool more_psks_ = false;         // The identity has a further one to try.
   bool established_ = false;
   bool failed_ = false;
+  bool keys_used_ = false;         // Or the peer may have been told so.
+  TrafficSecret host_secret_;      // Of a context with Records::kernel, until they are taken.
+  TrafficSecret controller_secret_;
   uint32_t key_updates_left_ = limits::key_updates;
   size_t bytes_since_update_ = 0;
 };

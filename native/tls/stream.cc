@@ -11,11 +11,12 @@
 namespace ashlar::tls {
 
 TlsStream::TlsStream(Loop& loop, std::unique_ptr<Stream> inner, std::shared_ptr<Context> context,
-                     bool plain_allowed)
+                     bool plain_allowed, ReactorCounters& counters)
     : loop_(loop),
       inner_(std::move(inner)),
       context_(std::move(context)),
-      plain_allowed_(plain_allowed) {
+      plain_allowed_(plain_allowed),
+      counters_(counters) {
   inner_receive_.context = inner_send_.context = this;
   inner_receive_.done = [](StreamOp& op) noexcept {
     static_cast<TlsStream*>(op.context)->on_received();
@@ -44,7 +45,8 @@ void TlsStream::set_state(State to) noexcept {
     case State::hello: CHECK(false); break;
     case State::plain:
     case State::handshake: CHECK(from == State::hello); break;
-    case State::secured: CHECK(from == State::handshake); break;
+    case State::secured:
+    case State::offloaded: CHECK(from == State::handshake); break;
     case State::failed:
       CHECK(from == State::hello || from == State::handshake || from == State::secured);
       break;
@@ -56,14 +58,15 @@ void TlsStream::set_state(State to) noexcept {
 }
 
 std::string TlsStream::peer_identity() const {
-  return session_ != nullptr && session_->established() ? session_->identity() : std::string();
+  if (session_ == nullptr) return identity_;
+  return session_->established() ? session_->identity() : std::string();
 }
 
 // ---- Receive ------------------------------------------------------------------------------------
 
 void TlsStream::receive(StreamOp& op) noexcept {
   CHECK(receiving_ == nullptr && closed_ == nullptr && !op.into.empty());
-  if (state_ == State::plain && hello_used_ == 0) {
+  if (state_ == State::offloaded || (state_ == State::plain && hello_used_ == 0)) {
     inner_->receive(op);
     return;
   }
@@ -91,6 +94,7 @@ void TlsStream::advance() noexcept {
   switch (state_) {
     case State::plain: deliver_plain(); return;
     case State::secured: read_content(); return;
+    case State::offloaded: inner_->receive(*std::exchange(receiving_, nullptr)); return;
     case State::failed: complete_receive(receive_error_); return;
     case State::hello:
     case State::handshake:
@@ -151,6 +155,7 @@ void TlsStream::take_hello() noexcept {
   received_ = std::make_unique<std::byte[]>(limits::receive_bytes);
   const auto rest = bytes.subspan(length);
   std::copy(rest.begin(), rest.end(), received_.get());
+  cut_.take(rest);
   if (!rest.empty()) session_->give({received_.get(), rest.size()});
   std::vector<std::byte>().swap(hello_);
   hello_used_ = 0;
@@ -170,7 +175,7 @@ bool TlsStream::shake() noexcept {
   const Outcome outcome = session_->handshake();
   flush();
   switch (outcome) {
-    case Outcome::done: set_state(State::secured); return true;
+    case Outcome::done: return establish();
     case Outcome::want_input:
       if (!receive_ended_) {
         post_receive();
@@ -183,6 +188,39 @@ bool TlsStream::shake() noexcept {
   }
   fail();
   return true;
+}
+
+// The handshake is done. True when the state has moved on.
+bool TlsStream::establish() noexcept {
+  if (context_->records() == Records::kernel) {
+    // The keys change for whatever is sent after them: on_sent() goes on.
+    if (inner_sending_) return false;
+    offload();
+    if (state_ != State::handshake) return true;
+  }
+  counters_.tls_process_connections.add(1);
+  set_state(State::secured);
+  return true;
+}
+
+void TlsStream::offload() noexcept {
+  TlsRecordKeys receive;
+  TlsRecordKeys send;
+  TlsOffload outcome = TlsOffload::refused;
+  if (!receive_ended_ && session_->take_record_keys(receive, send)) {
+    outcome = inner_->offload_tls(receive, send);
+  }
+  if (outcome != TlsOffload::done) counters_.tls_offloads_refused.add(1);
+  if (outcome == TlsOffload::refused) return;
+  identity_ = session_->identity();
+  session_.reset();
+  received_.reset();
+  if (outcome == TlsOffload::broken) {
+    fail();
+    return;
+  }
+  counters_.tls_kernel_connections.add(1);
+  set_state(State::offloaded);
 }
 
 // As much content as is here and has room.
@@ -231,7 +269,10 @@ void TlsStream::post_receive() noexcept {
     inner_receive_.into = std::span(hello_).subspan(hello_used_);
   } else {
     CHECK(session_->unread() == 0);
-    inner_receive_.into = {received_.get(), limits::receive_bytes};
+    const bool bounded = state_ == State::handshake && context_->records() == Records::kernel;
+    const size_t room =
+        bounded ? std::min(cut_.wanted(), limits::receive_bytes) : limits::receive_bytes;
+    inner_receive_.into = {received_.get(), room};
   }
   inner_receiving_ = true;
   inner_->receive(inner_receive_);
@@ -247,7 +288,9 @@ void TlsStream::on_received() noexcept {
   } else if (state_ == State::hello) {
     hello_used_ += static_cast<size_t>(result);
   } else {
-    session_->give({received_.get(), static_cast<size_t>(result)});
+    const std::span<const std::byte> bytes{received_.get(), static_cast<size_t>(result)};
+    if (state_ == State::handshake) cut_.take(bytes);
+    session_->give(bytes);
   }
   advance();
 }
@@ -256,7 +299,7 @@ void TlsStream::on_received() noexcept {
 
 void TlsStream::send(StreamOp& op) noexcept {
   CHECK(sending_ == nullptr && closed_ == nullptr);
-  if (state_ == State::plain) {
+  if (state_ == State::plain || state_ == State::offloaded) {
     inner_->send(op);
     return;
   }
@@ -344,14 +387,16 @@ void TlsStream::on_sent() noexcept {
   }
   if (send_broken_) {
     if (sending_ != nullptr) complete_send(inner_send_.result);
+    if (state_ == State::handshake && !inner_receiving_) advance();
     return;
   }
   if (sending_ != nullptr) encrypt();
   flush();
   const bool all_out = sending_ != nullptr && !inner_sending_ && state_ == State::secured;
   if (all_out) complete_send(sent_bytes_);
-  // A receive that waited for room to answer a KeyUpdate.
-  if (state_ == State::secured && !inner_receiving_) advance();
+  // A receive that waited for room to answer a KeyUpdate, or for the handshake to be out.
+  const bool waiting = state_ == State::secured || state_ == State::handshake;
+  if (waiting && !inner_receiving_) advance();
 }
 
 // ---- End ----------------------------------------------------------------------------------------

@@ -5,6 +5,12 @@
 // Where plain connections are allowed as well, the first byte decides: 16h is a ClientHello, and an
 // ICReq begins with 00h. A connection found plain costs one copy of its first bytes and then one
 // call more an operation.
+//
+// Where the context has the kernel do records, the keys go to the inner stream when the handshake
+// is done, and operations go to it as they are from then on. Until then no receive asks for more
+// than the rest of one record, so that whatever comes under those keys is the kernel's to read:
+//
+//   ClientHello | CCS, Finished, one receive for each header and each content | kernel
 #pragma once
 
 #include <cstdint>
@@ -13,8 +19,10 @@
 #include <string>
 #include <vector>
 
+#include "reactor/counters.h"
 #include "reactor/loop.h"
 #include "reactor/network.h"
+#include "tls/record_keys.h"
 #include "tls/session.h"
 
 namespace ashlar::tls {
@@ -22,7 +30,7 @@ namespace ashlar::tls {
 class TlsStream final : public Stream {
  public:
   TlsStream(Loop& loop, std::unique_ptr<Stream> inner, std::shared_ptr<Context> context,
-            bool plain_allowed);
+            bool plain_allowed, ReactorCounters& counters);
   ~TlsStream() override;
 
   // Errors beside the inner stream's: -EPROTO, when the peer is not let in or breaks the protocol.
@@ -41,7 +49,8 @@ class TlsStream final : public Stream {
     hello,      // Gathers the first record; the owner's receive moves it on.
     plain,      // No TLS: operations go to the inner stream as they are.
     handshake,  // The ClientHello was good; the host's Finished moves it on.
-    secured,    // Content both ways.
+    secured,    // Content both ways, as records by the session.
+    offloaded,  // As records by the inner stream: operations go to it as they are.
     failed,     // The owner was told or will be; close() moves it on.
     parting,    // The last alert goes out; the socket or a timer moves it on.
     closing,    // The inner stream closes.
@@ -60,6 +69,8 @@ class TlsStream final : public Stream {
   void take_hello() noexcept;
   void deliver_plain() noexcept;
   bool shake() noexcept;
+  bool establish() noexcept;
+  void offload() noexcept;
   void read_content() noexcept;
   void complete_receive(int64_t result) noexcept;
   void fail() noexcept;
@@ -77,8 +88,10 @@ class TlsStream final : public Stream {
   const std::unique_ptr<Stream> inner_;
   const std::shared_ptr<Context> context_;
   const bool plain_allowed_;
+  ReactorCounters& counters_;
   State state_ = State::hello;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<Session> session_;  // From the hello until the records are offloaded.
+  std::string identity_;              // Of a session that has gone.
 
   // Receive side.
   StreamOp* receiving_ = nullptr;   // The owner's.
@@ -87,6 +100,7 @@ class TlsStream final : public Stream {
   std::vector<std::byte> hello_;
   size_t hello_used_ = 0;
   std::unique_ptr<std::byte[]> received_;
+  RecordCut cut_;                   // What follows the ClientHello, until the handshake is done.
   int64_t receive_error_ = 0;       // What failed says, or the inner stream's end.
   bool receive_ended_ = false;
   OwnedTask ready_task_;            // Goes on with a receive that need not wait.

@@ -10,13 +10,12 @@
 #include <string>
 #include <vector>
 
+#include "records.h"
 #include "tls/session.h"
 
 #include "../test.h"
 
 namespace ashlar::tls::rig {
-
-using Bytes = std::vector<std::byte>;
 
 inline const std::string identity256 = "NVMe0R01 nqn.2026-01.host nqn.2026-01.subsystem";
 inline const std::string identity384 = "NVMe0R02 nqn.2026-01.host nqn.2026-01.subsystem";
@@ -142,12 +141,12 @@ class Host {
 
 // Keys with one PSK of each hash.
 struct Controller {
-  Controller() {
+  explicit Controller(Records records = Records::process) {
     auto table = std::make_shared<KeyTable>();
     REQUIRE(table->add(identity256, PskHash::sha256, psk_of(PskHash::sha256)).ok());
     REQUIRE(table->add(identity384, PskHash::sha384, psk_of(PskHash::sha384)).ok());
     keys->replace(std::move(table));
-    auto created = Context::create(keys);
+    auto created = Context::create(keys, records);
     REQUIRE(created.ok());
     context = std::move(created).value();
   }
