@@ -136,6 +136,11 @@ export interface ReactorCounters {
   readBytes: bigint;
   writtenBytes: bigint;
   buffersInUse: number;
+  /** Connections over TLS since the start, by who does their records. */
+  tlsKernelConnections: bigint;
+  tlsProcessConnections: bigint;
+  /** How often the kernel did not take a connection of which it was asked. */
+  tlsOffloadsRefused: bigint;
   /** Heap allocations made on the I/O path; 0 after warm-up. */
   ioPathAllocations: bigint;
 }
@@ -429,6 +434,11 @@ export type * from './native/target.js';
 
 export interface NativeAddon {
   probe(): Probe;
+  /**
+   * Why the kernel cannot do the records of TLS 1.3, in one line; null: it can. It is tried over
+   * 127.0.0.1, and may load its module for that.
+   */
+  tlsKernelProblem(): string | null;
 
   /** Starts the reactors. Throws io-uring-*, kernel-too-old, memlock-too-small. */
   runtimeOpen(options: RuntimeOptions, onEvents: (events: NativeEvent[]) => void): RuntimeHandle;

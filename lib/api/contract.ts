@@ -373,6 +373,22 @@ export const controllerSchema = Type.Object(
   { ...exact, description: 'One association of a host with a subsystem.' },
 );
 
+const tlsSchema = Type.Object(
+  {
+    mode: Type.Enum(['none', 'allowed', 'required'], {
+      description: 'Whether hosts speak TLS to the portals.',
+    }),
+    records: Type.Enum(['kernel', 'process'], {
+      description: 'Who does the records of a connection once its handshake is done.',
+    }),
+    problem: orNull(text('Why the process does them; null: the kernel does, or there is no TLS.')),
+    kernelConnections: count('Connections since the start with records by the kernel.'),
+    processConnections: count('Connections since the start with records by the process.'),
+    refused: count('How often the kernel did not take a connection of which it was asked.'),
+  },
+  { ...exact, description: 'TLS at the portals.' },
+);
+
 export const statusSchema = Type.Object(
   {
     state: Type.Enum(['serving', 'failed', 'closing'], {
@@ -385,6 +401,7 @@ export const statusSchema = Type.Object(
     pools: Type.Array(poolSchema),
     portals: Type.Array(portalSchema),
     reactors: Type.Array(reactorSchema),
+    tls: tlsSchema,
     tenants: count('How many tenants there are.'),
     volumes: count('How many volumes there are.'),
     snapshots: count('How many snapshots there are.'),

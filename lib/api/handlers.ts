@@ -62,6 +62,7 @@ function nodeOperations(
         pools: [poolObject(status.pool, status.device, status.provisionedBytes)],
         portals: status.portals.map(portalObject),
         reactors: status.reactors.map(reactorObject),
+        tls: status.tls,
         tenants: status.tenants,
         volumes: status.volumes,
         snapshots: status.snapshots,

@@ -210,6 +210,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
     mdns: config.target.mdns,
     referrals: config.target.referrals,
     tls: config.target.tls,
+    ktls: config.target.ktls,
     cntlids: config.node.cntlids,
     demo: config.demo,
   };

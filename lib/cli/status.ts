@@ -47,6 +47,7 @@ function statusLines(status: Status, socket: string): string[] {
   for (const portal of status.portals) {
     entries.push(['Portal', portalText(portal)]);
   }
+  if (status.tls.mode !== 'none') entries.push(['TLS', tlsText(status.tls)]);
   entries.push(['Reactors', `${status.reactors.length}, ${commands} commands since the start`]);
   return pairs(entries);
 }
@@ -59,6 +60,12 @@ function portalText({ endpoint, discoveryOnly, drained, problem }: Portal): stri
   const only = discoveryOnly ? ' (discovery only)' : '';
   const state = problem === null ? '' : `, waiting: ${problem}`;
   return `${endpoint}${only}${drained ? ', drained' : ''}${state}`;
+}
+
+function tlsText({ mode, records, problem, refused }: Status['tls']): string {
+  const why = problem === null ? '' : ` (${problem})`;
+  const not = refused === 0 ? '' : `, which did not take ${plural(refused, 'connection')}`;
+  return `${mode}, records by the ${records}${why}${not}`;
 }
 
 const controllerColumns: readonly Column<Controller>[] = [

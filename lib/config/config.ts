@@ -35,6 +35,10 @@ export const maxCntlid = 0xffef;
 export const tlsModes = ['none', 'allowed', 'required'] as const;
 export type TlsMode = (typeof tlsModes)[number];
 
+/** Whether the kernel does the records of TLS: where it can, or never. */
+export const ktlsModes = ['auto', 'off'] as const;
+export type KtlsMode = (typeof ktlsModes)[number];
+
 /** What holds where neither the file nor a flag says otherwise. */
 export const configDefaults = {
   poolFile: '.ashlar/pool.ashlar',
@@ -46,9 +50,15 @@ export const configDefaults = {
   socket: '.ashlar/ashlar.sock',
   logLevel: 'info',
   tls: 'none',
+  ktls: 'auto',
   demoSize: '10GiB',
   shutdownTimeout: '10s',
-} satisfies { logLevel: LogLevel; tls: TlsMode; [key: string]: string | string[] };
+} satisfies {
+  logLevel: LogLevel;
+  tls: TlsMode;
+  ktls: KtlsMode;
+  [key: string]: string | string[];
+};
 
 export interface PoolConfig {
   device: DeviceSpec;
@@ -77,6 +87,7 @@ export interface TargetConfig {
   referrals: Endpoint[];
   /** Of every portal. */
   tls: TlsMode;
+  ktls: KtlsMode;
 }
 
 /** What the node needs to know when several serve the same subsystems. */

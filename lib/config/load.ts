@@ -264,6 +264,12 @@ function resolveTarget(from: Resolver): Config['target'] {
       configDefaults.tls,
       ({ value }) => value,
     ),
+    ktls: from.get(
+      'target.ktls',
+      (f) => f.target?.ktls,
+      configDefaults.ktls,
+      ({ value }) => value,
+    ),
   };
 }
 

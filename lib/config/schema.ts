@@ -3,7 +3,7 @@
  * of a file, the resolved {@link Config} and `ashlar help config` all come from here.
  */
 import Type, { type Static } from 'typebox';
-import { configDefaults, logLevels, tlsModes } from './config.js';
+import { configDefaults, ktlsModes, logLevels, tlsModes } from './config.js';
 
 /** Said when a value has the wrong type or shape: "must be …". */
 interface Expectation {
@@ -121,6 +121,14 @@ const targetSection = Type.Object(
         description:
           'TLS 1.3 at every portal, with the PSKs of "ashlar host psk": none, allowed beside plain connections, or required.',
         expected: `one of ${tlsModes.join(', ')}`,
+      }),
+    ),
+    ktls: Type.Optional(
+      Type.Enum([...ktlsModes], {
+        default: configDefaults.ktls,
+        description:
+          'TLS records by the kernel (kTLS) after the handshake. auto: where it can; off: always by this process. "ashlar status" says which.',
+        expected: `one of ${ktlsModes.join(', ')}`,
       }),
     ),
   },

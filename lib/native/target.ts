@@ -11,6 +11,7 @@ export interface PortalOptions {
   allowHeaderDigest: boolean;
   allowDataDigest: boolean;
   tls: PortalTls;
+  tlsRecords: TlsRecords;
 }
 
 /**
@@ -24,6 +25,12 @@ export type PortalTls = 'none' | 'allowed' | 'required';
  * replaced apart, and no identity is of both.
  */
 export type TlsKeyOrigin = 'configured' | 'generated';
+
+/**
+ * Who does the records once a handshake is done. A connection that the kernel does not take stays
+ * with the process, and is counted.
+ */
+export type TlsRecords = 'kernel' | 'process';
 
 /** A PSK with which hosts may begin TLS. Up to eight may share an identity. */
 export interface TlsKey {

@@ -15,6 +15,7 @@ import {
   type NativeEvent,
   type PoolHandle,
   type PoolStatus,
+  type ReactorCounters,
   type RuntimeHandle,
 } from '../native.js';
 import { PortalService } from '../portals/portals.js';
@@ -26,6 +27,7 @@ import { KeyFile } from '../secrets/key_file.js';
 import { PskService } from '../secrets/psks.js';
 import { type StreamPool, StreamService } from '../stream/streams.js';
 import { Target } from '../target/target.js';
+import { decideRecords, type RecordsDecision, recordsText } from '../target/tls_records.js';
 import { Exports, type VolumePool } from '../volumes/exports.js';
 import { GrantService } from '../volumes/grants.js';
 import { HostService } from '../volumes/hosts.js';
@@ -126,7 +128,10 @@ class OpeningNode {
     const problem = keysProblem(catalog, keyFile);
     if (problem !== null) events.add('error', 'host-keys-unreadable', problem);
     const generation = await takeGenerations(catalog);
-    const parts = { native, runtime, pool, config, catalog, events, status, generation };
+    const tls = config.tls ?? 'none';
+    const records = decideRecords(native, tls, config.ktls ?? 'auto');
+    if (tls !== 'none') events.add('info', 'tls-records', recordsText(records));
+    const parts = { native, runtime, pool, config, catalog, events, status, generation, records };
     const target = makeTarget(parts);
     const node = new RunningNode({
       native,
@@ -135,6 +140,7 @@ class OpeningNode {
       config,
       catalog,
       target,
+      records,
       events,
       router,
       created,
@@ -203,6 +209,7 @@ interface TargetParts {
   catalog: Catalog;
   events: EventLog;
   status: PoolStatus;
+  records: RecordsDecision;
   /** Versions of the discovery page begin above this. */
   generation: bigint;
 }
@@ -223,6 +230,7 @@ function makeTarget(parts: TargetParts): Target {
     },
     writeThrough: config.pool.writeThrough,
     tls: config.tls ?? 'none',
+    tlsRecords: parts.records.records,
     atomicWriteBytes: status.atomicWriteBytes,
     cntlids: config.cntlids,
     health: async () => {
@@ -256,6 +264,7 @@ interface NodeParts {
   config: NodeConfig;
   catalog: Catalog;
   target: Target;
+  records: RecordsDecision;
   events: EventLog;
   router: EventRouter;
   created: boolean;
@@ -404,8 +413,22 @@ class RunningNode implements Node {
       snapshots: catalog.count(snapshotKind),
       provisionedBytes: volumes.reduce((sum, { value }) => sum + value.sizeBytes, 0n),
       connections: this.exports.connections(null),
-      reactors: native.runtimeCounters(runtime),
+      ...this.#reactors(native.runtimeCounters(runtime)),
     };
+  }
+
+  #reactors(reactors: ReactorCounters[]): Pick<NodeStatus, 'reactors' | 'tls'> {
+    const { config, records } = this.#parts;
+    const sum = (of: (each: ReactorCounters) => bigint) =>
+      Number(reactors.reduce((total, each) => total + of(each), 0n));
+    const tls = {
+      mode: config.tls ?? 'none',
+      ...records,
+      kernelConnections: sum((each) => each.tlsKernelConnections),
+      processConnections: sum((each) => each.tlsProcessConnections),
+      refused: sum((each) => each.tlsOffloadsRefused),
+    };
+    return { reactors, tls };
   }
 
   events(after = 0): NodeEvent[] {

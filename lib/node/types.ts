@@ -11,6 +11,7 @@ import type {
   PortalTls,
   ReactorCounters,
   RuntimeOptions,
+  TlsRecords,
 } from '../native.js';
 import type { PortalInfo, Portals } from '../portals/types.js';
 import type { Schedules } from '../schedules/types.js';
@@ -61,6 +62,8 @@ export interface NodeConfig {
   mdns?: boolean | undefined;
   /** Whether hosts speak TLS to them; not given: never. */
   tls?: PortalTls;
+  /** Whether the kernel does the records of TLS; not given: where it can. */
+  ktls?: 'auto' | 'off';
   /** Discovery services of other nodes that hosts are told of. */
   referrals?: readonly { address: string; port: number }[] | undefined;
   /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */
@@ -83,6 +86,20 @@ export interface NodeEvent {
   subject: string | null;
 }
 
+/** TLS at the portals, and who does its records. */
+export interface NodeTls {
+  mode: PortalTls;
+  /** Of a connection whose handshake is done; the handshake is always this process's. */
+  records: TlsRecords;
+  /** Why the process does them, in one line; null: the kernel does, or there is no TLS. */
+  problem: string | null;
+  /** Connections since the start, by who does their records. */
+  kernelConnections: number;
+  processConnections: number;
+  /** How often the kernel did not take a connection of which it was asked. */
+  refused: number;
+}
+
 export interface NodeStatus {
   /** 'failed': the pool stopped acknowledging; `problem` says why and what to do. */
   state: 'serving' | 'failed' | 'closing';
@@ -101,6 +118,7 @@ export interface NodeStatus {
   provisionedBytes: bigint;
   connections: ConnectedHost[];
   reactors: ReactorCounters[];
+  tls: NodeTls;
 }
 
 /** The pool of a running node. */

@@ -1,6 +1,13 @@
 /** Portals of the target: their addresses, and the ANA state of each group through each. */
 import { AshlarError } from '../errors.js';
-import type { AnaState, NativeAddon, PortalHandle, PortalTls, RuntimeHandle } from '../native.js';
+import type {
+  AnaState,
+  NativeAddon,
+  PortalHandle,
+  PortalTls,
+  RuntimeHandle,
+  TlsRecords,
+} from '../native.js';
 import { PortalAna } from './ana.js';
 import type { Controller } from './controller.js';
 import { maxAnaGroups } from './limits.js';
@@ -38,6 +45,7 @@ export class Portals {
   readonly #native: NativeAddon;
   readonly #runtime: RuntimeHandle;
   readonly #tls: PortalTls;
+  readonly #tlsRecords: TlsRecords;
   readonly #portals = new Map<number, Portal>();
   /** Portals that native code opens: a host can come before its answer does. */
   readonly #opening = new Map<number, PortalRequest>();
@@ -45,10 +53,11 @@ export class Portals {
   readonly #ana = new Map<number, PortalAna>();
   #lastPortalId = 0;
 
-  constructor(native: NativeAddon, runtime: RuntimeHandle, tls: PortalTls) {
+  constructor(native: NativeAddon, runtime: RuntimeHandle, tls: PortalTls, tlsRecords: TlsRecords) {
     this.#native = native;
     this.#runtime = runtime;
     this.#tls = tls;
+    this.#tlsRecords = tlsRecords;
   }
 
   get all(): readonly Portal[] {
@@ -81,6 +90,7 @@ export class Portals {
         allowHeaderDigest: true,
         allowDataDigest: true,
         tls: nativeTls(this.#tls, request),
+        tlsRecords: this.#tlsRecords,
       });
       const ana = this.#anaOf(portalId);
       const portal = { ...request, portalId, handle, port, drained: ana.drained, tls: this.#tls };

@@ -13,6 +13,7 @@ import type {
   NativeAddon,
   PortalTls,
   RuntimeHandle,
+  TlsRecords,
 } from '../native.js';
 import type { TlsPsk } from '../tls/derive.js';
 import { type AdminEnvironment, answerCommand } from './admin.js';
@@ -52,6 +53,8 @@ export interface TargetOptions {
   writeThrough: boolean;
   /** Of every portal. */
   tls: PortalTls;
+  /** By the process when not given. */
+  tlsRecords?: TlsRecords;
   atomicWriteBytes: number;
   cntlids: { first: number; last: number };
   health(): Promise<Omit<SmartInput, 'errorLogEntries'>>;
@@ -85,8 +88,9 @@ export class Target {
   constructor(options: TargetOptions) {
     this.#options = options;
     this.#native = options.native;
-    this.#portals = new Portals(options.native, options.runtime, options.tls);
-    this.#tlsKeys = new TlsKeys(options.native, options.runtime, (hostnqn, subnqn) =>
+    const { native, runtime, tls, tlsRecords = 'process' } = options;
+    this.#portals = new Portals(native, runtime, tls, tlsRecords);
+    this.#tlsKeys = new TlsKeys(native, runtime, (hostnqn, subnqn) =>
       this.#standing(hostnqn, subnqn),
     );
     this.#authenticator = new Authenticator(this.#tlsKeys.generated);

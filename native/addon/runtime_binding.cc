@@ -1,8 +1,10 @@
-// probe, runtimeOpen, runtimeClose, runtimeCounters.
+// probe, tlsKernelProblem, runtimeOpen, runtimeClose, runtimeCounters.
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -11,6 +13,7 @@
 #include "addon/values.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
+#include "reactor/kernel_tls.h"
 #include "reactor/probe.h"
 
 namespace ashlar::addon {
@@ -52,6 +55,12 @@ Napi::Value probe(const Napi::CallbackInfo& info) {
   result["cpus"] = js(env, cpu_count());
   result["crc32c"] = js(env, crc32c_implementation());
   return result;
+}
+
+Napi::Value tls_kernel_problem(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::optional<std::string> problem = kernel_tls_problem();
+  return problem ? js(env, *problem) : env.Null();
 }
 
 struct RuntimeSettings {
@@ -152,6 +161,9 @@ Napi::Value counters_object(Napi::Env env, const ReactorCounters& counters) {
   result["readBytes"] = js(env, counters.read_bytes.value());
   result["writtenBytes"] = js(env, counters.written_bytes.value());
   result["buffersInUse"] = js(env, static_cast<uint32_t>(counters.buffers_in_use.value()));
+  result["tlsKernelConnections"] = js(env, counters.tls_kernel_connections.value());
+  result["tlsProcessConnections"] = js(env, counters.tls_process_connections.value());
+  result["tlsOffloadsRefused"] = js(env, counters.tls_offloads_refused.value());
   result["ioPathAllocations"] = js(env, counters.io_path_allocations.value());
   return result;
 }
@@ -172,6 +184,7 @@ Napi::Value runtime_counters(const Napi::CallbackInfo& info) {
 
 void register_runtime(Napi::Env env, Napi::Object exports) {
   exports["probe"] = Napi::Function::New<probe>(env, "probe");
+  exports["tlsKernelProblem"] = Napi::Function::New<tls_kernel_problem>(env, "tlsKernelProblem");
   exports["runtimeOpen"] = Napi::Function::New<runtime_open>(env, "runtimeOpen");
   exports["runtimeClose"] = Napi::Function::New<runtime_close>(env, "runtimeClose");
   exports["runtimeCounters"] = Napi::Function::New<runtime_counters>(env, "runtimeCounters");

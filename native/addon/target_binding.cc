@@ -247,6 +247,13 @@ Napi::Value portal_listen(const Napi::CallbackInfo& info) {
   } else if (in.ok() && tls != "none") {
     in.fail(ErrorCode::invalid_argument, "tls must be none, allowed or required, not '" + tls + "'");
   }
+  const std::string records = in.text(info[1], "tlsRecords");
+  if (records == "kernel") {
+    options.tls_records = tls::Records::kernel;
+  } else if (in.ok() && records != "process") {
+    in.fail(ErrorCode::invalid_argument,
+            "tlsRecords must be kernel or process, not '" + records + "'");
+  }
   if (in.ok() && options.id == 0) {
     in.fail(ErrorCode::invalid_argument, "portalId must be 1 to 65535, not 0");
   }

@@ -59,6 +59,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       mdns: true,
       referrals: [],
       tls: 'none',
+      ktls: 'auto',
     },
     node: { cntlids: { first: 1, last: 65_519 } },
     runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },

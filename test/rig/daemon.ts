@@ -36,6 +36,8 @@ export interface DaemonOptions {
   discovery?: boolean;
   /** Of every portal; none when not given. */
   tls?: 'none' | 'allowed' | 'required';
+  /** Whether the kernel may do its records; as the program has it when not given. */
+  ktls?: 'auto' | 'off';
   /** Another script than the program itself, given the same arguments. */
   script?: string;
   /** Where files and the socket are; a folder of its own when not given. */
@@ -155,6 +157,7 @@ export class Daemon implements AsyncDisposable {
       `portals = [${Array.from({ length: count }, (_, index) => portal(index)).join(', ')}]`,
       `discovery = [${this.#options.discovery === true ? portal(count) : ''}]`,
       `tls = "${this.#options.tls ?? 'none'}"`,
+      ...(this.#options.ktls === undefined ? [] : [`ktls = "${this.#options.ktls}"`]),
       '[runtime]',
       `reactors = ${this.#options.reactors ?? 1}`,
       '[api]',
