@@ -212,7 +212,7 @@ function qemuArguments(folder: string, cards: number): string[] {
   ];
   // A guest of this machine's own Debian runs this machine's programs.
   const programs = guestSuite === 'default' ? '/' : path.join(image, 'root');
-  const share = 'mount_tag=hostroot,security_model=none,readonly=on,multidevs=remap';
+  const share = 'security_model=none,readonly=on,multidevs=remap';
   return [
     ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1024'],
     ...['-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-no-reboot'],
@@ -220,7 +220,9 @@ function qemuArguments(folder: string, cards: number): string[] {
     // On a busy machine the emulated timer is late for the kernel's test of it, which is a panic.
     ...['-append', 'console=ttyS0 loglevel=6 panic=-1 no_timer_check'],
     ...Array.from({ length: cards }, (_, index) => card(index)).flat(),
-    ...['-virtfs', `local,path=${programs},${share}`],
+    ...['-virtfs', `local,path=${programs},mount_tag=hostroot,${share}`],
+    // For what of this machine a test runs there as well.
+    ...['-virtfs', `local,path=/,mount_tag=machine,${share}`],
     ...['-device', 'virtio-serial-pci', ...port('a'), ...port('b')],
     ...['-chardev', `socket,id=control,path=${path.join(folder, 'monitor')}`],
     ...['-mon', 'chardev=control,mode=control'],
