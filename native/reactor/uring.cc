@@ -31,6 +31,15 @@ uint64_t user_data_of(const RingOp& op) noexcept {
   return static_cast<uint64_t>(reinterpret_cast<uintptr_t>(&op));
 }
 
+// Between two looks: leaves the core's resources to its other hardware thread.
+void cpu_relax() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 unsigned setup_flags(const RingFeatures& features) noexcept {
   unsigned flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
   if (features.defer_taskrun) {
@@ -59,7 +68,10 @@ int with_patience(Attempt attempt) {
 // ---- Start and stop -----------------------------------------------------------------------------
 
 UringReactor::UringReactor(const UringOptions& options)
-    : Loop(clock_, options.index), options_(options), buffers_(*this, counters_) {}
+    : Loop(clock_, options.index),
+      options_(options),
+      buffers_(*this, counters_),
+      polling_(options.busy_poll_us) {}
 
 Result<std::unique_ptr<UringReactor>> UringReactor::start(const UringOptions& options) {
   const ProbeVerdict verdict = decide(probe_system());
@@ -180,15 +192,16 @@ void UringReactor::run() noexcept {
   uint64_t awake_since_ns = clock_.now_ns();
   for (;;) {
     if (turn()) {
-      idle_since_ns_ = 0;
+      if (polling_.idle()) polling_.busy_at(clock_.now_ns());
       enter_without_waiting();
       continue;
     }
     if (stopping_.load(std::memory_order_relaxed)) break;
-    if (options_.busy_poll_us > 0) {
+    if (polling_.enabled()) {
       const uint64_t now_ns = clock_.now_ns();
-      if (idle_since_ns_ == 0) idle_since_ns_ = now_ns;
-      if (now_ns - idle_since_ns_ < uint64_t{options_.busy_poll_us} * 1000) {
+      polling_.idle_at(now_ns);
+      if (polling_.poll_on(now_ns)) {
+        cpu_relax();
         enter_without_waiting();
         continue;
       }

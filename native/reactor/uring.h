@@ -22,6 +22,7 @@
 #include "reactor/counters.h"
 #include "reactor/limits.h"
 #include "reactor/loop.h"
+#include "reactor/poll_policy.h"
 #include "reactor/probe.h"
 #include "reactor/random.h"
 #include "reactor/system.h"
@@ -56,6 +57,8 @@ struct UringOptions {
   // False: where RLIMIT_MEMLOCK is too small the buffers are used unregistered, which costs some
   // CPU time a request. True: that fails with memlock_too_small.
   bool require_registered_buffers = false;
+  // At most this long is spent looking for work before sleeping, and only while work keeps coming
+  // sooner than that (PollPolicy); 0: sleeps at once.
   uint32_t busy_poll_us = 0;
 };
 
@@ -127,7 +130,7 @@ class UringReactor final : public Loop {
   List<RingOp> cancelled_;   // Were waiting; complete with -ECANCELED next turn.
   uint32_t under_way_ = 0;   // Completions that the kernel owes us, cancellations included.
   bool finishing_ = false;
-  uint64_t idle_since_ns_ = 0;  // When polling; 0: was busy.
+  PollPolicy polling_;
   alignas(64) std::atomic<bool> asleep_{false};
   std::atomic<bool> stopping_{false};
   std::unique_ptr<UringNetwork> network_;
