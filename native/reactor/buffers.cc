@@ -72,10 +72,27 @@ bool BufferPool::acquire(BufferRequest& request) noexcept {
   return false;
 }
 
+bool BufferPool::can_fill(uint32_t length_bytes) noexcept {
+  if (spare_count_ != 0 && length_bytes <= page_bytes) return true;
+  if (pieces_for(length_bytes)) return true;
+  if (spare_count_ == 0) return false;
+  join_spares();
+  return pieces_for(length_bytes);
+}
+
+void BufferPool::join_spares() noexcept {
+  while (spare_count_ != 0) {
+    const uint32_t page = spares_[--spare_count_];
+    pages_[page].spare = false;
+    free_bytes_ -= page_bytes;  // give() counts it again.
+    give(page, 0);
+  }
+}
+
 // Whether pieces for all of the length are free. Whole 128 KiB pieces come from the top list only
 // (smaller free ones would have been joined), so counting there decides; the rest fits in any piece
 // at least as large, one of which may be a 128 KiB piece more.
-bool BufferPool::can_fill(uint32_t length_bytes) const noexcept {
+bool BufferPool::pieces_for(uint32_t length_bytes) const noexcept {
   uint32_t whole = length_bytes / limits::max_buffer_piece_bytes;
   const uint32_t rest = length_bytes % limits::max_buffer_piece_bytes;
   if (rest > 0) {
@@ -94,7 +111,8 @@ void BufferPool::fill(BufferRequest& request) noexcept {
   request.piece_count = 0;
   while (left > 0) {
     const uint32_t length = std::min(left, limits::max_buffer_piece_bytes);
-    const uint32_t page = take(order_of(length));
+    const uint32_t page =
+        length <= page_bytes && spare_count_ != 0 ? take_spare() : take(order_of(length));
     request.pieces[request.piece_count++] = {base_ + uint64_t{page} * page_bytes, length};
     left -= length;
   }
@@ -107,8 +125,12 @@ void BufferPool::release(BufferRequest& request) noexcept {
   for (const iovec& piece : request.segments()) {
     const auto offset = static_cast<uint64_t>(static_cast<std::byte*>(piece.iov_base) - base_);
     CHECK(offset < size_bytes_);
-    give(static_cast<uint32_t>(offset / page_bytes),
-         order_of(static_cast<uint32_t>(piece.iov_len)));
+    const auto page = static_cast<uint32_t>(offset / page_bytes);
+    if (piece.iov_len <= page_bytes && spare_count_ != max_spares) {
+      give_spare(page);
+    } else {
+      give(page, order_of(static_cast<uint32_t>(piece.iov_len)));
+    }
   }
   counters_.buffers_in_use.subtract(request.piece_count);
   request.held = false;
@@ -161,8 +183,22 @@ uint32_t BufferPool::take(uint32_t order) noexcept {
   return page;
 }
 
+uint32_t BufferPool::take_spare() noexcept {
+  const uint32_t page = spares_[--spare_count_];
+  pages_[page].spare = false;
+  free_bytes_ -= page_bytes;
+  return page;
+}
+
+void BufferPool::give_spare(uint32_t page) noexcept {
+  CHECK(!pages_[page].free_head && !pages_[page].spare);
+  pages_[page].spare = true;
+  free_bytes_ += page_bytes;
+  spares_[spare_count_++] = page;
+}
+
 void BufferPool::give(uint32_t page, uint32_t order) noexcept {
-  CHECK(!pages_[page].free_head);
+  CHECK(!pages_[page].free_head && !pages_[page].spare);
   free_bytes_ += uint64_t{page_bytes} << order;
   while (order < orders - 1) {
     const uint32_t buddy = page ^ (1u << order);

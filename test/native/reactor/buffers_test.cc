@@ -156,3 +156,37 @@ TEST_CASE("buffers: too small and too large pools are refused") {
   CHECK_EQ(pool.open(1 << 20).error().code, ErrorCode::invalid_argument);
   CHECK_EQ(pool.open(2ull << 30).error().code, ErrorCode::invalid_argument);
 }
+
+TEST_CASE("buffers: a single page is the one given back last") {
+  Fixture f(2 << 20);
+  Wish first(4 * kib);
+  Wish second(3000);
+  REQUIRE(f.pool.acquire(first));
+  REQUIRE(f.pool.acquire(second));
+  void* const at = second.pieces[0].iov_base;
+  f.pool.release(second);
+  REQUIRE(f.pool.acquire(second));
+  CHECK_EQ(second.pieces[0].iov_base, at);
+  f.pool.release(first);
+  f.pool.release(second);
+  CHECK_EQ(f.pool.free_bytes(), 2048 * kib);
+}
+
+TEST_CASE("buffers: single pages given back do not keep a large request from being filled") {
+  Fixture f(2 << 20);
+  std::deque<Wish> pages;
+  for (int i = 0; i < 512; ++i) {
+    pages.emplace_back(4 * kib);
+    REQUIRE(f.pool.acquire(pages.back()));
+  }
+  Wish large(1024 * kib);
+  Wish other(1024 * kib);
+  CHECK_FALSE(f.pool.acquire(large));
+  for (Wish& page : pages) f.pool.release(page);
+  f.settle();
+  CHECK_EQ(large.told, 1);
+  REQUIRE(f.pool.acquire(other));
+  CHECK_EQ(f.pool.free_bytes(), 0u);
+  f.pool.release(large);
+  f.pool.release(other);
+}
