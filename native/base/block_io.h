@@ -8,6 +8,7 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -53,6 +54,14 @@ struct BlockIo {
   alignas(16) std::byte scratch[192];
 };
 
+// The data of a range where the backend has it; see BlockBackend::lend().
+struct Loan {
+  std::array<iovec, 4> pieces{};
+  uint32_t piece_count = 0;
+  uint8_t parity = 0;  // The backend's own.
+  std::span<const iovec> segments() const noexcept { return {pieces.data(), piece_count}; }
+};
+
 class BlockBackend {
  public:
   virtual ~BlockBackend() = default;
@@ -61,6 +70,25 @@ class BlockBackend {
   // Takes the command from the reactor with this index (0-based, the calling thread's own).
   // Never blocks, never fails, never calls done() before it returns.
   virtual void submit(uint32_t reactor_index, BlockIo& io) noexcept = 0;
+
+  // Short cuts of a backend that has its blocks in memory. Both may say no at any time, to any
+  // range, and then nothing has happened: submit() says what is the matter.
+  //
+  // A read without a copy. True: the pieces hold what the range holds at each moment from now until
+  // end_loan(), on the same thread, which is due in this turn of the loop or the next: blocks wait
+  // for it that others want to reuse. A write may change them meanwhile; whoever wants a block
+  // whole takes it without anything else running on this thread in between.
+  virtual bool lend(uint32_t /*reactor_index*/, uint64_t /*offset_bytes*/,
+                    uint64_t /*length_bytes*/, Loan& /*loan*/) noexcept {
+    return false;
+  }
+  virtual void end_loan(uint32_t /*reactor_index*/, Loan& /*loan*/) noexcept {}
+  // A write that is done when this returns true; not durable before a flush. `bytes` may lie
+  // anywhere.
+  virtual bool write_in_place(uint32_t /*reactor_index*/, uint64_t /*offset_bytes*/,
+                              std::span<const std::byte> /*bytes*/) noexcept {
+    return false;
+  }
 };
 
 }  // namespace ashlar

@@ -74,6 +74,13 @@ class Device {
   // The range must have been written (allocated) and be read without an error before.
   virtual KillSafeMemory kill_safe_memory(uint64_t offset_bytes, uint64_t length_bytes) = 0;
   virtual const DeviceGeometry& geometry() const noexcept = 0;
+  // The range, to be read and written without an operation, on the channel's thread and as long as
+  // it lives; empty: this device is no memory. Like with operations, the order of accesses from
+  // several threads is theirs to care for.
+  virtual std::span<std::byte> memory(uint64_t /*offset_bytes*/,
+                                      uint64_t /*length_bytes*/) noexcept {
+    return {};
+  }
   // Never blocks and never fails: what does not fit the queue waits in FIFO order.
   virtual void submit(DeviceOp& op) noexcept = 0;
 };

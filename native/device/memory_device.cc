@@ -28,7 +28,7 @@ Result<std::shared_ptr<DeviceMemory>> DeviceMemory::open(uint64_t size_bytes, bo
   result->base_ = static_cast<std::byte*>(memory);
   // In huge pages where the system has them: under shadow paging even a page that is there faults
   // once more when it is first touched.
-  if (populate) (void)madvise(memory, size_bytes, MADV_HUGEPAGE);
+  (void)madvise(memory, size_bytes, MADV_HUGEPAGE);
   if (populate && madvise(memory, size_bytes, MADV_POPULATE_WRITE) != 0) {
     return Error{ErrorCode::no_space,
                  "no " + std::to_string(size_bytes) + " bytes of memory for a device (" +

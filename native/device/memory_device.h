@@ -36,6 +36,11 @@ class MemoryDevice final : public Device {
   const DeviceGeometry& geometry() const noexcept override { return memory_->geometry(); }
   void submit(DeviceOp& op) noexcept override;
   KillSafeMemory kill_safe_memory(uint64_t, uint64_t) override { return {}; }
+  std::span<std::byte> memory(uint64_t offset_bytes, uint64_t length_bytes) noexcept override {
+    const uint64_t size = geometry().size_bytes;
+    if (offset_bytes > size || length_bytes > size - offset_bytes) return {};
+    return {memory_->at(offset_bytes), length_bytes};
+  }
 
  private:
   struct Teller : Task {

@@ -56,6 +56,11 @@ class PoolDevice final : public Device {
   // Of member 0.
   KillSafeMemory kill_safe_memory(uint64_t offset_bytes, uint64_t length_bytes) override;
   void submit(DeviceOp& op) noexcept override;
+  // Of a pool of one device; others go by operations.
+  std::span<std::byte> memory(uint64_t offset_bytes, uint64_t length_bytes) noexcept override {
+    if (count_ != 1) return {};
+    return members_[0].channel->memory(offset_bytes, length_bytes);
+  }
 
   // Any thread: operations that the member itself answered with an error (a full file system is
   // none).

@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -48,6 +49,10 @@ class Stream {
   // At most one receive and one send are under way at a time (CHECKed).
   virtual void receive(StreamOp& op) noexcept = 0;
   virtual void send(StreamOp& op) noexcept = 0;
+  // Hands over what fits at once, without an operation: bytes, maybe fewer than all, or -errno
+  // (-EAGAIN: nothing fits now, or this stream cannot). Not while a send is under way. The memory
+  // is the caller's again when it returns.
+  virtual int64_t send_now(std::span<const iovec> /*segments*/) noexcept { return -EAGAIN; }
   // Ends both directions at once. Operations under way complete with -ECANCELED first, then
   // `closed` runs. `linger`: let bytes already handed to the kernel reach the peer (FIN), otherwise
   // the connection is reset.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <utility>
 
 #include "base/check.h"
@@ -35,6 +36,7 @@ class UringStream final : public Stream {
   ~UringStream() override;
   void receive(StreamOp& op) noexcept override;
   void send(StreamOp& op) noexcept override;
+  int64_t send_now(std::span<const iovec> segments) noexcept override;
   void close(bool linger, Task& closed) noexcept override;
   SocketAddress local() const override { return local_address(socket_.get()); }
   SocketAddress peer() const override { return peer_address(socket_.get()); }
@@ -183,6 +185,15 @@ void UringStream::send(StreamOp& op) noexcept {
   segment_offset_ = 0;
   fill_window();
   reactor_.submit(send_op_);
+}
+
+int64_t UringStream::send_now(std::span<const iovec> segments) noexcept {
+  CHECK(state_ == State::open && sending_ == nullptr && !segments.empty());
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(segments.data());
+  message.msg_iovlen = std::min<size_t>(segments.size(), IOV_MAX);
+  const ssize_t sent = ::sendmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent >= 0 ? sent : -errno;
 }
 
 void UringStream::fill_window() noexcept {

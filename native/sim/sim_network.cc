@@ -32,6 +32,7 @@ class SimConnection : public std::enable_shared_from_this<SimConnection> {
   void bind(int end, Loop& loop);
   void receive(int end, StreamOp& op) noexcept;
   void send(int end, StreamOp& op) noexcept;
+  int64_t send_now(int end, std::span<const iovec> segments) noexcept;
   void close(int end, bool linger, Task& closed) noexcept;
   void abandon(int end);  // An accepted stream was dropped unused.
   const SocketAddress& address(int end) const { return at_end(end).address; }
@@ -263,6 +264,19 @@ void SimConnection::send(int end, StreamOp& op) noexcept {
   schedule_progress(end);
 }
 
+int64_t SimConnection::send_now(int end, std::span<const iovec> segments) noexcept {
+  Side& side = at_end(end);
+  CHECK(!side.closing && side.sending == nullptr && !segments.empty());
+  if (side.reset_arrived) return -EPIPE;
+  StreamOp op;
+  op.segments = segments;
+  side.sending = &op;
+  side.next_segment = side.segment_offset = 0;
+  push(end);
+  side.sending = nullptr;
+  return op.result > 0 ? op.result : -EAGAIN;
+}
+
 void SimConnection::close(int end, bool linger, Task& closed) noexcept {
   Side& side = at_end(end);
   CHECK(!side.closing);
@@ -317,6 +331,9 @@ class SimStream final : public Stream {
   }
   void receive(StreamOp& op) noexcept override { connection_->receive(end_, op); }
   void send(StreamOp& op) noexcept override { connection_->send(end_, op); }
+  int64_t send_now(std::span<const iovec> segments) noexcept override {
+    return connection_->send_now(end_, segments);
+  }
   void close(bool linger, Task& closed) noexcept override {
     connection_->close(end_, linger, closed);
   }

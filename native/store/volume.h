@@ -48,6 +48,12 @@ class VolumeImpl final : public Volume {
     return size_bytes_.load(std::memory_order_acquire);
   }
   void submit(uint32_t reactor_index, BlockIo& io) noexcept override;
+  // in_place.cc
+  bool lend(uint32_t reactor_index, uint64_t offset_bytes, uint64_t length_bytes,
+            Loan& loan) noexcept override;
+  void end_loan(uint32_t reactor_index, Loan& loan) noexcept override;
+  bool write_in_place(uint32_t reactor_index, uint64_t offset_bytes,
+                      std::span<const std::byte> bytes) noexcept override;
   Uuid layer() const noexcept override { return top().uuid; }
   bool read_only() const noexcept override { return read_only_; }
 
@@ -84,6 +90,7 @@ class VolumeImpl final : public Volume {
   void run_done(RunOp& run) noexcept;
   void end_fast(IoState& state) noexcept;
   void drained_on(PortState& port) noexcept;
+  bool in_memory() const noexcept;
   void heed_failures(IoState& state, uint32_t failed) noexcept;
 
   PoolImpl& pool_;

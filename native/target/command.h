@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -67,10 +68,13 @@ struct Command {
   void set_state(CommandState to) noexcept;
   CommandState state() const noexcept { return state_; }
 
-  // The memory that the command's data is in; empty when it has none (yet).
+  // The memory that the command's data is in, unless it is `lent`; empty when it has none (yet).
   std::span<const iovec> segments() const noexcept {
     return own_segment.iov_len != 0 ? std::span<const iovec>(&own_segment, 1) : buffers.segments();
   }
+
+  // Of a lent command, in the place of what else the store would keep of it.
+  Loan& loan() noexcept { return *std::launder(reinterpret_cast<Loan*>(io.scratch)); }
 
   BlockIo io;  // First, as it is aligned to 16 bytes.
   Connection& connection;
@@ -116,6 +120,9 @@ struct Command {
   uint32_t cursor = 0;
   uint32_t copied_bytes = 0;           // Copy: by now, and of the range that `cursor` is.
   uint32_t copied_of_range_bytes = 0;
+  // A read whose data is still the backend's, until flush_sends() has it with the socket.
+  bool lent = false;
+  uint16_t loan_segment = 0;  // Where its pieces begin in Connection::send_segments_.
   iovec scratch_segment{};
 
   BufferRequest buffers;
@@ -128,6 +135,7 @@ struct Command {
   CommandState state_ = CommandState::free;
 };
 
+static_assert(sizeof(Loan) <= sizeof(BlockIo::scratch));
 static_assert(sizeof(Command) <= 768);  // limits.h counts on it.
 
 // A line of commands linked through Command::next.

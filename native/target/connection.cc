@@ -130,6 +130,7 @@ void Connection::terminate(tcp::Violation violation) noexcept {
   keep_alive_ms_ = 0;
   shard_.loop().cancel(keep_alive_timer_);
   arm_state_timer(limits::terminate_timeout_ns);
+  end_loans();
   send_control_pdu(
       tcp::encode_term_req(control_pdu_, tcp::Role::controller, violation, header));
 }
@@ -159,6 +160,7 @@ void Connection::close(bool linger, EndReason reason, std::string detail) noexce
       shard_.range_gate().leave(command);
     }
   }
+  end_loans();
   stream_->close(linger, closed_task_);
 }
 

@@ -125,6 +125,7 @@ class Connection {
   void post_receive() noexcept;
   void on_received() noexcept;
   void pump() noexcept;
+  void resume() noexcept;
   void handle_step(const tcp::Step& step) noexcept;
   void on_header() noexcept;
   void on_ic_req() noexcept;
@@ -149,6 +150,9 @@ class Connection {
 
   // ---- connection_send.cc -----------------------------------------------------------------------
   void respond(Command& command, Refusal outcome, uint64_t result = 0) noexcept;
+  bool send_lent() noexcept;
+  void take_home(Command& command) noexcept;
+  void end_loans() noexcept;
   void enqueue_send(Command& command) noexcept;
   void schedule_send() noexcept;
   void flush_sends() noexcept;
@@ -165,6 +169,9 @@ class Connection {
   bool judge_io(Command& command, uint32_t capsule_bytes, Refusal& refusal) noexcept;
   void execute_io(Command& command) noexcept;
   bool must_wait_for_range(const Command& command) noexcept;
+  bool lend(Command& command) noexcept;
+  void end_loan(Command& command) noexcept;
+  bool write_in_place(Command& command, uint32_t capsule_bytes) noexcept;
   void enter_store(Command& command) noexcept;
   void submit_io(Command& command) noexcept;
   bool next_dsm_range(Command& command) noexcept;
@@ -259,6 +266,7 @@ class Connection {
   Command* sink_ = nullptr;       // Whose data the stream is in (or waits for, with Hold::buffers).
   Transfer* sink_transfer_ = nullptr;
   uint32_t pdu_data_seen_ = 0;
+  uint32_t transfers_under_way_ = 0;  // R2Ts that have not had all their data.
   uint64_t received_total_ = 0;
 
   // Buffers.
@@ -296,10 +304,11 @@ class Connection {
   std::vector<iovec> send_segments_;
   size_t send_segments_used_ = 0;
   size_t send_bytes_ = 0;
+  bool send_has_loans_ = false;
   StreamOp send_op_;
   bool send_under_way_ = false;
   OwnedTask flush_task_;
-  OwnedTask resume_task_;         // Goes on with the stream after Hold::buffers.
+  OwnedTask resume_task_;  // Goes on with the stream: see resume().
   std::array<std::byte, tcp::max_term_req_bytes> control_pdu_{};
   uint32_t control_pdu_bytes_ = 0;  // ICResp or C2HTermReq that waits to go out.
   uint64_t sent_total_ = 0;         // Sends completed.

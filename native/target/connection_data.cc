@@ -100,7 +100,7 @@ void Connection::give_back(Command& command) noexcept {
     reserve_user_ = nullptr;
     if (hold_ == Hold::buffers && may_receive()) {
       use_reserve(*sink_);
-      shard_.loop().defer(resume_task_);
+      resume();
     }
   }
 }
@@ -127,7 +127,7 @@ void Connection::on_buffers(Command& command) noexcept {
       command.set_state(CommandState::receiving);
       // The stream goes on from the loop: this may run inside the end of another command.
       hold_ = Hold::none;
-      shard_.loop().defer(resume_task_);
+      resume();
       return;
     case DataPath::none: break;
   }
@@ -150,6 +150,7 @@ void Connection::issue_r2ts(Command& command) noexcept {
     transfer = Transfer{command.requested_bytes, length, 0, true, true};
     command.requested_bytes += length;
     ++active;
+    ++transfers_under_way_;
   }
   enqueue_send(command);
   watch_for_stall();

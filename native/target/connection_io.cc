@@ -54,6 +54,7 @@ void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept 
     refuse(command, {StatusCode::invalid_field});
     return;
   }
+  if (write_in_place(command, capsule_bytes)) return;
   begin(command);
 }
 
@@ -108,7 +109,57 @@ void Connection::execute_io(Command& command) noexcept {
     scratch_line_.push(command);
     return;
   }
+  if (command.request.kind == IoKind::read && lend(command)) return;
   submit_io(command);
+}
+
+// A read whose data goes from where it is to the socket. The command has buffers all the same, for
+// what the socket does not take at once: the backend's memory is not kept waiting for a host.
+bool Connection::lend(Command& command) noexcept {
+  // What is under a digest must not change any more, and a loan may.
+  if (to_host_.ddgst || command.buffers.piece_count != 1) return false;
+  const IoRequest& request = command.request;
+  if (!command.backend->lend(shard_.reactor_index(), request.offset_bytes, request.length_bytes,
+                             *new (command.io.scratch) Loan)) {
+    return false;
+  }
+  command.set_state(CommandState::at_store);
+  command.table_parity = table_parity_;
+  ++at_store_[table_parity_];
+  command.lent = true;
+  command.response_data_bytes = command.data.bytes;
+  shard_.counters().read_bytes.add(command.data.bytes);
+  respond(command, success);
+  return true;
+}
+
+// Until here the command counted as under way in its namespace.
+void Connection::end_loan(Command& command) noexcept {
+  command.backend->end_loan(shard_.reactor_index(), command.loan());
+  command.lent = false;
+  CHECK(at_store_[command.table_parity] > 0);
+  --at_store_[command.table_parity];
+  settle_namespaces();
+}
+
+// A write whose data has all come with its capsule, to a backend that takes it as it is. Its bytes
+// are then skipped like those of a refused command, and the answer follows behind them.
+bool Connection::write_in_place(Command& command, uint32_t capsule_bytes) noexcept {
+  const IoRequest& request = command.request;
+  if (request.kind != IoKind::write || request.fua || command.fuse != 0) return false;
+  // The data begins where the receiver stands: no padding, and a digest could still be wrong.
+  if (command.data.path != DataPath::in_capsule || command.data.bytes != capsule_bytes ||
+      receiver_.data_remaining() != capsule_bytes || receiver_.framing().ddgst ||
+      rx_end_ - rx_begin_ < capsule_bytes || must_wait_for_range(command)) {
+    return false;
+  }
+  const std::span<const std::byte> bytes(rx_.get() + rx_begin_, capsule_bytes);
+  if (!command.backend->write_in_place(shard_.reactor_index(), request.offset_bytes, bytes)) {
+    return false;
+  }
+  shard_.counters().written_bytes.add(capsule_bytes);
+  refuse(command, success);
+  return true;
 }
 
 // Whether a fused pair has the blocks that this command would change. Of Dataset Management any

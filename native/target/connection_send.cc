@@ -2,6 +2,7 @@
 // straight from the memory it is in.
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -62,6 +63,7 @@ void Connection::flush_sends() noexcept {
     send_segments_.resize(limits::send_segments);
   }
   send_headers_used_ = send_segments_used_ = send_bytes_ = 0;
+  send_has_loans_ = false;
   if (control_pdu_bytes_ != 0) {
     put_segment(control_pdu_.data(), std::exchange(control_pdu_bytes_, 0));
   }
@@ -76,14 +78,61 @@ void Connection::flush_sends() noexcept {
   }
   if (send_segments_used_ == 0) return;
   send_op_.segments = {send_segments_.data(), send_segments_used_};
+  if (send_has_loans_ && send_lent()) return;
   send_under_way_ = true;
   stream_->send(send_op_);
   watch_for_stall();
 }
 
+// Sends what the socket takes now. What it does not take leaves the backend's memory before
+// anything else runs. False: the rest is in send_op_.
+bool Connection::send_lent() noexcept {
+  const int64_t sent = stream_->send_now(send_op_.segments);
+  size_t left = sent > 0 ? static_cast<size_t>(sent) : 0;
+  const bool all = left == send_bytes_;
+  for (Command* command = sent_.head; command != nullptr; command = command->next) {
+    if (!command->lent) continue;
+    if (!all) take_home(*command);
+    end_loan(*command);
+  }
+  if (all) {
+    send_op_.result = sent;
+    on_sent();
+    return true;
+  }
+  auto rest = std::span<iovec>(send_segments_).first(send_segments_used_);
+  while (left >= rest.front().iov_len) {
+    left -= rest.front().iov_len;
+    rest = rest.subspan(1);
+  }
+  rest.front().iov_base = static_cast<std::byte*>(rest.front().iov_base) + left;
+  rest.front().iov_len -= left;
+  send_op_.segments = rest;
+  return false;
+}
+
+// Copies lent data into the command's own buffer, and has the send under way take it from there.
+void Connection::take_home(Command& command) noexcept {
+  auto* home = static_cast<std::byte*>(command.buffers.pieces[0].iov_base);
+  for (uint32_t i = 0; i < command.loan().piece_count; ++i) {
+    iovec& segment = send_segments_[command.loan_segment + i];
+    std::memcpy(home, segment.iov_base, segment.iov_len);
+    segment.iov_base = home;
+    home += segment.iov_len;
+  }
+}
+
+// Nothing is sent any more: the backend has its memory back.
+void Connection::end_loans() noexcept {
+  for (Command& command : commands_) {
+    if (command.lent) end_loan(command);
+  }
+}
+
 void Connection::put_segment(const void* base, size_t length) noexcept {
   send_bytes_ += length;
-  if (send_segments_used_ != 0) {
+  if (send_segments_used_ != 0 && base > send_headers_.data() &&
+      base < send_headers_.data() + send_headers_.size()) {
     // Headers lie one behind the other: one segment for all of a run of CapsuleResps.
     iovec& previous = send_segments_[send_segments_used_ - 1];
     if (static_cast<const std::byte*>(previous.iov_base) + previous.iov_len == base) {
@@ -117,7 +166,11 @@ void Connection::put_response(Command& command) noexcept {
     send_headers_used_ += bytes;
     tcp::DataDigest digest;
     uint32_t left = data_bytes;
-    for (const iovec& segment : command.segments()) {
+    if (command.lent) {
+      send_has_loans_ = true;
+      command.loan_segment = static_cast<uint16_t>(send_segments_used_);
+    }
+    for (const iovec& segment : command.lent ? command.loan().segments() : command.segments()) {
       const size_t length = std::min<size_t>(segment.iov_len, left);
       if (length == 0) break;
       put_segment(segment.iov_base, length);

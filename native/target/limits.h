@@ -80,6 +80,10 @@ inline constexpr uint32_t fused_per_queue = 32;
 inline constexpr uint32_t first_receive_bytes = 2048;
 // After it: seven 4 KiB writes in one receive.
 inline constexpr uint32_t receive_bytes = 32 * 1024;
+// Capsules of one connection that are begun before the loop goes on: 128 KiB of 4 KiB reads.
+inline constexpr uint32_t capsules_per_turn = 32;
+// While R2Ts are out: data of their own length may follow the next header.
+inline constexpr uint32_t short_receive_bytes = 4096;
 // Data that is still to come and at least this long is received straight into its command.
 inline constexpr uint32_t direct_receive_bytes = 8 * 1024;
 // One send gathers up to 128 segments (a read of 1 MiB takes 10, one of 4 KiB 2) and 4 KiB of

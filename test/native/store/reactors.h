@@ -190,6 +190,7 @@ class Worker {
     uint64_t seed = 1;
     uint64_t commands = UINT64_MAX;  // Then it ends by itself.
     bool judges_reads = true;
+    bool in_place = false;  // Lent reads and writes in place, wherever the volume says yes.
   };
   Worker(UringReactor& reactor, Volume& volume, Moments& moments, Places places,
          const Values& initial, Options options)
@@ -221,6 +222,7 @@ class Worker {
 
   // After wait().
   uint64_t wrong() const { return wrong_; }
+  uint64_t in_place() const { return in_place_; }
   const Past& past() const { return past_; }
   template <class Function>
   void for_each_own(Function function) const {
@@ -238,6 +240,10 @@ class Worker {
     Worker* worker = nullptr;
     uint64_t first = 0;
     uint64_t blocks = 0;  // 0: it is not under way, or a flush.
+    Loan loan;
+    struct Later : Task {
+      Op* op = nullptr;
+    } later;
   };
 
   void next(Op& op) {
@@ -261,7 +267,35 @@ class Worker {
       ended.worker->judge(ended);
       ended.worker->next(ended);
     };
-    volume_.submit(reactor_.index(), op.io);
+    if (!options_.in_place || !go_in_place(op)) volume_.submit(reactor_.index(), op.io);
+  }
+  // A loan is looked at and given back in the turn after, as the target does.
+  bool go_in_place(Op& op) {
+    const BlockIo& io = op.io;
+    op.loan = Loan{};
+    if (io.op == BlockOp::read) {
+      if (!volume_.lend(reactor_.index(), io.offset_bytes, io.length_bytes, op.loan)) return false;
+    } else if (io.op != BlockOp::write || io.fua ||
+               !volume_.write_in_place(reactor_.index(), io.offset_bytes,
+                                       {op.memory.data(), io.length_bytes})) {
+      return false;
+    }
+    ++in_place_;
+    op.later.op = &op;
+    op.later.run = [](Task& task) noexcept {
+      Op& ended = *static_cast<Op::Later&>(task).op;
+      std::byte* to = ended.memory.data();
+      for (const iovec& piece : ended.loan.segments()) {
+        std::memcpy(to, piece.iov_base, piece.iov_len);
+        to += piece.iov_len;
+      }
+      Worker& worker = *ended.worker;
+      if (ended.io.op == BlockOp::read)
+        worker.volume_.end_loan(worker.reactor_.index(), ended.loan);
+      ended.io.done(ended.io);
+    };
+    reactor_.defer(op.later);
+    return true;
   }
   void aim(Op& op) {
     do {
@@ -313,6 +347,7 @@ class Worker {
   Past past_;
   std::vector<std::unique_ptr<Op>> ops_;
   uint64_t wrong_ = 0;
+  uint64_t in_place_ = 0;
   uint64_t done_ = 0;
   uint32_t idle_ = 0;
   std::counting_semaphore<> turns_{0};
@@ -508,6 +543,11 @@ class Pair {
     uint64_t wrong = 0;
     for (const auto& worker : workers_) wrong += worker->wrong();
     return wrong;
+  }
+  uint64_t in_place() const {
+    uint64_t in_place = 0;
+    for (const auto& worker : workers_) in_place += worker->in_place();
+    return in_place;
   }
   // Calls function(number, past) for each block.
   template <class Function>

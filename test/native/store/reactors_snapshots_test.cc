@@ -41,6 +41,7 @@ class Volumes {
       volumes_.push_back(&rig_.open(tops_[i]));
       Worker::Options options;
       options.seed = seed * 16 + i;
+      options.in_place = (seed + i) % 2 == 1;
       pairs_.push_back(std::make_unique<Pair>(rig_, *volumes_[i], places,
                                               Values(places.blocks(), 0), options));
     }

@@ -78,6 +78,31 @@ class MemoryVolume final : public BlockBackend {
     runners_[reactor]->waiting.push_back(&io);
     wake(reactor);
   }
+  // Pieces of a block each, as long as there are any.
+  bool lend(uint32_t, uint64_t offset_bytes, uint64_t length_bytes, Loan& loan) noexcept override {
+    if (!lends) return false;
+    while (length_bytes > 0) {
+      const bool last = loan.piece_count + 1 == loan.pieces.size();
+      const uint64_t length = last ? length_bytes : std::min<uint64_t>(length_bytes, 4096);
+      loan.pieces[loan.piece_count++] = {&memory[offset_bytes], length};
+      offset_bytes += length;
+      length_bytes -= length;
+    }
+    ++loans;
+    ++lent;
+    return true;
+  }
+  void end_loan(uint32_t, Loan& loan) noexcept override {
+    REQUIRE(loan.piece_count > 0);
+    --loans;
+  }
+  bool write_in_place(uint32_t, uint64_t offset_bytes,
+                      std::span<const std::byte> bytes) noexcept override {
+    if (!lends) return false;
+    std::memcpy(&memory[offset_bytes], bytes.data(), bytes.size());
+    ++written_in_place;
+    return true;
+  }
   void release() {
     held = false;
     for (size_t i = 0; i < runners_.size(); ++i) wake(i);
@@ -99,6 +124,10 @@ class MemoryVolume final : public BlockBackend {
   Bytes memory;
   std::vector<Entry> log;
   bool held = false;
+  bool lends = false;
+  int loans = 0;  // Under way.
+  int lent = 0;   // Ever.
+  int written_in_place = 0;
   BlockStatus status = BlockStatus::ok;
 
  private:
