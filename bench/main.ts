@@ -1,6 +1,8 @@
 /**
- * `npm run bench [-- [run|standard|idle|store|hostile] [--seconds N] [--json] [--only SCENARIO]]`: see
- * the reports' own files. `--only`, again for each: of those of `store`.
+ * `npm run bench`: the standard set, and its report, in ten minutes at most.
+ *
+ * `npm run bench -- [standard|side-by-side|run|idle|store|hostile] [--seconds N] [--json] [--only
+ * SCENARIO]`: see their own files. `--only`, again for each: of those of `store`.
  *
  * `npm run bench -- limits [--seconds N] [--path FILE [--overwrite]]`: what the machine allows.
  *
@@ -9,7 +11,8 @@
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import type { ScenarioResult, Summary } from '../lib/bench/results.js';
+import type { BenchResult, ScenarioResult, Summary } from '../lib/bench/results.js';
+import type { RunEvent } from '../lib/bench/run.js';
 import { measureHostile } from './hostile.js';
 import { measureIdle } from './idle.js';
 import {
@@ -22,6 +25,7 @@ import {
 import { type DeviceLimit, Limits, measureLimits, type TcpLimit } from './limits.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
 import { type Figure, runBench } from './run.js';
+import { runSideBySide } from './side_by_side.js';
 import { runStandard, writeReport } from './standard.js';
 import { benchStore } from './store.js';
 
@@ -223,16 +227,29 @@ async function limits(): Promise<void> {
   json(await measureLimits(program, options, (limit) => say(limitRow(limit))));
 }
 
+const settings = { root: checkout(), ...cpus, rounds: 5 };
+
+function tellProgress(event: RunEvent): void {
+  if (event.kind === 'preparing') say(event.what);
+  if (event.kind === 'scenario-ends') say(standardLine(event.result));
+}
+
 async function standard(): Promise<void> {
-  const result = await runStandard({
-    ...{ root: checkout(), ...cpus, rounds: 5, others: [] },
-    durationMs: Number(values.seconds ?? 0.5) * 1000,
-    tell: (event) => {
-      if (event.kind === 'preparing') say(event.what);
-      if (event.kind === 'scenario-ends') say(standardLine(event.result));
-    },
-  });
-  const files = await writeReport(checkout(), result);
+  const durationMs = Number(values.seconds ?? 0.5) * 1000;
+  const result = await runStandard({ ...settings, others: [], durationMs, tell: tellProgress });
+  await report('standard', result);
+}
+
+async function sideBySide(): Promise<void> {
+  const durationMs = Number(values.seconds ?? 0.5) * 1000;
+  await report(
+    'side-by-side',
+    await runSideBySide({ ...settings, durationMs, tell: tellProgress }),
+  );
+}
+
+async function report(name: string, result: BenchResult): Promise<void> {
+  const files = await writeReport(checkout(), name, result);
   for (const file of files) say(file);
   json(result);
   if (result.failure !== null) {
@@ -241,16 +258,24 @@ async function standard(): Promise<void> {
   }
 }
 
-function standardLine({ scenario, iops, p50Ns, p99Ns, shareOfLimit }: ScenarioResult): string {
+function standardLine({
+  scenario,
+  subject,
+  iops,
+  p50Ns,
+  p99Ns,
+  shareOfLimit,
+}: ScenarioResult): string {
   const share = shareOfLimit === null ? '' : `  ${(100 * shareOfLimit.median).toFixed(0)} %`;
   const us = (figure: Summary | null): string => `${((figure?.median ?? 0) / 1000).toFixed(0)} us`;
-  return `${scenario.name}: ${(iops?.median ?? 0).toFixed(0)}/s  ${us(p50Ns)}  ${us(p99Ns)}${share}`;
+  return `${scenario.name} (${subject}): ${(iops?.median ?? 0).toFixed(0)}/s  ${us(p50Ns)}  ${us(p99Ns)}${share}`;
 }
 
 const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   ...{ run, standard, idle, store, hostile, limits, instructions },
+  'side-by-side': sideBySide,
 };
-for (const name of positionals.length === 0 ? ['run'] : positionals) {
+for (const name of positionals.length === 0 ? ['standard'] : positionals) {
   const scenario = scenarios[name];
   if (scenario === undefined) {
     console.error(`no scenario '${name}'; there are: ${Object.keys(scenarios).join(', ')}`);

@@ -52,7 +52,7 @@ export class SpdkTarget implements AsyncDisposable {
     return this.#child.pid ?? 0;
   }
 
-  /** Without huge pages, so that it needs nothing of the machine; one reactor, which always polls. */
+  /** Without huge pages: it needs nothing of the machine. One reactor, which always polls. */
   static async start(program: string, options: SpdkOptions): Promise<SpdkTarget> {
     const folder = await mkdtemp(path.join(tmpdir(), 'ashlar-spdk-'));
     const mask = `0x${(1n << BigInt(options.cpu)).toString(16)}`;

@@ -77,8 +77,12 @@ export async function runStandard(options: StandardOptions): Promise<BenchResult
 }
 
 /** JSON, page and tables in `.ashlar/bench` of the checkout; resolves to their paths. */
-export async function writeReport(root: string, result: BenchResult): Promise<string[]> {
-  const base = path.join(root, '.ashlar/bench/standard');
+export async function writeReport(
+  root: string,
+  name: string,
+  result: BenchResult,
+): Promise<string[]> {
+  const base = path.join(root, '.ashlar/bench', name);
   const files: [string, string][] = [
     [`${base}.json`, resultText(result)],
     [`${base}.html`, htmlReport([result], [])],
