@@ -311,6 +311,12 @@ void TlsStream::send(StreamOp& op) noexcept {
   flush();
 }
 
+int64_t TlsStream::send_now(std::span<const iovec> segments) noexcept {
+  CHECK(sending_ == nullptr && closed_ == nullptr);
+  const bool as_it_is = state_ == State::plain || state_ == State::offloaded;
+  return as_it_is ? inner_->send_now(segments) : -EAGAIN;
+}
+
 void TlsStream::complete_send(int64_t result) noexcept {
   StreamOp& op = *std::exchange(sending_, nullptr);
   op.result = result;

@@ -38,6 +38,7 @@ class TlsStream final : public Stream {
   void receive(StreamOp& op) noexcept override;
   // Only after a receive has succeeded (CHECKed).
   void send(StreamOp& op) noexcept override;
+  int64_t send_now(std::span<const iovec> segments) noexcept override;
   // With `linger`, says close_notify.
   void close(bool linger, Task& closed) noexcept override;
   SocketAddress local() const override { return inner_->local(); }

@@ -72,6 +72,27 @@ TEST_CASE("target: TLS allowed: plain and TLS through one portal, each known for
   CHECK_EQ(secured.run(make_sqe(0x06, 1)), 0);
 }
 
+TEST_CASE("target: TLS allowed: what a backend lends reaches a plain host and one over TLS") {
+  Rig rig(with(PortalTls::allowed));
+  rig.target->set_tls_keys(keys());
+  rig.volume.lends = true;
+  const Bytes data = pattern(3 * 4096, 8);
+  std::copy(data.begin(), data.end(), rig.volume.memory.begin());
+  for (const PeerOptions& options : {PeerOptions{}, over_tls()}) {
+    Peer admin(rig, options);
+    REQUIRE(admin.join(0));
+    Peer io(rig, options);
+    REQUIRE(io.join(1));
+    io.send_command(make_sqe(nvme::IoOpcode::read, 1, 0, 3));
+    const auto pdu = io.next();
+    REQUIRE(pdu);
+    CHECK_EQ(pdu->data, data);
+    CHECK_EQ(io.status(), 0);
+  }
+  CHECK_EQ(rig.volume.lent, 2);
+  CHECK_EQ(rig.volume.loans, 0);
+}
+
 TEST_CASE("target: TLS required: a plain ICReq is closed without an answer") {
   Rig rig(with(PortalTls::required));
   rig.target->set_tls_keys(keys());
