@@ -266,8 +266,8 @@ test('status, portals and connect-info: how to reach the daemon', async () => {
     'Portal    127.0.0.1:PORT',
   ]);
   assert.deepEqual(await cells('portal list'), [
-    'ID ENDPOINT SERVES ORIGIN STATE CONTROLLERS ANA',
-    '1 127.0.0.1:PORT all configured listening 0 optimized',
+    'ID ENDPOINT SERVES TLS ORIGIN STATE CONTROLLERS ANA',
+    '1 127.0.0.1:PORT all none configured listening 0 optimized',
   ]);
   assert.deepEqual(await shows('connect-info'), [
     'nvme discover -t tcp -a 127.0.0.1 -s PORT',
