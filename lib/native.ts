@@ -123,7 +123,7 @@ export interface RuntimeOptions {
   cpus: number[] | null;
   /** Registered I/O buffer memory a reactor, bytes; null: 64 MiB. */
   bufferBytes: bigint | null;
-  /** Poll this long before sleeping, microseconds; 0: sleep at once. */
+  /** Poll at most so long before sleeping, microseconds, while work comes sooner; 0: never. */
   busyPollUs: number;
 }
 

@@ -175,7 +175,8 @@ const runtimeSection = Type.Object(
         maximum: 1_000_000,
         default: 0,
         description:
-          'Poll this many microseconds before sleeping: lower latency for CPU time. 0: sleep at once.',
+          'Poll up to this many microseconds before sleeping, while work keeps coming sooner: ' +
+          'lower latency for CPU time. 0: sleep at once.',
         expected: 'a whole number of microseconds from 0 to 1000000',
       }),
     ),
