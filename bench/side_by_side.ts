@@ -79,7 +79,7 @@ class SpdkSubject implements OpenSubject {
 
 async function openSpdk(program: string, options: SideBySideOptions): Promise<SpdkSubject> {
   const target = await SpdkTarget.start(program, {
-    ...{ cpu: options.targetCpu, port: spdkPort, volumeBytes: gib, backing: { kind: 'null' } },
+    ...{ cpu: options.targetCpu, port: spdkPort, volumeBytes: gib },
   });
   const { subnqn, pid } = target;
   const inner = await TargetSubject.open({

@@ -10,19 +10,15 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** What it serves: nothing but answers, or a thin volume of its own in a file. */
-export type SpdkBacking = { kind: 'null' } | { kind: 'volume'; file: string };
-
 export interface SpdkOptions {
   /** The CPU that its reactor polls on. */
   cpu: number;
   port: number;
   volumeBytes: number;
-  backing: SpdkBacking;
 }
 
 const blockBytes = 4096;
-const hugeFreeMebibytes = 1024;
+const memoryMebibytes = 1024;
 const subnqn = 'nqn.2016-06.io.spdk:ashlar-bench';
 const startMs = 60_000;
 
@@ -31,13 +27,12 @@ export function spdkProgram(): string | null {
   return process.env.ASHLAR_SPDK_TGT ?? null;
 }
 
-/** A running nvmf_tgt with one namespace (NSID 1) on 127.0.0.1. */
+/** A running nvmf_tgt on 127.0.0.1 with its null device, which stores nothing, as NSID 1. */
 export class SpdkTarget implements AsyncDisposable {
   readonly subnqn = subnqn;
   readonly nsid = 1;
   readonly #child: ChildProcess;
   readonly #folder: string;
-  #snapshots = 0;
 
   private constructor(
     child: ChildProcess,
@@ -56,7 +51,7 @@ export class SpdkTarget implements AsyncDisposable {
   static async start(program: string, options: SpdkOptions): Promise<SpdkTarget> {
     const folder = await mkdtemp(path.join(tmpdir(), 'ashlar-spdk-'));
     const mask = `0x${(1n << BigInt(options.cpu)).toString(16)}`;
-    const args = ['--no-huge', '-s', String(hugeFreeMebibytes), '-m', mask];
+    const args = ['--no-huge', '-s', String(memoryMebibytes), '-m', mask];
     const child = spawn(program, [...args, '-r', path.join(folder, 'rpc')], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -70,13 +65,6 @@ export class SpdkTarget implements AsyncDisposable {
     return target;
   }
 
-  /** Takes a snapshot of the volume. */
-  async snapshot(): Promise<void> {
-    this.#snapshots += 1;
-    const params = { lvol_name: 'lvs/bench', snapshot_name: `s${this.#snapshots}` };
-    await this.#call('bdev_lvol_snapshot', params);
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const gone = once(this.#child, 'exit');
@@ -86,32 +74,17 @@ export class SpdkTarget implements AsyncDisposable {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #configure({ volumeBytes, backing, port }: SpdkOptions): Promise<void> {
+  async #configure({ volumeBytes, port }: SpdkOptions): Promise<void> {
     await this.#ready();
     await this.#call('nvmf_create_transport', { trtype: 'TCP', max_queue_depth: 256 });
-    const bdev =
-      backing.kind === 'null'
-        ? await this.#null(volumeBytes)
-        : await this.#lvol(volumeBytes, backing.file);
+    const size = { num_blocks: volumeBytes / blockBytes, block_size: blockBytes };
+    await this.#call('bdev_null_create', { name: 'bench', ...size });
     await this.#call('nvmf_create_subsystem', { nqn: subnqn, allow_any_host: true });
-    await this.#call('nvmf_subsystem_add_ns', { nqn: subnqn, namespace: { bdev_name: bdev } });
+    await this.#call('nvmf_subsystem_add_ns', { nqn: subnqn, namespace: { bdev_name: 'bench' } });
     await this.#call('nvmf_subsystem_add_listener', {
       nqn: subnqn,
       listen_address: { trtype: 'TCP', adrfam: 'IPv4', traddr: '127.0.0.1', trsvcid: String(port) },
     });
-  }
-
-  async #null(volumeBytes: number): Promise<string> {
-    const size = { num_blocks: volumeBytes / blockBytes, block_size: blockBytes };
-    return String(await this.#call('bdev_null_create', { name: 'bench', ...size }));
-  }
-
-  async #lvol(volumeBytes: number, filename: string): Promise<string> {
-    await this.#call('bdev_aio_create', { name: 'file', filename, block_size: blockBytes });
-    await this.#call('bdev_lvol_create_lvstore', { bdev_name: 'file', lvs_name: 'lvs' });
-    const volume = { lvs_name: 'lvs', lvol_name: 'bench', thin_provision: true };
-    const mebibytes = volumeBytes / (1024 * 1024);
-    return String(await this.#call('bdev_lvol_create', { ...volume, size_in_mib: mebibytes }));
   }
 
   /** Until it answers on its socket. */
