@@ -4,15 +4,22 @@
  * `npm run bench -- [standard|side-by-side|run|idle|store|hostile] [--seconds N] [--json] [--only
  * SCENARIO]`: see their own files. `--only`, again for each: of those of `store`.
  *
+ * `npm run bench -- [first-writes|file-pool|digests] [--seconds N] [--rounds N] [--path
+ * FOLDER]`: two subjects in turn, and the ratio that is wanted of them. `--path`: where files are
+ * made, on the file system to measure; else where temporary ones are.
+ *
  * `npm run bench -- limits [--seconds N] [--path FILE [--overwrite]]`: what the machine allows.
  *
  * `npm run bench -- instructions [--write] [--profile ROW] [--json]`: what an I/O costs, against the
  * budget; `--write` renews that, `--profile` says which functions a row's cost is in.
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { BenchResult, ScenarioResult, Summary } from '../lib/bench/results.js';
 import type { RunEvent } from '../lib/bench/run.js';
+import { measureDigests } from './digests.js';
+import { measureFilePool } from './file_pool.js';
+import { measureFirstWrites } from './first_writes.js';
 import { measureHostile } from './hostile.js';
 import { measureIdle } from './idle.js';
 import {
@@ -24,10 +31,12 @@ import {
 } from './instructions.js';
 import { type DeviceLimit, Limits, measureLimits, type TcpLimit } from './limits.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
+import type { Row } from './pairs.js';
 import { type Figure, runBench } from './run.js';
 import { runSideBySide } from './side_by_side.js';
 import { runStandard, writeReport } from './standard.js';
 import { benchStore } from './store.js';
+import type { PairedOptions } from './subjects.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -37,6 +46,7 @@ const { values, positionals } = parseArgs({
     only: { type: 'string', multiple: true },
     write: { type: 'boolean', default: false },
     profile: { type: 'string', multiple: true },
+    rounds: { type: 'string' },
     path: { type: 'string' },
     overwrite: { type: 'boolean', default: false },
   },
@@ -126,16 +136,6 @@ async function run(): Promise<void> {
   json(report);
 }
 
-async function idle(): Promise<void> {
-  const report = await measureIdle(cpus, Number(values.seconds ?? 20));
-  const verdict = report.cpuPercent < report.wanted ? 'less' : 'NOT LESS';
-  say(
-    `idle daemon with ${report.queues} connected queues: ${report.cpuPercent.toFixed(2)} % of ` +
-      `one CPU over ${report.seconds} s, ${verdict} than ${report.wanted} %`,
-  );
-  json(report);
-}
-
 async function hostile(): Promise<void> {
   const durationMs = Number(values.seconds ?? 2) * 1000;
   const report = await measureHostile(cpus, { turns: 9, durationMs, perSecond: 500 });
@@ -154,22 +154,63 @@ async function hostile(): Promise<void> {
   json(report);
 }
 
-async function store(): Promise<void> {
-  say('Layers. Ratios are of turns in one run; figures of other work beside this are marked.');
+/** Rows of wanted and reached, with the state of the machine before and after. */
+async function tellRows(measure: (tell: (row: Row) => void) => Promise<unknown>): Promise<void> {
   const loopback = await Loopback.build(checkout(), [cpus.hostCpu, cpus.targetCpu]);
   const before = await loopback.state();
-  const rows = await benchStore(
-    { root: checkout(), ...cpus, only: values.only ?? null },
-    ({ what, wanted, reached, fine }) => {
-      say(`${fine ? 'ok  ' : 'MISS'}  ${what}\n        wanted ${wanted}: ${reached}`);
-    },
-  );
+  const measured = await measure(({ what, wanted, reached, fine }) => {
+    say(`${fine ? 'ok  ' : 'MISS'}  ${what}\n        wanted ${wanted}: ${reached}`);
+  });
   const after = await loopback.state();
   say('');
   say(machine('before', before));
   say(machine('after ', after));
-  json({ before, after, rows });
+  json({ before, after, measured });
 }
+
+async function store(): Promise<void> {
+  say('Layers. Ratios are of turns in one run; figures of other work beside this are marked.');
+  const options = { root: checkout(), ...cpus, only: values.only ?? null };
+  await tellRows((tell) => benchStore(options, tell));
+}
+
+/** A run in pairs: its rows, and the report of all its rounds. */
+async function paired(
+  name: string,
+  { rounds, seconds }: { rounds: number; seconds: number },
+  measure: (options: PairedOptions) => Promise<{ run: BenchResult; rows: Row[] }>,
+): Promise<void> {
+  const durationMs = Number(values.seconds ?? seconds) * 1000;
+  const options = {
+    ...{ root: checkout(), ...cpus, durationMs, tell: tellProgress },
+    rounds: Number(values.rounds ?? rounds),
+  };
+  await tellRows(async (tell) => {
+    const { run, rows } = await measure(options);
+    for (const file of await writeReport(checkout(), name, run)) say(file);
+    rows.forEach(tell);
+    return rows;
+  });
+}
+
+async function idle(): Promise<void> {
+  const options = { root: checkout(), ...cpus, rounds: 1, durationMs: 0, tell: tellProgress };
+  await tellRows(async (tell) => {
+    const report = await measureIdle(options, Number(values.seconds ?? 20));
+    report.rows.forEach(tell);
+    return report;
+  });
+}
+
+const folder = values.path ?? tmpdir();
+const firstWrites = (): Promise<void> =>
+  paired('first-writes', { rounds: 7, seconds: 1 }, (options) =>
+    measureFirstWrites(options, folder),
+  );
+const filePool = (): Promise<void> =>
+  paired('file-pool', { rounds: 9, seconds: 0.5 }, (options) => measureFilePool(options, folder));
+const digests = (): Promise<void> =>
+  paired('digests', { rounds: 25, seconds: 0.2 }, measureDigests);
 
 async function instructions(): Promise<void> {
   const budget = await readBudget(checkout());
@@ -272,8 +313,8 @@ function standardLine({
 }
 
 const scenarios: Readonly<Record<string, () => Promise<void>>> = {
-  ...{ run, standard, idle, store, hostile, limits, instructions },
-  'side-by-side': sideBySide,
+  ...{ run, standard, idle, store, hostile, limits, instructions, digests },
+  ...{ 'side-by-side': sideBySide, 'first-writes': firstWrites, 'file-pool': filePool },
 };
 for (const name of positionals.length === 0 ? ['standard'] : positionals) {
   const scenario = scenarios[name];

@@ -10,14 +10,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
+/** One JSON-RPC. */
+export type SpdkCall = (method: string, params: unknown) => Promise<unknown>;
+
 export interface SpdkOptions {
   /** The CPU that its reactor polls on. */
   cpu: number;
   port: number;
-  volumeBytes: number;
+  /** Makes the block devices to serve and answers their names: NSID 1, 2 and so on. */
+  makeDevices: (call: SpdkCall) => Promise<readonly string[]>;
 }
 
-const blockBytes = 4096;
+export const spdkBlockBytes = 4096;
 const memoryMebibytes = 1024;
 const subnqn = 'nqn.2016-06.io.spdk:ashlar-bench';
 const startMs = 60_000;
@@ -27,10 +31,9 @@ export function spdkProgram(): string | null {
   return process.env.ASHLAR_SPDK_TGT ?? null;
 }
 
-/** A running nvmf_tgt on 127.0.0.1 with its null device, which stores nothing, as NSID 1. */
+/** A running nvmf_tgt on 127.0.0.1. */
 export class SpdkTarget implements AsyncDisposable {
   readonly subnqn = subnqn;
-  readonly nsid = 1;
   readonly #child: ChildProcess;
   readonly #folder: string;
 
@@ -69,19 +72,23 @@ export class SpdkTarget implements AsyncDisposable {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const gone = once(this.#child, 'exit');
       this.#child.kill('SIGTERM');
+      // One that is stopped does not hear it.
+      this.#child.kill('SIGCONT');
       await gone;
     }
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #configure({ volumeBytes, port }: SpdkOptions): Promise<void> {
+  async #configure({ port, makeDevices }: SpdkOptions): Promise<void> {
     await this.#ready();
-    await this.#call('nvmf_create_transport', { trtype: 'TCP', max_queue_depth: 256 });
-    const size = { num_blocks: volumeBytes / blockBytes, block_size: blockBytes };
-    await this.#call('bdev_null_create', { name: 'bench', ...size });
-    await this.#call('nvmf_create_subsystem', { nqn: subnqn, allow_any_host: true });
-    await this.#call('nvmf_subsystem_add_ns', { nqn: subnqn, namespace: { bdev_name: 'bench' } });
-    await this.#call('nvmf_subsystem_add_listener', {
+    await this.call('nvmf_create_transport', { trtype: 'TCP', max_queue_depth: 256 });
+    await this.call('nvmf_create_subsystem', { nqn: subnqn, allow_any_host: true });
+    const names = await makeDevices((method, params) => this.call(method, params));
+    for (const [at, name] of names.entries()) {
+      const namespace = { bdev_name: name, nsid: at + 1 };
+      await this.call('nvmf_subsystem_add_ns', { nqn: subnqn, namespace });
+    }
+    await this.call('nvmf_subsystem_add_listener', {
       nqn: subnqn,
       listen_address: { trtype: 'TCP', adrfam: 'IPv4', traddr: '127.0.0.1', trsvcid: String(port) },
     });
@@ -97,7 +104,7 @@ export class SpdkTarget implements AsyncDisposable {
     for (;;) {
       if (this.#child.exitCode !== null) throw new Error(`nvmf_tgt ended: ${said.trim()}`);
       try {
-        await this.#call('spdk_get_version', null);
+        await this.call('spdk_get_version', null);
         return;
       } catch (thrown) {
         if (performance.now() > until) throw thrown;
@@ -106,7 +113,8 @@ export class SpdkTarget implements AsyncDisposable {
     }
   }
 
-  async #call(method: string, params: unknown): Promise<unknown> {
+  /** @throws Error with its own words. */
+  async call(method: string, params: unknown): Promise<unknown> {
     const socket = connect(path.join(this.#folder, 'rpc'));
     try {
       await once(socket, 'connect');

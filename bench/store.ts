@@ -12,18 +12,12 @@ import { promisify } from 'node:util';
 import { pino } from 'pino';
 import { openNode } from '../lib/node/node.js';
 import type { Node, NodeConfig } from '../lib/node/types.js';
+import type { Row } from './pairs.js';
 import { BenchTarget } from './target.js';
 
 const mib = 1024 * 1024;
 /** Each block written after a snapshot takes a chunk of 64 KiB. */
 const deepPoolBytes = 10 * 1024 * mib;
-
-export interface StoreRow {
-  what: string;
-  wanted: string;
-  reached: string;
-  fine: boolean;
-}
 
 export interface StoreOptions {
   root: string;
@@ -33,7 +27,7 @@ export interface StoreOptions {
   only: readonly string[] | null;
 }
 
-type Tell = (row: StoreRow) => void;
+type Tell = (row: Row) => void;
 
 /** Compiles the program of the store alone against the addon's own objects. */
 async function buildProgram(root: string): Promise<string> {
@@ -373,9 +367,9 @@ const scenarios: Readonly<
  *
  * @throws Error a name in `only` that is no scenario's.
  */
-export async function benchStore(options: StoreOptions, tell: Tell): Promise<StoreRow[]> {
-  const rows: StoreRow[] = [];
-  const keep = (row: StoreRow): void => {
+export async function benchStore(options: StoreOptions, tell: Tell): Promise<Row[]> {
+  const rows: Row[] = [];
+  const keep = (row: Row): void => {
     rows.push(row);
     tell(row);
   };

@@ -40,7 +40,8 @@ const commandsBetweenSnapshots = 2000n;
 export class SelfSubject implements OpenSubject {
   readonly subject: Subject;
   readonly #daemon: DaemonProcess;
-  readonly #place: HostPlace;
+  /** Where it listens, for hosts other than its own. */
+  readonly place: HostPlace;
   #setting = '';
   #volumes: string[] = [];
   #namespaces: NamespaceFacts[] = [];
@@ -48,7 +49,7 @@ export class SelfSubject implements OpenSubject {
 
   private constructor(options: SelfOptions, daemon: DaemonProcess, place: HostPlace) {
     this.#daemon = daemon;
-    this.#place = place;
+    this.place = place;
     const pool = options.poolFile === null ? 'a memory pool' : `the pool ${options.poolFile}`;
     this.subject = {
       name: options.name,
@@ -102,7 +103,7 @@ export class SelfSubject implements OpenSubject {
         blockBytes: volume.blockBytes,
       });
     }
-    if (setting.state !== 'as-is') await fill(this.#place, this.#namespaces, setting.spanBytes);
+    if (setting.state !== 'as-is') await fill(this.place, this.#namespaces, setting.spanBytes);
     for (let i = 0; i < setting.snapshots; i += 1) {
       await this.#snapshot();
       await this.#writeSome(setting);
@@ -121,7 +122,7 @@ export class SelfSubject implements OpenSubject {
 
   async load(workload: Workload, setting: Setting, turn: Turn): Promise<LoadResult> {
     const { queues, depth, digests } = workload;
-    await using host = await connect(this.#place, queues, depth, digests);
+    await using host = await connect(this.place, queues, depth, digests);
     return await loadHost(host, this.#namespaces, workload, setting, turn);
   }
 
@@ -144,7 +145,7 @@ export class SelfSubject implements OpenSubject {
   }
 
   async #writeSome(setting: Setting): Promise<void> {
-    await using host = await connect(this.#place, 1, 32, false);
+    await using host = await connect(this.place, 1, 32, false);
     const result = await host.load({
       ...{ nsids: this.#namespaces.map(({ nsid }) => nsid), blockBytes: 4096, ioBytes: 4096 },
       ...{ spanBytes: BigInt(setting.spanBytes), readPercent: 0, depth: 32 },

@@ -1,0 +1,63 @@
+/**
+ * Reads of a pool in a file, over loopback, beside io_uring on a file of the same file system: what
+ * target and store leave of the disk. Both use O_DIRECT.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { LocalSubject } from '../lib/bench/local.js';
+import type { BenchResult } from '../lib/bench/results.js';
+import { runBench } from '../lib/bench/run.js';
+import { defaultSweep, planSweep } from '../lib/bench/scenarios.js';
+import type { OpenSubject } from '../lib/bench/subject.js';
+import { Loopback } from './machine.js';
+import { type Row, resultOf, rowOf } from './pairs.js';
+import { loopbackLimit } from './standard.js';
+import { gib, openAshlar, type PairedOptions, pollUs } from './subjects.js';
+
+const spanBytes = 2 * gib;
+const poolBytes = 4 * gib;
+const plan = { ...defaultSweep, readPercents: [100], depths: [32, 128], spanBytes };
+
+/** Makes its files in `folder`, on the file system to measure, and removes them at the end. */
+export async function measureFilePool(
+  options: PairedOptions,
+  folder: string,
+): Promise<{ run: BenchResult; rows: Row[] }> {
+  const { root, rounds, durationMs, hostCpu, targetCpu, tell } = options;
+  const loopback = await Loopback.build(root, [hostCpu, targetCpu]);
+  const place = await mkdtemp(path.join(folder, 'file-pool-'));
+  const subjects: OpenSubject[] = [];
+  try {
+    const pool = { poolFile: path.join(place, 'pool'), poolBytes };
+    subjects.push(
+      await openAshlar(options, { name: 'file pool', ...pool, busyPollUs: 0 }),
+      await LocalSubject.open({
+        ...{ name: 'raw io_uring', path: path.join(place, 'raw'), createBytes: spanBytes },
+        ...{ generator: { cpus: [targetCpu], pollUs }, overwrite: true, writes: false },
+      }),
+    );
+    const run = await runBench({
+      title: 'a pool in a file',
+      command: 'npm run bench -- file-pool',
+      scenarios: planSweep(plan),
+      subjects,
+      ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1, tell },
+      limit: async (scenario, subject) =>
+        subject === 'file pool' ? await loopbackLimit(loopback, scenario, durationMs / 2) : null,
+    });
+    return { run, rows: rowsOf(run) };
+  } finally {
+    for (const subject of subjects.reverse()) await subject[Symbol.asyncDispose]();
+    await rm(place, { recursive: true, force: true });
+  }
+}
+
+function rowsOf(run: BenchResult): Row[] {
+  return planSweep(plan).map(({ name }) =>
+    rowOf({
+      what: `${name}: a pool in a file against io_uring on a file`,
+      ...{ wanted: { atLeast: 0.9 }, metric: 'iops' },
+      ...{ of: resultOf(run, name, 'file pool'), to: resultOf(run, name, 'raw io_uring') },
+    }),
+  );
+}
