@@ -1,6 +1,6 @@
 /**
  * Reads of a pool in a file, over loopback, beside io_uring on a file of the same file system: what
- * target and store leave of the disk. Both use O_DIRECT.
+ * target and store leave of the disk. All use O_DIRECT. Who reads the file polls; so does one pool.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -16,6 +16,11 @@ import { gib, openAshlar, type PairedOptions, pollUs } from './subjects.js';
 
 const spanBytes = 2 * gib;
 const poolBytes = 4 * gib;
+const pools = [
+  { name: 'asleep', busyPollUs: 0 },
+  { name: 'polling', busyPollUs: pollUs },
+] as const;
+const raw = 'raw io_uring';
 const plan = { ...defaultSweep, readPercents: [100], depths: [32, 128], spanBytes };
 
 /** Makes its files in `folder`, on the file system to measure, and removes them at the end. */
@@ -28,11 +33,13 @@ export async function measureFilePool(
   const place = await mkdtemp(path.join(folder, 'file-pool-'));
   const subjects: OpenSubject[] = [];
   try {
-    const pool = { poolFile: path.join(place, 'pool'), poolBytes };
+    for (const { name, busyPollUs } of pools) {
+      const poolFile = path.join(place, name);
+      subjects.push(await openAshlar(options, { name, poolFile, poolBytes, busyPollUs }));
+    }
     subjects.push(
-      await openAshlar(options, { name: 'file pool', ...pool, busyPollUs: 0 }),
       await LocalSubject.open({
-        ...{ name: 'raw io_uring', path: path.join(place, 'raw'), createBytes: spanBytes },
+        ...{ name: raw, path: path.join(place, 'raw'), createBytes: spanBytes },
         ...{ generator: { cpus: [targetCpu], pollUs }, overwrite: true, writes: false },
       }),
     );
@@ -43,7 +50,7 @@ export async function measureFilePool(
       subjects,
       ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1, tell },
       limit: async (scenario, subject) =>
-        subject === 'file pool' ? await loopbackLimit(loopback, scenario, durationMs / 2) : null,
+        subject === raw ? null : await loopbackLimit(loopback, scenario, durationMs / 2),
     });
     return { run, rows: rowsOf(run) };
   } finally {
@@ -53,11 +60,13 @@ export async function measureFilePool(
 }
 
 function rowsOf(run: BenchResult): Row[] {
-  return planSweep(plan).map(({ name }) =>
-    rowOf({
-      what: `${name}: a pool in a file against io_uring on a file`,
-      ...{ wanted: { atLeast: 0.9 }, metric: 'iops' },
-      ...{ of: resultOf(run, name, 'file pool'), to: resultOf(run, name, 'raw io_uring') },
-    }),
+  return planSweep(plan).flatMap(({ name }) =>
+    pools.map((pool) =>
+      rowOf({
+        what: `${name}: a pool in a file, ${pool.name}, against io_uring on a file`,
+        ...{ wanted: { atLeast: 0.9 }, metric: 'iops' },
+        ...{ of: resultOf(run, name, pool.name), to: resultOf(run, name, raw) },
+      }),
+    ),
   );
 }
