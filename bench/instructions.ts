@@ -37,7 +37,7 @@ export interface InstructionBudget {
 interface Program {
   file: string;
   compiler: string;
-  scenes: string[];
+  scenes: readonly string[];
 }
 
 /** Compiles it against the addon's own objects. */
@@ -107,16 +107,24 @@ export interface InstructionReport {
   rows: InstructionRow[];
 }
 
+export interface CountOptions {
+  /** Left out: all. */
+  scenes?: readonly string[] | undefined;
+  /** May read a row's dump, which is gone afterwards. */
+  look?: ((row: InstructionRow, dump: string) => Promise<void>) | undefined;
+}
+
 /**
- * Counts every row. `look` may read a row's dump, which is gone afterwards.
+ * Counts every row of some scenes.
  *
  * @throws Error what make, valgrind or the program had to say.
  */
 export async function countInstructions(
   root: string,
-  look?: (row: InstructionRow, dump: string) => Promise<void>,
+  { scenes, look }: CountOptions = {},
 ): Promise<InstructionReport> {
-  const program = await build(root);
+  const built = await build(root);
+  const program = { ...built, scenes: scenes ?? built.scenes };
   const folder = await mkdtemp(join(tmpdir(), 'ashlar-instructions-'));
   try {
     const results = new Map<string, Map<string, InstructionRow>>();

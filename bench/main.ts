@@ -1,10 +1,10 @@
 /**
  * `npm run bench`: the standard set, and its report, in ten minutes at most.
  *
- * `npm run bench -- [standard|side-by-side|run|idle|store|hostile] [--seconds N] [--json] [--only
- * SCENARIO]`: see their own files. `--only`, again for each: of those of `store`.
+ * `npm run bench -- [standard|side-by-side|run|idle|cache-lines|store|hostile] [--seconds N]
+ * [--json] [--only SCENARIO]`: see their own files. `--only`, again for each: of those of `store`.
  *
- * `npm run bench -- [first-writes|file-pool|digests] [--seconds N] [--rounds N] [--path
+ * `npm run bench -- [first-writes|file-pool|plain-memory|digests] [--seconds N] [--rounds N] [--path
  * FOLDER]`: two subjects in turn, and the ratio that is wanted of them. `--path`: where files are
  * made, on the file system to measure; else where temporary ones are.
  *
@@ -17,6 +17,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { BenchResult, ScenarioResult, Summary } from '../lib/bench/results.js';
 import type { RunEvent } from '../lib/bench/run.js';
+import { measureCacheLines } from './cache_lines.js';
 import { measureDigests } from './digests.js';
 import { measureFilePool } from './file_pool.js';
 import { measureFirstWrites } from './first_writes.js';
@@ -24,6 +25,7 @@ import { measureHostile } from './hostile.js';
 import { measureIdle } from './idle.js';
 import {
   countInstructions,
+  type InstructionRow,
   judgeRow,
   readBudget,
   readProfile,
@@ -32,6 +34,7 @@ import {
 import { type DeviceLimit, Limits, measureLimits, type TcpLimit } from './limits.js';
 import { checkout, Loopback, type MachineState } from './machine.js';
 import type { Row } from './pairs.js';
+import { measurePlainMemory } from './plain_memory.js';
 import { type Figure, runBench } from './run.js';
 import { runSideBySide } from './side_by_side.js';
 import { runStandard, writeReport } from './standard.js';
@@ -202,6 +205,18 @@ async function idle(): Promise<void> {
   });
 }
 
+async function cacheLines(): Promise<void> {
+  await tellRows(async (tell) => {
+    const report = await measureCacheLines(checkout(), 100_000n);
+    report.rows.forEach(tell);
+    for (const { line, writes, where, reads, otherWrites, otherWhere } of report.shared) {
+      say(`  ${line}: ${writes} writes at ${where}; ${reads} reads and ${otherWrites} writes`);
+      say(`    by another thread at ${otherWhere}`);
+    }
+    return report;
+  });
+}
+
 const folder = values.path ?? tmpdir();
 const firstWrites = (): Promise<void> =>
   paired('first-writes', { rounds: 7, seconds: 1 }, (options) =>
@@ -211,11 +226,13 @@ const filePool = (): Promise<void> =>
   paired('file-pool', { rounds: 9, seconds: 0.5 }, (options) => measureFilePool(options, folder));
 const digests = (): Promise<void> =>
   paired('digests', { rounds: 25, seconds: 0.2 }, measureDigests);
+const plainMemory = (): Promise<void> =>
+  paired('plain-memory', { rounds: 25, seconds: 0.2 }, measurePlainMemory);
 
 async function instructions(): Promise<void> {
   const budget = await readBudget(checkout());
   const compared = (compiler: string): boolean => compiler === budget.compiler;
-  const report = await countInstructions(checkout(), async (row, dump) => {
+  const look = async (row: InstructionRow, dump: string): Promise<void> => {
     const verdict = judgeRow(row, budget);
     const allowed = budget.rows[row.row]?.instructions;
     say(
@@ -229,7 +246,8 @@ async function instructions(): Promise<void> {
     for (const { name, instructions: each } of await readProfile(row, dump, 40)) {
       say(`${each.toFixed(1).padStart(12)}  ${name}`);
     }
-  });
+  };
+  const report = await countInstructions(checkout(), { look });
   json(report);
   if (values.write) await writeBudget(checkout(), report);
   else if (!compared(report.compiler)) {
@@ -315,6 +333,7 @@ function standardLine({
 const scenarios: Readonly<Record<string, () => Promise<void>>> = {
   ...{ run, standard, idle, store, hostile, limits, instructions, digests },
   ...{ 'side-by-side': sideBySide, 'first-writes': firstWrites, 'file-pool': filePool },
+  ...{ 'plain-memory': plainMemory, 'cache-lines': cacheLines },
 };
 for (const name of positionals.length === 0 ? ['standard'] : positionals) {
   const scenario = scenarios[name];

@@ -127,6 +127,14 @@ void World::make_volumes() {
     auto opened = pool_->open_volume(uuid_of(nsid));
     CHECK(opened.ok());
     volumes_.push_back(opened.value());
+    backends_.push_back(opened.value());
+    if (options.plain) {
+      auto memory = DeviceMemory::open(options.volume_bytes);
+      CHECK(memory.ok());
+      plain_.push_back(std::make_unique<PlainMemory>(std::vector<Loop*>{&sim_.loop(0)},
+                                                     std::move(memory).value()));
+      backends_.back() = plain_.back().get();
+    }
     const uint64_t step = std::min(options.mapped_bytes, write_bytes);
     for (uint64_t at = 0; at < options.mapped_bytes; at += step) {
       write(nsid, at / block_bytes, step);
@@ -164,7 +172,7 @@ void World::write(uint32_t nsid, uint64_t block, uint64_t bytes) {
     CHECK(ended.status == BlockStatus::ok);
     *static_cast<bool*>(ended.context) = true;
   };
-  volumes_[nsid - 1]->submit(0, io);
+  backends_[nsid - 1]->submit(0, io);
   settle_until([&] { return done; });
 }
 
@@ -186,7 +194,7 @@ bool World::connect_requested(target::ConnectRequest request) noexcept {
   target_->create_controller(id, {id, 128, 4, 1 << 20, hostid});
   std::vector<target::Namespace> namespaces;
   for (uint32_t nsid = 1; nsid <= options.volumes; ++nsid) {
-    namespaces.push_back({nsid, 1, false, volumes_[nsid - 1]});
+    namespaces.push_back({nsid, 1, false, backends_[nsid - 1]});
   }
   target_->set_namespaces(id, std::move(namespaces), [] {});
   target_->set_enabled(id, true);

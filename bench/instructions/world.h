@@ -8,6 +8,7 @@
 
 #include "device/memory_device.h"
 #include "peer.h"
+#include "plain/plain_memory.h"
 #include "sim/sim_world.h"
 #include "store/pool.h"
 #include "target/target.h"
@@ -22,6 +23,7 @@ struct WorldOptions {
   // Taken one after the other; between two a share of the blocks is written, here and there, so
   // that a read finds its block in any of them.
   uint32_t snapshots = 0;
+  bool plain = false;  // Namespaces are pieces of memory without a map; no snapshots of those.
 };
 
 class World final : public target::TargetEvents {
@@ -58,6 +60,8 @@ class World final : public target::TargetEvents {
   std::unique_ptr<MemoryDevice> device_;
   std::unique_ptr<store::Pool> pool_;
   std::vector<store::Volume*> volumes_;
+  std::vector<std::unique_ptr<PlainMemory>> plain_;
+  std::vector<BlockBackend*> backends_;  // By NSID - 1.
   std::vector<std::byte> scratch_;
   std::unique_ptr<target::Target> target_;
   std::vector<std::unique_ptr<Peer>> admins_;

@@ -16,6 +16,9 @@ namespace {
 constexpr uint32_t io_queues = 128;
 // 128 entries, contiguous (CQR), and 500 ms to get ready.
 constexpr uint64_t cap = 127 | 1u << 16 | 1u << 24 | uint64_t{1} << 37;
+// Ready, and as soon as anybody asks for that, shut down: a controller here has nothing to do for
+// either.
+constexpr uint64_t csts = nvme::csts_ready | nvme::csts_shst_complete;
 // A command of 64 bytes and 8 KiB of data, as the product has it.
 constexpr uint32_t capsule_units = (64 + 8192) / 16;
 
@@ -74,7 +77,7 @@ target::CommandCompletion Control::fabrics(const target::CommandRequest& request
   const auto which = static_cast<nvme::Property>(property.offset);
   target::CommandCompletion completion;
   if (which == nvme::Property::cap) completion.result = cap;
-  if (which == nvme::Property::csts) completion.result = nvme::csts_ready;
+  if (which == nvme::Property::csts) completion.result = csts;
   if (which == nvme::Property::cc && property.fctype == 0) {
     target_->set_enabled(request.controller, (property.value & nvme::cc_enable) != 0);
   }

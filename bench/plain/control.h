@@ -2,6 +2,7 @@
 // subsystem, all namespaces.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -28,7 +29,7 @@ class Control final : public target::TargetEvents {
 
   target::Target* target_ = nullptr;
   std::vector<BlockBackend*> backends_;
-  uint16_t controllers_ = 0;
+  std::atomic<uint16_t> controllers_{0};  // Admin queues may be on several reactors.
 };
 
 }  // namespace ashlar::bench
