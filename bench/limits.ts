@@ -1,9 +1,13 @@
 /**
- * What the machine itself allows for the same bytes, measured by bench/limits/limits.cc: loopback
- * without a protocol, and a device without a store. What each figure includes is said there.
+ * What the machine itself allows for the same bytes: loopback without a protocol, by the code with
+ * which `ashlar bench` puts a limit beside each round (native/load/loopback.h), and a device without
+ * a store, by a program that shares no code with ours (bench/limits/device.cc).
  */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import * as wire from '../lib/bench/limits.js';
+import { cacheLineNs } from '../lib/bench/machine.js';
+import { type LoopbackResult, type LoopbackWay, loadNative } from '../lib/native.js';
 
 const run = promisify(execFile);
 
@@ -15,20 +19,8 @@ export interface LimitLatency {
   longest: number;
 }
 
-export interface TcpVariant {
-  name: 'blocking' | 'spin' | 'epoll' | 'uring';
-  perSecond?: number;
-  /** CPUs that each side took: far below 1 of `spin` or `epoll`, somebody else had them. */
-  requesterCpus?: number;
-  responderCpus?: number;
-  /** Of depth 1 over one connection. */
-  latencyNs?: LimitLatency | null;
-  /** Why it was not measured. */
-  leftOut?: string;
-}
-
-/** The limit is the best of the variants. */
-export interface TcpLimit {
+/** The limit is the best of the ways. */
+export interface TcpLimit extends LoopbackResult {
   kind: 'tcp';
   requestBytes: number;
   responseBytes: number;
@@ -37,11 +29,6 @@ export interface TcpLimit {
   connections: number;
   /** Memory on each side that payload moves through; 0: it stays in cache. */
   touchBytes: number;
-  congestion: string;
-  includes: string;
-  best: TcpVariant['name'];
-  perSecond: number;
-  variants: TcpVariant[];
 }
 
 export interface DeviceLimit {
@@ -60,10 +47,11 @@ export interface TcpExchange {
   responseBytes: number;
   depth: number;
   connections: number;
-  /** Of each variant, ms. */
+  /** Of each way, ms. */
   ms: number;
   touchBytes?: number;
-  variant?: TcpVariant['name'] | 'all';
+  /** Left out: all. */
+  way?: LoopbackWay;
 }
 
 export interface DeviceLoad {
@@ -78,18 +66,12 @@ export interface DeviceLoad {
   overwrite?: boolean;
 }
 
-/** CapsuleCmd; CapsuleResp, and the header of C2HData: what goes with the data on the wire. */
-const commandBytes = 72;
-const responseBytes = 24;
-
 /** The messages of one I/O, as few as they could be. */
 export function messagesOf(
   op: 'read' | 'write',
   bytes: number,
 ): Pick<TcpExchange, 'requestBytes' | 'responseBytes'> {
-  return op === 'read'
-    ? { requestBytes: commandBytes, responseBytes: responseBytes + bytes }
-    : { requestBytes: commandBytes + bytes, responseBytes };
+  return wire.messagesOf(op, bytes, false);
 }
 
 /** The program, compiled on first use. */
@@ -108,21 +90,23 @@ export class Limits {
     return new Limits(`${root}/.build/bench/limits/limits`, cpus);
   }
 
-  /** @throws Error what the program says. */
+  /** @throws AshlarError as of `loopbackMeasure`. */
   async tcp(exchange: TcpExchange): Promise<TcpLimit> {
-    const { requestBytes, responseBytes, depth, connections, ms } = exchange;
-    return (await this.#ask('tcp', [
-      ...this.#bothCpus(),
-      ...['--request', String(requestBytes), '--response', String(responseBytes)],
-      ...['--depth', String(depth), '--connections', String(connections)],
-      ...['--ms', String(Math.ceil(ms)), '--touch', String(exchange.touchBytes ?? 0)],
-      ...['--variant', exchange.variant ?? 'all'],
-    ])) as TcpLimit;
+    const { requestBytes, responseBytes, depth, connections, ms, touchBytes = 0 } = exchange;
+    const messages = { requestBytes, responseBytes };
+    const [requester, responder] = this.#cpus.map((cpu) => ({ threads: 1, cpus: [cpu] }));
+    if (requester === undefined || responder === undefined) throw new Error('two CPUs are named');
+    const measured = await loadNative().loopbackMeasure({
+      ...{ read: messages, write: messages, readPercent: 100, depth, connections },
+      ...{ requester, responder, touchBytes: BigInt(touchBytes) },
+      ...{ durationMs: Math.ceil(ms), way: exchange.way ?? null },
+    });
+    return { kind: 'tcp', ...messages, depth, connections, touchBytes, ...measured };
   }
 
   /** @throws Error what the program says: a write without `overwrite`, a path with holes. */
   async device(load: DeviceLoad): Promise<DeviceLimit> {
-    return (await this.#ask('device', [
+    return (await this.#ask([
       ...['--path', load.path, '--cpu', String(this.#cpus[1])],
       ...['--bytes', String(load.bytes), '--depth', String(load.depth)],
       ...['--ms', String(Math.ceil(load.ms))],
@@ -133,17 +117,14 @@ export class Limits {
     ])) as DeviceLimit;
   }
 
+  /** NaN: both threads never ran at once. */
   async cacheLineNs(): Promise<number> {
-    return ((await this.#ask('ping', this.#bothCpus())) as { ns: number }).ns;
+    return (await cacheLineNs()) ?? Number.NaN;
   }
 
-  #bothCpus(): string[] {
-    return ['--cpus', this.#cpus.join(',')];
-  }
-
-  async #ask(kind: string, words: readonly string[]): Promise<unknown> {
+  async #ask(words: readonly string[]): Promise<unknown> {
     try {
-      const { stdout } = await run(this.#program, [kind, ...words]);
+      const { stdout } = await run(this.#program, words);
       return JSON.parse(stdout);
     } catch (error) {
       const said = (error as { stderr?: string }).stderr?.trim();
@@ -153,7 +134,7 @@ export class Limits {
 }
 
 export interface LimitsOptions {
-  /** Of each variant, ms. */
+  /** Of each way, ms. */
   ms: number;
   /** A file or block device to measure as well; null: none. */
   path: string | null;

@@ -264,17 +264,18 @@ function limitRow(limit: TcpLimit | DeviceLimit): string {
     const what = `device: ${pattern} ${op}, ${bytes} B, depth ${depth}`;
     return `${what.padEnd(60)}${result.perSecond.toFixed(0).padStart(10)}${latency(result.latencyNs)}`;
   }
-  const { requestBytes, responseBytes, depth, connections, touchBytes, best, variants } = limit;
+  const { requestBytes, responseBytes, depth, connections, touchBytes, best, ways } = limit;
   const what =
     `TCP: ${requestBytes} B for ${responseBytes} B, ${connections} x depth ${depth}` +
     (touchBytes === 0 ? '' : ', touched');
-  const others = variants
-    .map(({ name, perSecond, leftOut }) => `${name} ${perSecond?.toFixed(0) ?? leftOut ?? ''}`)
+  const others = ways
+    .map(({ way, perSecond, leftOut }) => `${way} ${leftOut ?? perSecond.toFixed(0)}`)
     .join(', ');
-  const chosen = variants.find(({ name }) => name === best);
+  const chosen = ways.find(({ way }) => way === best)?.latencyNs ?? null;
+  const [p50, p99, p999] = (chosen ?? []).map(Number);
   return (
     `${what.padEnd(60)}${limit.perSecond.toFixed(0).padStart(10)} (${others})` +
-    latency(chosen?.latencyNs)
+    (chosen === null ? '' : `, p50 ${us(p50)} us, p99 ${us(p99)} us, p99.9 ${us(p999)} us`)
   );
 }
 

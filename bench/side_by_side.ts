@@ -7,10 +7,9 @@ import type { BenchResult, Scenario } from '../lib/bench/results.js';
 import { runBench } from '../lib/bench/run.js';
 import { defaultSweep, planSweep, unique } from '../lib/bench/scenarios.js';
 import type { OpenSubject } from '../lib/bench/subject.js';
-import { Loopback } from './machine.js';
 import { SpdkTarget, spdkBlockBytes, spdkProgram } from './spdk.js';
 import { SpdkSubject } from './spdk_subject.js';
-import { loopbackLimit } from './standard.js';
+import { limitsOn } from './standard.js';
 import { gib, openAshlar, type PairedOptions, pollUs } from './subjects.js';
 
 const kib = 1024;
@@ -39,8 +38,7 @@ async function openSpdk(program: string, { targetCpu }: PairedOptions): Promise<
 }
 
 export async function runSideBySide(options: PairedOptions): Promise<BenchResult> {
-  const { root, hostCpu, targetCpu, rounds, durationMs, tell } = options;
-  const loopback = await Loopback.build(root, [hostCpu, targetCpu]);
+  const { hostCpu, targetCpu, rounds, durationMs, tell } = options;
   const program = spdkProgram();
   await using spdk = program === null ? null : await openSpdk(program, options);
   const subjects: OpenSubject[] = [];
@@ -60,7 +58,7 @@ export async function runSideBySide(options: PairedOptions): Promise<BenchResult
       scenarios: sideBySideSet(),
       subjects,
       ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1, tell },
-      limit: (scenario) => loopbackLimit(loopback, scenario, durationMs / 2),
+      limits: limitsOn(subjects, [hostCpu, targetCpu], durationMs / 2),
     });
   } finally {
     for (const subject of subjects.reverse()) await subject[Symbol.asyncDispose]();

@@ -44,6 +44,10 @@ export class SpdkSubject implements OpenSubject {
     return this.#inner.subject;
   }
 
+  check(setting: Setting): void {
+    this.#inner.check(setting);
+  }
+
   prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
     // Of the snapshots that are due beforeRound knows.
     const plain =

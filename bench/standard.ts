@@ -4,14 +4,14 @@
  */
 import path from 'node:path';
 import { resultText, writeText } from '../lib/bench/files.js';
+import { Limits, loopbackLimit } from '../lib/bench/limits.js';
 import { htmlReport } from '../lib/bench/report_html.js';
 import { markdownReport } from '../lib/bench/report_markdown.js';
-import type { BenchResult, Limit, Scenario } from '../lib/bench/results.js';
+import type { BenchResult } from '../lib/bench/results.js';
 import { type RunEvent, runBench } from '../lib/bench/run.js';
 import { defaultSweep, standardSet } from '../lib/bench/scenarios.js';
 import { SelfSubject } from '../lib/bench/self.js';
 import type { OpenSubject } from '../lib/bench/subject.js';
-import { Loopback } from './machine.js';
 
 export interface StandardOptions {
   root: string;
@@ -27,33 +27,30 @@ export interface StandardOptions {
 const pollUs = 1000;
 const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:00000000-0000-0000-0000-0000000b47c5';
 const gib = 1024 ** 3;
-/** CapsuleCmd; CapsuleResp, or C2HData's header: what goes with the data on the wire. */
-const commandBytes = 72;
-const responseBytes = 24;
 
-/** The limit for one scenario: exchanges of plain TCP with the same sizes and as much in flight. */
-export async function loopbackLimit(
-  loopback: Loopback,
-  { workload }: Scenario,
-  durationMs: number,
-): Promise<Limit | null> {
-  const { readPercent, ioBytes, queues, depth, digests, ratePerSecond } = workload;
-  // A rate is no attempt at the limit; of digests and mixes plain TCP knows nothing.
-  if (ratePerSecond !== null || digests || (readPercent !== 0 && readPercent !== 100)) return null;
-  const reads = readPercent === 100;
-  const perSecond = await loopback.exchanges(
-    commandBytes + (reads ? 0 : ioBytes),
-    responseBytes + (reads ? ioBytes : 0),
-    depth,
-    queues,
-    durationMs,
-  );
-  return { what: 'plain TCP over loopback, as many connections', perSecond };
+/** Plain TCP between the two CPUs, for each of these subjects. */
+export function limitsOn(
+  subjects: readonly OpenSubject[],
+  cpus: readonly [number, number],
+  ms: number,
+): Limits {
+  const [hostCpu, targetCpu] = cpus;
+  const sides = {
+    requester: { threads: 1, cpus: [hostCpu] },
+    responder: { threads: 1, cpus: [targetCpu] },
+  };
+  const limits = new Limits(ms);
+  for (const { subject } of subjects) {
+    limits.add(subject.name, {
+      description: 'plain TCP over loopback between the same two CPUs',
+      sources: [({ workload }, each) => loopbackLimit(workload, sides, each)],
+    });
+  }
+  return limits;
 }
 
 export async function runStandard(options: StandardOptions): Promise<BenchResult> {
   const { root, hostCpu, targetCpu, rounds, durationMs } = options;
-  const loopback = await Loopback.build(root, [hostCpu, targetCpu]);
   await using self = await SelfSubject.open({
     name: 'self',
     program: [path.join(root, '.build/lib/cli/main.js')],
@@ -65,13 +62,14 @@ export async function runStandard(options: StandardOptions): Promise<BenchResult
     hostnqn,
     generator: { cpus: [hostCpu], pollUs },
   });
+  const subjects = [self, ...options.others];
   return await runBench({
     title: 'standard set',
     command: 'npm run bench standard',
     scenarios: standardSet(defaultSweep),
-    subjects: [self, ...options.others],
+    subjects,
     ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1 },
-    limit: (scenario) => loopbackLimit(loopback, scenario, durationMs / 2),
+    limits: limitsOn(subjects, [hostCpu, targetCpu], durationMs / 2),
     tell: options.tell,
   });
 }

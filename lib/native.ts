@@ -25,6 +25,8 @@ import type {
   LoadResult,
   LocalOpened,
   LocalOptions,
+  LoopbackOptions,
+  LoopbackResult,
 } from './native/host.js';
 import type {
   AnaChange,
@@ -606,6 +608,12 @@ export interface NativeAddon {
   localLoad(local: LocalHandle, options: LoadOptions): Promise<LoadResult>;
   /** Waits for a load that is under way. */
   localClose(local: LocalHandle): Promise<void>;
+
+  /**
+   * Resolves after the time of all ways. Needs no runtime: it has threads of its own.
+   * 'invalid-argument'; 'limit-exceeded' when no way can run here; 'timed-out'.
+   */
+  loopbackMeasure(options: LoopbackOptions): Promise<LoopbackResult>;
 }
 
 // ---- Loading ------------------------------------------------------------------------------------

@@ -102,10 +102,4 @@ Json& Json::latencies(Latencies& of) {
   return raw("latencyNs", inner.end());
 }
 
-std::string json_array(const std::vector<std::string>& elements) {
-  std::string joined;
-  for (const std::string& element : elements) joined += (joined.empty() ? "" : ",") + element;
-  return "[" + joined + "]";
-}
-
 }  // namespace ashlar::bench

@@ -1,4 +1,4 @@
-// What both kinds of limit need: a pinned thread, latencies, options, one JSON object.
+// What the program needs beside the device: a pinned thread, latencies, options, one JSON object.
 #pragma once
 
 #include <cstddef>
@@ -55,10 +55,6 @@ class Json {
   std::string members_;
 };
 
-std::string json_array(const std::vector<std::string>& elements);
-
-int run_ping(const Options& options);    // tcp.cc
-int run_tcp(const Options& options);     // tcp.cc
 int run_device(const Options& options);  // device.cc
 
 }  // namespace ashlar::bench

@@ -125,8 +125,10 @@ function changesOf(
     const verdict = verdictOf(ratio, better, options.threshold);
     return { figure, unit, a: median(valuesA), b: median(valuesB), ...ratio, verdict };
   };
+  // Of a given rate the share moves with the limit alone.
+  const rated = a.scenario.workload.ratePerSecond !== null;
   const share = change('throughput / limit', 'share', 'more', ({ iops, limit }) =>
-    limit === null ? null : iops / limit.perSecond,
+    limit === null || rated ? null : iops / limit.perSecond,
   );
   return [
     // Between two runs a share of the limit says more than the figure itself.

@@ -1,5 +1,5 @@
 /** A local file or device, by io_uring: what is left when network and target are taken away. */
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { AshlarError } from '../errors.js';
 import { type LocalDevice, openLocal } from '../host/index.js';
 import type { LoadResult } from '../native.js';
@@ -30,12 +30,23 @@ export class LocalSubject implements OpenSubject {
   readonly pid = null;
   readonly #device: LocalDevice;
   readonly #mayFill: boolean;
+  /** The file that was made for this; null: it was there. Whoever leaves early takes it away. */
+  readonly #made: string | null;
+  readonly #onExit = (): void => {
+    if (this.#made !== null) rmSync(this.#made, { force: true });
+  };
   #filled = 0;
 
-  private constructor(subject: Subject, device: LocalDevice, mayFill: boolean) {
+  private constructor(
+    subject: Subject,
+    device: LocalDevice,
+    how: { mayFill: boolean; made: string | null },
+  ) {
     this.subject = subject;
     this.#device = device;
-    this.#mayFill = mayFill;
+    this.#mayFill = how.mayFill;
+    this.#made = how.made;
+    process.once('exit', this.#onExit);
   }
 
   /**
@@ -61,13 +72,16 @@ export class LocalSubject implements OpenSubject {
       description: `io_uring on ${path}, ${how}`,
       facts: { path, sizeBytes: String(sizeBytes), blockBytes: String(blockBytes), how },
     };
-    return new LocalSubject(subject, device, mayFill);
+    return new LocalSubject(subject, device, { mayFill, made: there ? null : path });
   }
 
-  async prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
+  check(setting: Setting): void {
     if (setting.volumes !== 1 || setting.snapshots > 0 || setting.state === 'fresh-snapshot') {
       throw new AshlarError('usage', `${this.subject.name} has neither volumes nor snapshots`);
     }
+  }
+
+  async prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
     if (!this.#mayFill || setting.state === 'as-is' || this.#filled >= setting.spanBytes) return;
     tell(`filling ${this.subject.name}`);
     const spanBytes = usedBytes(setting.spanBytes, this.#device.sizeBytes, fillBytes);
@@ -99,7 +113,8 @@ export class LocalSubject implements OpenSubject {
     });
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#device.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#device.close();
+    process.off('exit', this.#onExit);
   }
 }

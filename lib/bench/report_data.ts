@@ -1,6 +1,6 @@
 /** What a report shows, gathered from one or more results: pure data, whatever it is written as. */
 import { LatencyHistogram } from './histogram.js';
-import type { BenchResult, ScenarioResult } from './results.js';
+import type { BenchResult, ScenarioResult, Subject } from './results.js';
 
 /** A subject of a result, as one line of every chart. */
 export interface Series {
@@ -86,6 +86,11 @@ function points(results: readonly ScenarioResult[]): Curve['points'] {
       };
     })
     .sort((a, b) => a.inFlight - b.inFlight || a.iops - b.iops);
+}
+
+/** What limits it, or why nothing is known; of runs before limits were measured, only that. */
+export function limitOf(subject: Subject): string {
+  return subject.facts.limit ?? 'not measured';
 }
 
 /** Reads and writes of all rounds together; null: there is none. */

@@ -7,11 +7,11 @@ import { AshlarError, type ErrorCode, isErrorCode, toAshlarError } from '../erro
 import type { LoadResult } from '../native.js';
 import { version } from '../node/version.js';
 import { LatencyHistogram } from './histogram.js';
+import type { LimitMeter } from './limits.js';
 import { describeMachine, loadAverage, processCpuNs, revision } from './machine.js';
 import {
   type BenchResult,
   type Failure,
-  type Limit,
   type Round,
   resultFormat,
   type Scenario,
@@ -32,9 +32,11 @@ export interface RunOptions {
   pollUs: number;
   seed: number;
   /** What the machine allows for a scenario; asked in each round, beside the subjects. */
-  limit?: ((scenario: Scenario, subject: string) => Promise<Limit | null>) | undefined;
+  limits?: LimitMeter | undefined;
   /** Ends the run after the round that is under way. */
   signal?: AbortSignal | undefined;
+  /** Ends it at once: the round that is under way is left out. */
+  leave?: AbortSignal | undefined;
   /** Hears everything as it happens. */
   tell?: ((event: RunEvent) => void) | undefined;
 }
@@ -59,6 +61,7 @@ interface Gathering {
  */
 export async function runBench(options: RunOptions): Promise<BenchResult> {
   const { scenarios, subjects, rounds, durationMs, warmupMs, pollUs, seed } = options;
+  for (const { setting } of scenarios) for (const subject of subjects) subject.check(setting);
   const startedAt = new Date().toISOString();
   const before = await describeMachine();
   const run = new Run(options);
@@ -74,11 +77,18 @@ export async function runBench(options: RunOptions): Promise<BenchResult> {
     command: options.command,
     ...{ seed, rounds, durationMs, warmupMs, pollUs },
     machine: { before, after: await describeMachine() },
-    subjects: subjects.map(({ subject }) => subject),
+    subjects: subjects.map(({ subject }) => ({
+      ...subject,
+      facts: { ...subject.facts, limit: options.limits?.describe(subject.name) ?? 'not measured' },
+    })),
     results: run.results(),
-    complete: run.failure === null && options.signal?.aborted !== true,
+    complete: run.failure === null && !isEnded(options),
     failure: run.failure,
   };
+}
+
+function isEnded({ signal, leave }: RunOptions): boolean {
+  return signal?.aborted === true || leave?.aborted === true;
 }
 
 /** Scenarios that meet the same volumes, in the order in which those come first. */
@@ -95,12 +105,19 @@ class Run {
   readonly #options: RunOptions;
   readonly #turns: number;
   readonly #gatherings: Gathering[] = [];
+  /** Resolves when the run is to end at once. */
+  readonly #left: Promise<null>;
   #turn = 0;
   failure: BenchResult['failure'] = null;
 
   constructor(options: RunOptions) {
     this.#options = options;
     this.#turns = options.scenarios.length * options.rounds * options.subjects.length;
+    const { leave } = options;
+    this.#left = new Promise((left) => {
+      if (leave?.aborted === true) left(null);
+      leave?.addEventListener('abort', () => left(null), { once: true });
+    });
   }
 
   results(): ScenarioResult[] {
@@ -109,7 +126,7 @@ class Run {
 
   /** All rounds of scenarios with one setting. False: the run is over. */
   async group(group: readonly Scenario[]): Promise<boolean> {
-    const { subjects, rounds, signal, tell } = this.#options;
+    const { subjects, rounds, tell } = this.#options;
     const [first] = group;
     if (first === undefined) return true;
     for (const subject of subjects) {
@@ -123,7 +140,7 @@ class Run {
     );
     for (let index = 0; index < rounds; index += 1) {
       for (const { subject, gathering } of gatherings) {
-        if (signal?.aborted === true) return false;
+        if (isEnded(this.#options)) return false;
         if (!(await this.#round(gathering, subject, index))) return false;
       }
     }
@@ -143,14 +160,17 @@ class Run {
     return gathering;
   }
 
-  /** A failure that is nobody's command: it is noted, and nothing more is measured. */
+  /**
+   * A failure that is nobody's command: it is noted, and nothing more is measured. null also when
+   * the run is to end at once; what is under way is then left to its subject's end.
+   */
   async #survives<T>(
     work: Promise<T>,
     scenario: Scenario,
     subject: OpenSubject,
   ): Promise<{ value: T } | null> {
     try {
-      return { value: await work };
+      return await Promise.race([work.then((value) => ({ value })), this.#left]);
     } catch (thrown) {
       const error = toAshlarError(thrown);
       // A wrong command line, or our own mistake, is no property of the subject.
@@ -167,7 +187,7 @@ class Run {
   }
 
   async #round(gathering: Gathering, subject: OpenSubject, index: number): Promise<boolean> {
-    const { seed, warmupMs, durationMs, tell, limit } = this.#options;
+    const { seed, warmupMs, durationMs, tell, limits } = this.#options;
     const { scenario } = gathering.result;
     const { name } = subject.subject;
     this.#turn += 1;
@@ -176,7 +196,9 @@ class Run {
     if (!(await this.#survives(subject.beforeRound(scenario.setting), scenario, subject))) {
       return false;
     }
-    const limited = (await limit?.(scenario, name)) ?? null;
+    const measuring = limits?.measure(scenario, name) ?? Promise.resolve(null);
+    const limited = await this.#survives(measuring, scenario, subject);
+    if (limited === null) return false;
     const startedAt = new Date().toISOString();
     const cpuBefore = subject.pid === null ? null : await processCpuNs(subject.pid);
     const times = { warmupMs, durationMs, seed: BigInt(seed + index) };
@@ -189,7 +211,7 @@ class Run {
     // The process was watched over the warm-up too; what it did then is taken out by proportion.
     const share = durationMs / (durationMs + warmupMs);
     const round = roundOf(load, {
-      ...{ index, startedAt, limit: limited },
+      ...{ index, startedAt, limit: limited.value },
       targetCpuNs: cpuNs === null ? null : Math.max(0, cpuNs * share),
     });
     gathering.result.rounds.push(round);

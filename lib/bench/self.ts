@@ -87,6 +87,9 @@ export class SelfSubject implements OpenSubject {
     return this.#daemon.pid;
   }
 
+  /** It can be brought to any. */
+  check(): void {}
+
   async prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
     const wanted = JSON.stringify(setting);
     if (this.#setting === wanted) return;

@@ -22,6 +22,8 @@ export interface OpenSubject extends AsyncDisposable {
   readonly subject: Subject;
   /** The process that serves, on this machine; null: not known. */
   readonly pid: number | null;
+  /** Throws AshlarError 'usage' for a setting that it cannot be brought to. */
+  check(setting: Setting): void;
   /**
    * Brings it to the setting; what is so already costs nothing.
    * @param tell hears what takes long.

@@ -100,8 +100,7 @@ export class TargetSubject implements OpenSubject {
     return new TargetSubject(options, subject, namespaces);
   }
 
-  /** Writes the span once, where that is allowed. Volumes and snapshots are as they are. */
-  async prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
+  check(setting: Setting): void {
     if (setting.snapshots > 0 || setting.state === 'fresh-snapshot') {
       throw new AshlarError(
         'usage',
@@ -109,6 +108,10 @@ export class TargetSubject implements OpenSubject {
       );
     }
     this.#chosen(setting);
+  }
+
+  /** Writes the span once, where that is allowed. Volumes and snapshots are as they are. */
+  async prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
     if (!this.#options.overwrite || setting.state === 'as-is') return;
     if (this.#filled >= setting.spanBytes) return;
     tell(`filling ${this.subject.name}`);

@@ -128,7 +128,9 @@ function subjectOptions(command: Command): void {
     .option('--reactors <count>', 'its I/O threads (default: 1)', wholeNumber(1, 64))
     .option('--target-cpus <list>', 'CPUs to pin them to', cpuList)
     .option('--busy-poll-us <us>', 'they poll so long (default: 0)', wholeNumber(0, 1_000_000))
-    .option('--overwrite', 'what the target or device holds may go');
+    .option('--overwrite', 'what the target or device holds may go')
+    .option('--no-limit', 'do not measure what the machine allows beside each round')
+    .option('--limit-local', 'for targets elsewhere: what loopback does here, for comparison');
 }
 
 function sweepOptions(command: Command): Command {

@@ -147,3 +147,60 @@ export interface LocalOpened {
   /** False: through the page cache, as the file system has no direct I/O. */
   direct: boolean;
 }
+
+/** Bytes of one message each way, as TCP carries them. */
+export interface LoopbackMessages {
+  requestBytes: number;
+  responseBytes: number;
+}
+
+/** The threads of one side; connections are dealt out to them in turn. */
+export interface LoopbackThreads {
+  /** 1 to 64. */
+  threads: number;
+  /** One for each; null: not pinned. */
+  cpus: number[] | null;
+}
+
+export type LoopbackWay = 'blocking' | 'spin' | 'epoll' | 'uring';
+
+/** Exchanges over 127.0.0.1 in this process, without a protocol: what the machine itself allows. */
+export interface LoopbackOptions {
+  read: LoopbackMessages;
+  write: LoopbackMessages;
+  /** Share of `read` among the exchanges, 0 to 100. */
+  readPercent: number;
+  /** Requests under way on each connection. */
+  depth: number;
+  /** 1 to 256. */
+  connections: number;
+  /** Memory on each side that payload moves through; 0: it stays in the processor's cache. */
+  touchBytes: bigint;
+  requester: LoopbackThreads;
+  responder: LoopbackThreads;
+  /** Of each way, after a tenth of it that does not count. */
+  durationMs: number;
+  /** null: all that can run here, one after the other. */
+  way: LoopbackWay | null;
+}
+
+export interface LoopbackWayResult {
+  way: LoopbackWay;
+  /** Why it did not run; the figures are 0 then. */
+  leftOut: string | null;
+  perSecond: number;
+  /** CPUs that each side took: far below its threads in 'spin' or 'epoll', somebody else had them. */
+  requesterCpus: number;
+  responderCpus: number;
+  /** [p50, p99, p99.9, max]; null: more than one request was under way. */
+  latencyNs: [bigint, bigint, bigint, bigint] | null;
+}
+
+export interface LoopbackResult {
+  /** Of the best way. */
+  perSecond: number;
+  best: LoopbackWay;
+  /** Congestion control of the connections. */
+  congestion: string;
+  ways: LoopbackWayResult[];
+}

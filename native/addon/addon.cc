@@ -13,6 +13,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   ashlar::addon::register_target(env, exports);
   ashlar::addon::register_host(env, exports);
   ashlar::addon::register_local(env, exports);
+  ashlar::addon::register_loopback(env, exports);
   return exports;
 }
 
