@@ -53,6 +53,8 @@ const fuzzPackages = {
 };
 // Counts instructions; its headers are how the counted program says when.
 const instructionPackages = { ...opensslPackages, valgrind: program('valgrind') };
+// Reads, and runs, the job files that `ashlar bench fio` prints.
+const benchPackages = { fio: program('fio') };
 const mdnsPackages = { iproute2: program('ip') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
@@ -185,6 +187,7 @@ export function setUp(goal, only = null, suite = 'default') {
       ...(native ? testPackages : {}),
       ...(tests('protocol') ? protocolPackages : {}),
       ...(tests('mdns') ? mdnsPackages : {}),
+      ...(tests('bench') || tests('unit') ? benchPackages : {}),
       ...(tests('instructions') ? instructionPackages : {}),
       ...(guest ? guestPackages : {}),
     });

@@ -56,6 +56,10 @@ function jobOf({ workload, setting }: Scenario): string[] {
     ...(ratePerSecond === null ? [] : [`rate${ratePerSecond}`]),
     ...(verify ? ['verify'] : []),
   ].join('-');
+  const all = setting.spanBytes * setting.volumes;
+  // Where order or content matters, queues have parts of their own, as ours do.
+  const apart = queues > 1 && (verify || !random);
+  const part = Math.floor(all / queues / ioBytes) * ioBytes;
   return [
     `[${name}]`,
     'stonewall',
@@ -64,12 +68,28 @@ function jobOf({ workload, setting }: Scenario): string[] {
     `bs=${ioBytes}`,
     `iodepth=${depth}`,
     `numjobs=${queues}`,
-    `size=${setting.spanBytes * setting.volumes}`,
-    ...(pattern === 'zipf' ? [`random_distribution=zipf:${workload.zipfTheta ?? 1.2}`] : []),
-    // Sequential queues walk parts of their own, as ours do.
-    ...(random || queues === 1 ? [] : [`offset_increment=${Math.floor(100 / queues)}%`]),
+    `size=${apart ? part : all}`,
+    ...(apart ? [`offset_increment=${part}`] : []),
+    // It writes a block again before it has verified it, and then takes that for an error.
+    ...(pattern === 'zipf' && !verify
+      ? [`random_distribution=zipf:${fioTheta(workload.zipfTheta)}`]
+      : []),
     // fio counts from when it sent an I/O, not from when it was due: a standstill looks shorter.
-    ...(ratePerSecond === null ? [] : [`rate_iops=${Math.round(ratePerSecond / queues)}`]),
-    ...(verify ? ['verify=crc32c', 'verify_fatal=1', `verify_backlog=${depth * 4}`] : []),
+    // It knows whole numbers for each job, and takes 0 for no rate at all.
+    ...(ratePerSecond === null
+      ? []
+      : [`rate_iops=${Math.max(1, Math.round(ratePerSecond / queues))}`]),
+    ...(verify ? verifyOptions : []),
   ];
+}
+
+/** What is cut off by the end of its time is not read back: all is written once instead. */
+const verifyOptions = [
+  ...['time_based=0', 'runtime=0', 'ramp_time=0', 'norandommap=0'],
+  ...['verify=crc32c', 'verify_fatal=1'],
+];
+
+/** It refuses exactly 1. */
+function fioTheta(theta: number | null): number {
+  return theta === 1 ? 1.0001 : (theta ?? 1.2);
 }

@@ -59,5 +59,5 @@ test('fio: one job for each workload, with fio’s words for it', () => {
   assert.match(sections[1] ?? '', /^random_distribution=zipf:1\.2$/m);
   assert.match(sections[1] ?? '', /^rate_iops=2000$/m);
   assert.match(sections[2] ?? '', /^rw=rw$/m);
-  assert.match(sections[2] ?? '', /^offset_increment=25%$/m);
+  assert.match(sections[2] ?? '', /^size=134217728\noffset_increment=134217728$/m);
 });
