@@ -15,8 +15,10 @@
  */
 import { availableParallelism, tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
-import type { BenchResult, ScenarioResult, Summary } from '../lib/bench/results.js';
+import type { BenchResult, Scenario, ScenarioResult, Summary } from '../lib/bench/results.js';
 import type { RunEvent } from '../lib/bench/run.js';
+import { defaultSweep, standardSet } from '../lib/bench/scenarios.js';
+import { BenchLive } from '../lib/cli/bench_live.js';
 import { measureCacheLines } from './cache_lines.js';
 import { measureDigests } from './digests.js';
 import { measureFilePool } from './file_pool.js';
@@ -36,7 +38,8 @@ import { checkout, Loopback, type MachineState } from './machine.js';
 import type { Row } from './pairs.js';
 import { measurePlainMemory } from './plain_memory.js';
 import { type Figure, runBench } from './run.js';
-import { runSideBySide } from './side_by_side.js';
+import { runSideBySide, sideBySideSet } from './side_by_side.js';
+import { spdkProgram } from './spdk.js';
 import { runStandard, writeReport } from './standard.js';
 import { benchStore } from './store.js';
 import type { PairedOptions } from './subjects.js';
@@ -289,27 +292,43 @@ async function limits(): Promise<void> {
 
 const settings = { root: checkout(), ...cpus, rounds: 5 };
 
-function tellProgress(event: RunEvent): void {
-  if (event.kind === 'preparing') say(event.what);
-  if (event.kind === 'scenario-ends') say(standardLine(event.result));
+/** As `ashlar bench` shows it; on stderr. */
+async function watched(
+  durationMs: number,
+  subjects: number,
+  scenarios: readonly Scenario[],
+  measure: (tell: (event: RunEvent) => void) => Promise<BenchResult>,
+): Promise<BenchResult> {
+  const names = scenarios.map(({ name }) => name);
+  const { rounds } = settings;
+  const live = new BenchLive({ scenarios: names, rounds, subjects, turnMs: 1.7 * durationMs });
+  try {
+    return await measure((event) => live.hear(event));
+  } finally {
+    live.end();
+  }
 }
 
 async function standard(): Promise<void> {
   const durationMs = Number(values.seconds ?? 0.5) * 1000;
-  const result = await runStandard({ ...settings, others: [], durationMs, tell: tellProgress });
+  const result = await watched(durationMs, 1, standardSet(defaultSweep), (tell) =>
+    runStandard({ ...settings, others: [], durationMs, tell }),
+  );
   await report('standard', result);
 }
 
 async function sideBySide(): Promise<void> {
   const durationMs = Number(values.seconds ?? 0.5) * 1000;
-  await report(
-    'side-by-side',
-    await runSideBySide({ ...settings, durationMs, tell: tellProgress }),
+  const subjects = spdkProgram() === null ? 2 : 3;
+  const result = await watched(durationMs, subjects, sideBySideSet(), (tell) =>
+    runSideBySide({ ...settings, durationMs, tell }),
   );
+  await report('side-by-side', result);
 }
 
 async function report(name: string, result: BenchResult): Promise<void> {
   const files = await writeReport(checkout(), name, result);
+  for (const line of result.results.map(standardLine)) say(line);
   for (const file of files) say(file);
   json(result);
   if (result.failure !== null) {

@@ -611,7 +611,7 @@ export interface NativeAddon {
 
   /**
    * Resolves after the time of all ways. Needs no runtime: it has threads of its own.
-   * 'invalid-argument'; 'limit-exceeded' when no way can run here; 'timed-out'.
+   * 'invalid-argument'; 'timed-out' when nothing came in any way.
    */
   loopbackMeasure(options: LoopbackOptions): Promise<LoopbackResult>;
 }

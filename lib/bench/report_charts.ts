@@ -140,12 +140,13 @@ function drawLine(
   const marks = points.map((point) => {
     const [cx, cy] = [number(left(point.x)), number(top(point.y))];
     const title = `<title>${escaped(`${label}: ${point.title}`)}</title>`;
-    // Most depths end at nearly the same throughput: a note above the left of its dot stays apart.
+    // Below on the right a line that climbs leaves room; at the edge, on the left.
+    const side = cx > width - margin.right - 60 ? -1 : 1;
     const note =
       point.note === null
         ? ''
-        : `<text class="note" x="${cx}" y="${number(cy - 8)}" text-anchor="middle">` +
-          `${escaped(point.note)}</text>`;
+        : `<text class="note" x="${number(cx + 7 * side)}" y="${number(cy + 13)}" ` +
+          `text-anchor="${side > 0 ? 'start' : 'end'}">${escaped(point.note)}</text>`;
     const fill = dashed ? 'var(--panel)' : colourOf(colour);
     return `<circle cx="${cx}" cy="${cy}" r="3.5" ${stroke.replace('"stroke', `"fill:${fill};stroke`)}>${title}</circle>${note}`;
   });

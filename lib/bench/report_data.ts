@@ -47,28 +47,55 @@ export function scenarioNames(series: readonly Series[]): string[] {
   return [...new Set(names)];
 }
 
-/** Throughput and latency as depth grows, wherever there are two depths or more. */
+/** Throughput and latency as depth or rate grows, wherever there are two of them or more. */
 export function curveGroups(series: readonly Series[]): CurveGroup[] {
-  const groups = new Map<string, Map<Series, ScenarioResult[]>>();
-  for (const each of series) {
-    for (const result of resultsOf(each)) {
-      if (result.iops === null) continue;
-      const key = result.scenario.name
-        .split(', ')
-        .filter((word) => !/^depth \d+$|^\d+ queues$|^\d+ a second$/.test(word))
-        .join(', ');
-      const group = groups.get(key) ?? new Map<Series, ScenarioResult[]>();
-      group.set(each, [...(group.get(each) ?? []), result]);
-      groups.set(key, group);
-    }
-  }
-  return [...groups].flatMap(([title, bySeries]) => {
-    const curves = [...bySeries].map(([each, results]) => ({
+  const all = series.flatMap((each) =>
+    resultsOf(each)
+      .filter(({ iops }) => iops !== null)
+      .map((result) => ({ each, result })),
+  );
+  const byDepth = grouped(all, ({ result }) => titleOf(result, false));
+  // Where no queue count has several depths, it may be the queues that grow.
+  const alone = [...byDepth.values()].filter((list) => !hasCurve(list)).flat();
+  const byQueues = grouped(alone, ({ result }) => titleOf(result, true));
+  return [...byDepth, ...byQueues].flatMap(([title, list]) => {
+    if (!hasCurve(list)) return [];
+    const bySeries = grouped(list, ({ each }) => each);
+    const curves = [...bySeries].map(([each, found]) => ({
       series: each,
-      points: points(results),
+      points: points(found.map(({ result }) => result)),
     }));
-    return curves.some(({ points: { length } }) => length > 1) ? [{ title, curves }] : [];
+    return [{ title, curves }];
   });
+}
+
+interface Measured {
+  each: Series;
+  result: ScenarioResult;
+}
+
+function hasCurve(list: readonly Measured[]): boolean {
+  return [...grouped(list, ({ each }) => each).values()].some(({ length }) => length > 1);
+}
+
+/** The name without what grows. A rate is no point of a closed loop's curve. */
+function titleOf({ scenario }: ScenarioResult, queuesToo: boolean): string {
+  const grows = queuesToo ? /^depth \d+$|^\d+ queues$/ : /^depth \d+$/;
+  const words = scenario.name.split(', ').filter((word) => !grows.test(word));
+  return [
+    ...words.map((word) => (/^\d+ a second$/.test(word) ? 'at given rates' : word)),
+    ...(queuesToo ? ['by queues'] : []),
+  ].join(', ');
+}
+
+function grouped<T, K>(list: readonly T[], key: (each: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const each of list) {
+    const group = groups.get(key(each));
+    if (group === undefined) groups.set(key(each), [each]);
+    else group.push(each);
+  }
+  return groups;
 }
 
 function points(results: readonly ScenarioResult[]): Curve['points'] {
@@ -78,6 +105,7 @@ function points(results: readonly ScenarioResult[]): Curve['points'] {
       const amount = queues === 1 ? `${depth}` : `${queues} × ${depth}`;
       return {
         inFlight: queues * depth,
+        asked: ratePerSecond ?? 0,
         at: ratePerSecond === null ? amount : `${ratePerSecond}/s`,
         iops: result.iops?.median ?? 0,
         p50Ns: result.p50Ns?.median ?? 0,
@@ -85,7 +113,7 @@ function points(results: readonly ScenarioResult[]): Curve['points'] {
         share: result.shareOfLimit?.median ?? null,
       };
     })
-    .sort((a, b) => a.inFlight - b.inFlight || a.iops - b.iops);
+    .sort((a, b) => a.inFlight - b.inFlight || a.asked - b.asked || a.iops - b.iops);
 }
 
 /** What limits it, or why nothing is known; of runs before limits were measured, only that. */

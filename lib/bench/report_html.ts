@@ -1,22 +1,10 @@
 /** The report as one HTML page that needs nothing beside itself: no script, no font, no image. */
 import type { Comparison } from './compare.js';
+import { bars, colourOf, escaped, intervalMark, legend } from './report_charts.js';
+import { type Chart, curveCharts, distributionCharts } from './report_curves.js';
 import {
-  bars,
-  colourOf,
-  escaped,
-  intervalMark,
-  type Line,
-  legend,
-  linearAxis,
-  lineChart,
-  logAxis,
-  ninesAxis,
-} from './report_charts.js';
-import {
-  type CurveGroup,
   count,
-  curveGroups,
-  histogramOf,
+  limitOf,
   percent,
   rate,
   resultsOf,
@@ -78,7 +66,10 @@ function runPanel(result: BenchResult): string {
       `${result.rounds} of ${result.durationMs} ms after ${result.warmupMs} ms, seed ` +
         `${result.seed}, polling ${result.pollUs} µs`,
     ],
-    ...result.subjects.map(({ name, description }): [string, string] => [name, description]),
+    ...result.subjects.flatMap((each): [string, string][] => [
+      [each.name, each.description],
+      ['its limit', limitOf(each)],
+    ]),
   ];
   const rows = facts.map(([name, what]) => `<dt>${escaped(name)}</dt><dd>${escaped(what)}</dd>`);
   const title = result.title === '' ? 'Run' : result.title;
@@ -104,7 +95,8 @@ function tableSection(series: readonly Series[]): string {
   const subject = several ? '<th class="left">subject</th>' : '';
   return (
     '<h2>Results</h2><p class="soft">Medians of the rounds, with the least and the most beside ' +
-    'the throughput. The limit is what the machine does for the same bytes without the work.</p>' +
+    'the throughput. The limit is what the machine does for the same bytes without the work; of a ' +
+    'given rate its share says how much was asked for.</p>' +
     '<div class="panel scroll"><table class="figures"><thead><tr><th>scenario</th>' +
     `${subject}<th>a second</th><th>min – max</th><th>bandwidth</th><th>p50</th><th>p99</th>` +
     '<th>p99.9</th><th>target CPU per I/O</th><th>limit</th><th>share</th></tr></thead><tbody>' +
@@ -155,47 +147,17 @@ function shareBar(share: number): string {
 // ---- Curves -------------------------------------------------------------------------------------
 
 function curveSection(series: readonly Series[]): string {
-  const groups = curveGroups(series);
-  if (groups.length === 0) return '';
-  const charts = groups.map((group) => curveChart(group, series));
+  const charts = curveCharts(series);
+  if (charts.length === 0) return '';
   return (
     '<h2>Latency over throughput</h2><p class="soft">Each dot is a depth: its throughput, and the ' +
     'latency that it costs. Full lines are p50, dashed ones p99. Down and to the right is better.</p>' +
-    `<div class="grid2">${charts.join('')}</div>`
+    `<div class="grid2">${charts.map((each) => chartPanel(each, series)).join('')}</div>`
   );
 }
 
-/** On an axis `50 µs` and not `50.0 µs`. */
-function tick(show: (value: number) => string): (value: number) => string {
-  return (value) => (value === 0 ? '0' : show(value).replace(/\.0+(?=\D|$)|(\.\d*?[1-9])0+/, '$1'));
-}
-
-function curveChart({ title, curves }: CurveGroup, series: readonly Series[]): string {
-  const all = curves.flatMap(({ points }) => points);
-  const x = linearAxis('I/Os a second', Math.max(...all.map(({ iops }) => iops)), tick(count));
-  const low = Math.min(...all.map(({ p50Ns }) => p50Ns));
-  const y = logAxis('latency', low, Math.max(...all.map(({ p99Ns }) => p99Ns)), tick(time));
-  const lines = curves.flatMap(({ series: each, points }): Line[] => {
-    const colour = series.indexOf(each);
-    const line = (figure: 'p50Ns' | 'p99Ns', dashed: boolean): Line => ({
-      label: each.label,
-      ...{ colour, dashed, dots: true },
-      points: points.map((point) => ({
-        ...{ x: point.iops, y: point[figure], note: dashed ? null : point.at },
-        title:
-          `depth ${point.at}, ${count(point.iops)} a second, p50 ${time(point.p50Ns)}, ` +
-          `p99 ${time(point.p99Ns)}`,
-      })),
-    });
-    return [line('p99Ns', true), line('p50Ns', false)];
-  });
-  return (
-    `<div class="panel"><h3>${escaped(title)}</h3>${lineChart(title, x, y, lines)}` +
-    `${legendOf(
-      curves.map((curve) => curve.series),
-      series,
-    )}</div>`
-  );
+function chartPanel({ title, svg, shown }: Chart, series: readonly Series[]): string {
+  return `<div class="panel"><h3>${escaped(title)}</h3>${svg}${legendOf(shown, series)}</div>`;
 }
 
 function legendOf(shown: readonly Series[], series: readonly Series[]): string {
@@ -204,48 +166,13 @@ function legendOf(shown: readonly Series[], series: readonly Series[]): string {
 }
 
 function latencySection(series: readonly Series[]): string {
-  const charts = scenarioNames(series).flatMap((name) => {
-    const found = series.flatMap((each) => {
-      const result = resultsOf(each).find(({ scenario }) => scenario.name === name);
-      const histogram = result === undefined ? null : histogramOf(result);
-      return histogram === null ? [] : [{ each, histogram }];
-    });
-    if (found.length === 0) return [];
-    const most = Math.max(...found.map(({ histogram }) => histogram.count));
-    const nines = Math.min(6, Math.max(2, Math.floor(Math.log10(most))));
-    const shares = sharesUpTo(nines);
-    const lines = found.map(({ each, histogram }): Line => {
-      const points = shares.map((share) => {
-        const value = histogram.percentile(share);
-        const title = `${Number((100 * share).toFixed(6))} %: ${time(value)}`;
-        return { x: share, y: value, title, note: null };
-      });
-      return {
-        label: each.label,
-        colour: series.indexOf(each),
-        dashed: false,
-        dots: false,
-        points,
-      };
-    });
-    const values = lines.flatMap(({ points }) => points.map(({ y }) => y));
-    const y = logAxis('latency', Math.min(...values), Math.max(...values), tick(time));
-    const chart = lineChart(name, ninesAxis('share of the commands', nines), y, lines);
-    const shown = found.map(({ each }) => each);
-    return [`<div class="panel"><h3>${escaped(name)}</h3>${chart}${legendOf(shown, series)}</div>`];
-  });
+  const charts = distributionCharts(series);
   if (charts.length === 0) return '';
   return (
     '<h2>Latency distributions</h2><p class="soft">How many of the commands took no longer; of ' +
     'those beyond one mark a tenth lies beyond the next. A flat line is an even target.</p>' +
-    `<div class="grid2">${charts.join('')}</div>`
+    `<div class="grid2">${charts.map((each) => chartPanel(each, series)).join('')}</div>`
   );
-}
-
-/** Ten places in each nine. */
-function sharesUpTo(nines: number): number[] {
-  const steps = 12;
-  return Array.from({ length: nines * steps + 1 }, (_, i) => 1 - 10 ** (-i / steps));
 }
 
 function cpuSection(series: readonly Series[]): string {

@@ -3,6 +3,7 @@ import type { Comparison } from './compare.js';
 import {
   count,
   histogramOf,
+  limitOf,
   percent,
   rate,
   resultsOf,
@@ -56,7 +57,9 @@ function machineLines(result: BenchResult): string[] {
     `- after: ${machineLine(after)}`,
     `- ${result.rounds} rounds of ${result.durationMs} ms after ${result.warmupMs} ms, seed ` +
       `${result.seed}, the load generator polls for ${result.pollUs} µs`,
-    ...result.subjects.map(({ name, description }) => `- ${text(name)}: ${text(description)}`),
+    ...result.subjects.map(
+      (each) => `- ${text(each.name)}: ${text(each.description)}; limit: ${text(limitOf(each))}`,
+    ),
     ...(result.failure === null ? [] : [`- **FAILED**: ${text(result.failure.message)}`]),
     ...(result.complete || result.failure !== null ? [] : ['- ended early']),
     `- \`${result.command.replaceAll('`', "'")}\``,

@@ -1,5 +1,6 @@
 /** The look of the report: system fonts, light and dark by what the reader's system says. */
-export const reportStyle = `
+
+const colours = `
 :root {
   color-scheme: light dark;
   --page: #f6f7f9; --panel: #ffffff; --ink: #1b1f24; --soft: #5b6470; --rule: #dfe3e8;
@@ -15,12 +16,35 @@ export const reportStyle = `
     --series-4: #dcbd58; --series-5: #ef8aa6; --series-6: #6fcbd8; --series-7: #a9b1bb;
   }
 }
+`;
+
+const marks = `
+.grid { stroke: var(--rule); stroke-width: 1; }
+.tick { fill: var(--soft); font-size: 11px; }
+.axis { fill: var(--soft); font-size: 12px; }
+.note {
+  fill: var(--soft); font-size: 10.5px; paint-order: stroke; stroke: var(--panel);
+  stroke-width: 3px;
+}
+.line { fill: none; stroke-width: 2; stroke-linejoin: round; }
+circle { stroke-width: 2; }
+`;
+
+/** Of a chart in a file of its own. */
+export const chartStyle = `${colours}${marks}
+text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+.ground { fill: var(--panel); stroke: var(--rule); }
+.title { fill: var(--ink); font-size: 15px; font-weight: 600; }
+.label { fill: var(--ink); font-size: 11.5px; }
+`;
+
+export const reportStyle = `${colours}
 * { box-sizing: border-box; }
 body {
   margin: 0; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
 }
-main { max-width: 1240px; margin: 0 auto; padding: 28px 20px 60px; }
+main { max-width: 1320px; margin: 0 auto; padding: 28px 20px 60px; }
 h1 { font-size: 26px; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 38px 0 10px; }
 h3 { font-size: 15px; margin: 0 0 6px; font-weight: 600; }
@@ -43,13 +67,13 @@ code {
 }
 table { border-collapse: collapse; width: 100%; }
 .figures th, .figures td {
-  padding: 5px 10px; text-align: right; white-space: nowrap;
+  padding: 5px 8px; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--rule);
 }
 .figures th { color: var(--soft); font-weight: 500; font-size: 13px; }
 .figures th:first-child, .figures td:first-child, .figures .left { text-align: left; }
 .figures td { font-variant-numeric: tabular-nums; }
-.figures td.name { white-space: normal; min-width: 250px; }
+.figures td.name { white-space: normal; min-width: 310px; }
 .figures tr.first td { border-top: 1px solid var(--rule); }
 .figures tbody tr:last-child td { border-bottom: 0; }
 .share {
@@ -58,15 +82,7 @@ table { border-collapse: collapse; width: 100%; }
 }
 .share i { display: block; height: 100%; background: var(--series-0); }
 .chart { width: 100%; height: auto; display: block; }
-.grid { stroke: var(--rule); stroke-width: 1; }
-.tick { fill: var(--soft); font-size: 11px; }
-.axis { fill: var(--soft); font-size: 12px; }
-.note {
-  fill: var(--soft); font-size: 10.5px; paint-order: stroke; stroke: var(--panel);
-  stroke-width: 3px;
-}
-.line { fill: none; stroke-width: 2; stroke-linejoin: round; }
-circle { stroke-width: 2; }
+${marks}
 .legend {
   display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 6px 0 0; font-size: 13px;
   color: var(--soft);

@@ -27,6 +27,7 @@ export function addBench(program: Command, outcome: Outcome): void {
       command
         .option('--html <file>', 'where the page goes (default: beside the first file)')
         .option('--markdown <file>', 'where the tables go (default: beside the first file)')
+        .option('--charts <folder>', 'every chart as an SVG file of its own, into this folder')
         .option('--seed <number>', 'of the comparison (default: 1)', wholeNumber(0, 2 ** 31))
         .action(async (files, options) =>
           (await import('./bench_report.js')).reportBench(files, options),

@@ -1,10 +1,12 @@
 /** `ashlar bench report`, `compare` and `fio`: what is made of results, and of scenarios. */
+import { join } from 'node:path';
 import { type Comparison, compare, type Side } from '../bench/compare.js';
 import { readResult, writeText } from '../bench/files.js';
 import { fioJobs } from '../bench/fio.js';
 import { count, percent, time } from '../bench/report_data.js';
 import { htmlReport } from '../bench/report_html.js';
 import { markdownReport } from '../bench/report_markdown.js';
+import { pictures } from '../bench/report_svg.js';
 import type { BenchResult } from '../bench/results.js';
 import { type SweepOptions, scenariosOf } from './bench_sweep.js';
 import { type Column, table } from './table.js';
@@ -15,6 +17,8 @@ const defaultThreshold = 0.03;
 export interface ReportOptions {
   html?: string;
   markdown?: string;
+  /** Folder; absent: none. */
+  charts?: string;
   seed?: number;
   json?: boolean;
 }
@@ -29,8 +33,17 @@ export async function reportBench(files: readonly string[], options: ReportOptio
   const markdown = options.markdown ?? `${base}.md`;
   await writeText(html, htmlReport(results, comparisons));
   await writeText(markdown, markdownReport(results, comparisons));
-  if (options.json === true) return printJson({ html, markdown });
-  printLines([`Page: ${html}`, `Tables: ${markdown}`]);
+  const charts = options.charts === undefined ? [] : pictures(results);
+  const drawn = charts.map(({ name, svg }) => ({ path: join(options.charts ?? '', name), svg }));
+  for (const { path, svg } of drawn) await writeText(path, svg);
+  if (options.json === true) {
+    return printJson({ html, markdown, charts: drawn.map(({ path }) => path) });
+  }
+  printLines([
+    `Page: ${html}`,
+    `Tables: ${markdown}`,
+    ...drawn.map(({ path }) => `Chart: ${path}`),
+  ]);
 }
 
 /** Each run after the first against the first; of one run, each subject against the first. */

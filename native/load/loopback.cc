@@ -271,10 +271,8 @@ Result<WayResult> measure_way(ExchangeWay way, const LoopbackOptions& options,
   connections.end();
   near.join();
   far.join();
-  if (after == before) {
-    return Error{ErrorCode::timed_out, std::string("no message came over loopback in time (") +
-                                           exchange_way_name(way) + "); measure longer"};
-  }
+  // Where others have the CPUs, a way that needs them may not get to run in a short time.
+  if (after == before) result.left_out = "nothing came in its time";
   if (const Histogram* const latencies = near.latencies(); latencies != nullptr) {
     result.p50_ns = latencies->percentile(500);
     result.p99_ns = latencies->percentile(990);
@@ -308,11 +306,11 @@ Result<LoopbackResult> measure_loopback(const LoopbackOptions& options) {
     result.best = way;
   }
   if (result.per_second > 0) return result;
-  std::string why = "no way of exchanging messages can run here";
+  std::string why = "no message came over loopback";
   for (const WayResult& way : result.ways) {
     why += std::string("; ") + exchange_way_name(way.way) + ": " + way.left_out;
   }
-  return Error{ErrorCode::limit_exceeded, std::move(why)};
+  return Error{ErrorCode::timed_out, std::move(why)};
 }
 
 }  // namespace ashlar::load

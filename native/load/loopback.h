@@ -52,8 +52,8 @@ struct LoopbackResult {
   std::vector<WayResult> ways;
 };
 
-// Fails with invalid_argument, limit_exceeded, timed_out when nothing came in time, or what the
-// system says of a socket or thread.
+// Fails with invalid_argument, timed_out when nothing came in any way, or what the system says of a
+// socket.
 Result<LoopbackResult> measure_loopback(const LoopbackOptions& options);
 
 }  // namespace ashlar::load

@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compare } from '../../lib/bench/compare.js';
 import { parseResult, resultText } from '../../lib/bench/files.js';
+import { curveGroups, seriesOf } from '../../lib/bench/report_data.js';
 import { htmlReport } from '../../lib/bench/report_html.js';
 import { markdownReport } from '../../lib/bench/report_markdown.js';
+import { pictures } from '../../lib/bench/report_svg.js';
 import type { BenchResult } from '../../lib/bench/results.js';
+import { defaultSweep, planSweep } from '../../lib/bench/scenarios.js';
 import { AshlarError } from '../../lib/errors.js';
 import { sampleResult, someScenarios } from './samples.js';
 
@@ -111,4 +114,44 @@ test('result files: read as written; another file is refused by name', () => {
         error.message.startsWith("run.json is not a result of 'ashlar bench'"),
     );
   }
+});
+
+test('pictures: each is one SVG file that needs nothing else, and is small', () => {
+  const { result } = both();
+  const files = pictures([result]);
+  const names = files.map(({ name }) => name);
+  assert.equal(new Set(names).size, names.length);
+  for (const name of ['limit.svg', 'cpu.svg', 'latency-4-kib-random-read.svg']) {
+    assert.ok(names.includes(name), name);
+  }
+  for (const { name, svg } of files) {
+    assert.match(name, /^[a-z0-9-]+\.svg$/);
+    assert.match(svg, /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
+    assert.doesNotMatch(svg, /NaN|undefined|Infinity|\b(?:href|src)\s*=|url\(|@import|<script/);
+    assert.ok(svg.includes('prefers-color-scheme: dark'));
+    assert.ok(svg.length < 40_000, `${name}: ${svg.length}`);
+  }
+});
+
+test('curves: queues and rates do not mix with depths in one line', () => {
+  const queues = planSweep({ ...defaultSweep, readPercents: [100], queues: [1, 8] });
+  const rates = planSweep({
+    ...{ ...defaultSweep, readPercents: [100], depths: [128] },
+    rates: [10_000, 20_000],
+  });
+  const many = planSweep({
+    ...{ ...defaultSweep, readPercents: [0], depths: [32] },
+    queues: [1, 2, 4],
+  });
+  const result = sampleResult({ iops: { self: 1000 }, scenarios: [...queues, ...rates, ...many] });
+  const groups = curveGroups(seriesOf([result]));
+  assert.deepEqual(
+    groups.map(({ title, curves }) => [title, curves[0]?.points.map(({ at }) => at)]),
+    [
+      ['4 KiB random read', ['1', '32', '128']],
+      ['4 KiB random read, 8 queues', ['8 × 1', '8 × 32', '8 × 128']],
+      ['4 KiB random read, at given rates', ['10000/s', '20000/s']],
+      ['4 KiB random write, by queues', ['32', '2 × 32', '4 × 32']],
+    ],
+  );
 });

@@ -284,8 +284,14 @@ export class Daemon implements AsyncDisposable {
   }
 }
 
-/** Runs the program to its end, with no daemon of its own. */
-export function runProgram(args: readonly string[]): Promise<Exit & { out: string; err: string }> {
+/**
+ * Runs the program to its end, with no daemon of its own. `heard` is told all of stderr so far each
+ * time that some of it comes, and may send the program a signal.
+ */
+export function runProgram(
+  args: readonly string[],
+  heard: (err: string, kill: (signal: NodeJS.Signals) => void) => void = () => {},
+): Promise<Exit & { out: string; err: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, ['--enable-source-maps', program, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -297,6 +303,7 @@ export function runProgram(args: readonly string[]): Promise<Exit & { out: strin
     });
     child.stderr.on('data', (piece: Buffer) => {
       err += piece.toString();
+      heard(err, (signal) => child.kill(signal));
     });
     child.once('error', reject);
     child.once('close', (code, signal) => resolve({ code, signal, out, err }));
