@@ -23,7 +23,7 @@ export interface Line {
 
 const width = 560;
 const height = 300;
-const margin = { left: 78, right: 18, top: 12, bottom: 44 };
+const margin = { left: 78, right: 30, top: 12, bottom: 44 };
 const inner = {
   width: width - margin.left - margin.right,
   height: height - margin.top - margin.bottom,

@@ -96,7 +96,8 @@ function tableSection(series: readonly Series[]): string {
   return (
     '<h2>Results</h2><p class="soft">Medians of the rounds, with the least and the most beside ' +
     'the throughput. The limit is what the machine does for the same bytes without the work; of a ' +
-    'given rate its share says how much was asked for.</p>' +
+    'given rate its share says how much was asked for. A share above 100 % says that something ' +
+    'else ran while the limit was measured.</p>' +
     '<div class="panel scroll"><table class="figures"><thead><tr><th>scenario</th>' +
     `${subject}<th>a second</th><th>min – max</th><th>bandwidth</th><th>p50</th><th>p99</th>` +
     '<th>p99.9</th><th>target CPU per I/O</th><th>limit</th><th>share</th></tr></thead><tbody>' +

@@ -116,7 +116,7 @@ function barPicture(
 ): PictureFile[] {
   if (rows.length === 0) return [];
   const largest = Math.max(most, ...rows.flatMap(({ bars }) => bars.map(({ value }) => value)));
-  const from = 250;
+  const from = 290;
   const room = width - from - 60;
   let top = 0;
   const drawn = rows.map(({ scenario, bars }) => {
