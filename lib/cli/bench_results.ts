@@ -38,9 +38,18 @@ function of(value: ScenarioResult['iops'], show: (median: number) => string): st
 export function printResults({ results, subjects }: BenchResult): void {
   const limited = results.some(({ shareOfLimit }) => shareOfLimit !== null);
   const cpu = results.some(({ targetCpuNsPerCommand }) => targetCpuNsPerCommand !== null);
-  const shown = columns.filter(
-    ({ title }) => (!['limit', 'share'].includes(title) || limited) && (title !== 'CPU/IO' || cpu),
+  let shown = columns.filter(
+    ({ title }) =>
+      (!['limit', 'share'].includes(title) || limited) &&
+      (title !== 'CPU/IO' || cpu) &&
+      (title !== 'subject' || subjects.length > 1 || terminalWidth() === null),
   );
+  // Two scenarios whose names are cut to the same say nothing: other columns go first.
+  const width = terminalWidth() ?? Number.POSITIVE_INFINITY;
+  for (const least of ['min–max', 'p99.9', 'limit', 'CPU/IO']) {
+    if (Math.max(...table(results, shown, null).map((line) => line.length)) <= width) break;
+    shown = shown.filter(({ title }) => title !== least);
+  }
   printLines(table(results, shown, terminalWidth()));
   printLines(['', ...subjects.map((each) => `Limit of ${each.name}: ${limitOf(each)}.`)]);
 }
