@@ -2,9 +2,8 @@
 import type { BenchResult } from '../lib/bench/results.js';
 import { runBench } from '../lib/bench/run.js';
 import { defaultSweep, planSweep } from '../lib/bench/scenarios.js';
-import { Loopback } from './machine.js';
 import { type Row, resultOf, rowOf } from './pairs.js';
-import { loopbackLimit } from './standard.js';
+import { limitsOn } from './standard.js';
 import { gib, openAshlar, type PairedOptions, pollUs } from './subjects.js';
 
 const plan = { ...defaultSweep, depths: [32] };
@@ -14,8 +13,7 @@ const [off, on] = [planSweep(plan), planSweep({ ...plan, digests: true })];
 export async function measureDigests(
   options: PairedOptions,
 ): Promise<{ run: BenchResult; rows: Row[] }> {
-  const { root, rounds, durationMs, hostCpu, targetCpu, tell } = options;
-  const loopback = await Loopback.build(root, [hostCpu, targetCpu]);
+  const { rounds, durationMs, hostCpu, targetCpu, tell } = options;
   const memory = { poolFile: null, poolBytes: 2 * gib, busyPollUs: pollUs };
   await using self = await openAshlar(options, { name: 'ashlar', ...memory });
   const run = await runBench({
@@ -24,7 +22,7 @@ export async function measureDigests(
     scenarios: off.flatMap((scenario, at) => [scenario, ...on.slice(at, at + 1)]),
     subjects: [self],
     ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1, tell },
-    limit: (scenario) => loopbackLimit(loopback, scenario, durationMs / 2),
+    limits: limitsOn([self], [hostCpu, targetCpu], durationMs / 2),
   });
   const rows = off.map(({ name }, at) =>
     rowOf({

@@ -9,9 +9,8 @@ import type { BenchResult } from '../lib/bench/results.js';
 import { runBench } from '../lib/bench/run.js';
 import { defaultSweep, planSweep } from '../lib/bench/scenarios.js';
 import type { OpenSubject } from '../lib/bench/subject.js';
-import { Loopback } from './machine.js';
 import { type Row, resultOf, rowOf } from './pairs.js';
-import { loopbackLimit } from './standard.js';
+import { limitsOn } from './standard.js';
 import { gib, openAshlar, type PairedOptions, pollUs } from './subjects.js';
 
 const spanBytes = 2 * gib;
@@ -28,8 +27,7 @@ export async function measureFilePool(
   options: PairedOptions,
   folder: string,
 ): Promise<{ run: BenchResult; rows: Row[] }> {
-  const { root, rounds, durationMs, hostCpu, targetCpu, tell } = options;
-  const loopback = await Loopback.build(root, [hostCpu, targetCpu]);
+  const { rounds, durationMs, hostCpu, targetCpu, tell } = options;
   const place = await mkdtemp(path.join(folder, 'file-pool-'));
   const subjects: OpenSubject[] = [];
   try {
@@ -37,6 +35,7 @@ export async function measureFilePool(
       const poolFile = path.join(place, name);
       subjects.push(await openAshlar(options, { name, poolFile, poolBytes, busyPollUs }));
     }
+    const limits = limitsOn(subjects, [hostCpu, targetCpu], durationMs / 2);
     subjects.push(
       await LocalSubject.open({
         ...{ name: raw, path: path.join(place, 'raw'), createBytes: spanBytes },
@@ -49,8 +48,7 @@ export async function measureFilePool(
       scenarios: planSweep(plan),
       subjects,
       ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1, tell },
-      limit: async (scenario, subject) =>
-        subject === raw ? null : await loopbackLimit(loopback, scenario, durationMs / 2),
+      limits,
     });
     return { run, rows: rowsOf(run) };
   } finally {

@@ -8,8 +8,9 @@
  */
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { type LimitSource, Limits } from '../lib/bench/limits.js';
 import { LocalSubject } from '../lib/bench/local.js';
-import type { BenchResult, Limit, Scenario } from '../lib/bench/results.js';
+import type { BenchResult } from '../lib/bench/results.js';
 import { runBench } from '../lib/bench/run.js';
 import { defaultSweep, planSweep } from '../lib/bench/scenarios.js';
 import type { OpenSubject } from '../lib/bench/subject.js';
@@ -92,11 +93,16 @@ async function openRaw({ hostCpu, tell }: PairedOptions, folder: string): Promis
   return raw;
 }
 
-async function limitOf(raw: LocalSubject, scenario: Scenario, durationMs: number): Promise<Limit> {
-  const turn = { warmupMs: durationMs / 10, durationMs: durationMs / 2, seed: 7n };
-  const { commands, elapsedNs } = await raw.load(scenario.workload, scenario.setting, turn);
-  const perSecond = (Number(commands) * 1e9) / Number(elapsedNs);
-  return { what: 'io_uring on a file beside it', perSecond };
+function limitsOf(raw: LocalSubject, subjects: readonly OpenSubject[], durationMs: number): Limits {
+  const description = 'io_uring on a file beside it';
+  const source: LimitSource = async ({ workload, setting }, ms) => {
+    const turn = { warmupMs: ms / 5, durationMs: ms, seed: 7n };
+    const { commands, elapsedNs } = await raw.load(workload, setting, turn);
+    return { what: description, perSecond: (Number(commands) * 1e9) / Number(elapsedNs) };
+  };
+  const limits = new Limits(durationMs / 2);
+  for (const { subject } of subjects) limits.add(subject.name, { description, sources: [source] });
+  return limits;
 }
 
 /**
@@ -127,7 +133,7 @@ export async function measureFirstWrites(
         subjects,
         // Clusters that a warm-up has copied would be missing from the measured time.
         ...{ rounds, durationMs, warmupMs: 0, pollUs, seed: 1, tell },
-        limit: (scenario) => limitOf(raw, scenario, durationMs),
+        limits: limitsOf(raw, subjects, durationMs),
       });
       return { run, rows: rowsOf(run) };
     } finally {

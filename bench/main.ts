@@ -180,6 +180,12 @@ async function store(): Promise<void> {
   await tellRows((tell) => benchStore(options, tell));
 }
 
+/** A line for each scenario that is done: what counts of a run in pairs comes at its end. */
+function tellProgress(event: RunEvent): void {
+  if (event.kind === 'preparing') say(event.what);
+  if (event.kind === 'scenario-ends') say(standardLine(event.result));
+}
+
 /** A run in pairs: its rows, and the report of all its rounds. */
 async function paired(
   name: string,

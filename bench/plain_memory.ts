@@ -8,10 +8,9 @@ import { runBench } from '../lib/bench/run.js';
 import { defaultSweep, planSweep } from '../lib/bench/scenarios.js';
 import { TargetSubject } from '../lib/bench/target.js';
 import { countInstructions } from './instructions.js';
-import { Loopback } from './machine.js';
 import { type Row, resultOf, rowOf } from './pairs.js';
 import { PlainTarget, plainNqn } from './plain_target.js';
-import { loopbackLimit } from './standard.js';
+import { limitsOn } from './standard.js';
 import { type PairedOptions, pollUs } from './subjects.js';
 
 const plan = { ...defaultSweep, depths: [32] };
@@ -33,17 +32,17 @@ export async function measurePlainMemory(
 ): Promise<{ run: BenchResult; rows: Row[] }> {
   const { root, rounds, durationMs, hostCpu, targetCpu, tell } = options;
   const instructions = await instructionRows(root);
-  const loopback = await Loopback.build(root, [hostCpu, targetCpu]);
   await using target = await PlainTarget.start({
     ...{ root, name: 'plain', busyPollUs: pollUs, cpus: [targetCpu], volumeBytes: spanBytes },
   });
+  const subjects = [await open(target, hostCpu, 1), await open(target, hostCpu, 2)];
   const run = await runBench({
     title: 'thin against plain memory',
     command: 'npm run bench -- plain-memory',
     scenarios: planSweep(plan),
-    subjects: [await open(target, hostCpu, 1), await open(target, hostCpu, 2)],
+    subjects,
     ...{ rounds, durationMs, warmupMs: durationMs / 5, pollUs, seed: 1, tell },
-    limit: (scenario) => loopbackLimit(loopback, scenario, durationMs / 2),
+    limits: limitsOn(subjects, [hostCpu, targetCpu], durationMs / 2),
   });
   const timed = planSweep(plan).map(({ name }) =>
     rowOf({
