@@ -124,6 +124,12 @@ void* __wrap_memmove(void* to, const void* from, size_t bytes) {
   const Uncollected uncollected(calls.copied_bytes, bytes);
   return __real_memmove(to, from, bytes);
 }
+// ashlar::copy_past_cache().
+void __real__ZN6ashlar15copy_past_cacheEPvPKvm(void* to, const void* from, size_t bytes);
+void __wrap__ZN6ashlar15copy_past_cacheEPvPKvm(void* to, const void* from, size_t bytes) {
+  const Uncollected uncollected(calls.copied_bytes, bytes);
+  __real__ZN6ashlar15copy_past_cacheEPvPKvm(to, from, bytes);
+}
 void* __wrap_memset(void* to, int value, size_t bytes) {
   const Uncollected uncollected(calls.set_bytes, bytes);
   return __real_memset(to, value, bytes);

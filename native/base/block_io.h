@@ -84,7 +84,7 @@ class BlockBackend {
   }
   virtual void end_loan(uint32_t /*reactor_index*/, Loan& /*loan*/) noexcept {}
   // A write that is done when this returns true; not durable before a flush. `bytes` may lie
-  // anywhere.
+  // anywhere. Before anybody but this thread learns of it, fence_copies() (base/copy.h) is due.
   virtual bool write_in_place(uint32_t /*reactor_index*/, uint64_t /*offset_bytes*/,
                               std::span<const std::byte> /*bytes*/) noexcept {
     return false;

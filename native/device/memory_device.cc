@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/copy.h"
 
 namespace ashlar {
 
@@ -84,9 +85,10 @@ int MemoryDevice::carry_out(DeviceOp& op) noexcept {
       return 0;
     case DeviceOpKind::write:
       for (const iovec& segment : op.segments) {
-        std::memcpy(at, segment.iov_base, segment.iov_len);
+        copy_past_cache(at, segment.iov_base, segment.iov_len);
         at += segment.iov_len;
       }
+      fence_copies();
       CHECK(at == memory_->at(op.offset_bytes) + op.length_bytes);
       return 0;
     case DeviceOpKind::discard: {

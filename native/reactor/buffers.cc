@@ -59,13 +59,16 @@ Status BufferPool::open(uint64_t bytes) {
   return Unit{};
 }
 
-bool BufferPool::acquire(BufferRequest& request) noexcept {
+bool BufferPool::try_acquire(BufferRequest& request) noexcept {
   CHECK(!request.held && !request.linked());
   CHECK(request.length_bytes > 0 && request.length_bytes <= limits::max_transfer_bytes);
-  if (waiting_.empty() && can_fill(request.length_bytes)) {
-    fill(request);
-    return true;
-  }
+  if (!waiting_.empty() || !can_fill(request.length_bytes)) return false;
+  fill(request);
+  return true;
+}
+
+bool BufferPool::acquire(BufferRequest& request) noexcept {
+  if (try_acquire(request)) return true;
   CHECK(request.ready != nullptr);
   counters_.buffer_waits.add(1);
   waiting_.push_back(request);

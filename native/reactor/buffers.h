@@ -58,6 +58,8 @@ class BufferPool {
 
   // True: filled at once. False: waits; ready() runs later from the loop.
   [[nodiscard]] bool acquire(BufferRequest& request) noexcept;
+  // False: there is not enough, or others wait; nothing has happened.
+  [[nodiscard]] bool try_acquire(BufferRequest& request) noexcept;
   // Gives the pieces back; the next in line is filled and its ready() deferred.
   void release(BufferRequest& request) noexcept;
   // Ends a wait, or releases what was filled but not yet told. Does nothing to an idle request.

@@ -4,9 +4,11 @@
 //
 // They obey what the fast path obeys (volume.cc): the look-up and the use of what was found lie in
 // one epoch, so that a chunk is not reused under them and a snapshot waits for writes under way.
+// The writes of one turn are in one epoch together.
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
+#include "base/copy.h"
 #include "store/pool_impl.h"
 #include "store/volume.h"
 
@@ -95,7 +97,10 @@ bool VolumeImpl::lend(uint32_t reactor_index, uint64_t offset_bytes, uint64_t le
 
 void VolumeImpl::end_loan(uint32_t reactor_index, Loan& loan) noexcept {
   pool_.epochs.leave(reactor_index, loan.parity);
-  PortState& port = ports_[reactor_index];
+  left_flight(ports_[reactor_index]);
+}
+
+void VolumeImpl::left_flight(PortState& port) noexcept {
   CHECK(port.in_flight > 0);
   --port.in_flight;
   if (port.in_flight == 0 && port.draining) drained_on(port);
@@ -106,7 +111,8 @@ bool VolumeImpl::write_in_place(uint32_t reactor_index, uint64_t offset_bytes,
   PortContext& port = *pool_.ports_in_place[reactor_index];
   if (port.device->memory(0, block).empty() || !in_memory()) return false;
   if (read_only_ || pool_.options.write_through) return false;
-  const uint8_t parity = pool_.epochs.enter(reactor_index);
+  PortState& state = ports_[reactor_index];
+  if (!state.written) begin_written(state, port);
   Layer& top = this->top();
   const uint64_t end = offset_bytes + bytes.size();
   // All of it is looked up before the first byte is written: half a write that then goes the long
@@ -125,14 +131,38 @@ bool VolumeImpl::write_in_place(uint32_t reactor_index, uint64_t offset_bytes,
     }
     at += (part.end - part.first) * block;
   }
-  if (held) {
-    for (const iovec& place : places.segments()) {
-      std::memcpy(place.iov_base, bytes.data(), place.iov_len);
-      bytes = bytes.subspan(place.iov_len);
-    }
+  if (!held) return false;
+  for (const iovec& place : places.segments()) {
+    copy_past_cache(place.iov_base, bytes.data(), place.iov_len);
+    bytes = bytes.subspan(place.iov_len);
   }
-  pool_.epochs.leave(reactor_index, parity);
-  return held;
+  return true;
+}
+
+// The first write in place of this turn. What they find stays theirs until the copies are fenced,
+// which for all of them together costs what it costs for one.
+void VolumeImpl::begin_written(PortState& state, PortContext& port) noexcept {
+  state.written_parity = pool_.epochs.enter(port.index);
+  state.written = true;
+  state.next_written = std::exchange(port.written, &state);
+  ++state.in_flight;
+  if (port.settle.queued.load(std::memory_order_relaxed)) return;
+  port.settle.port = &port;
+  port.settle.run = [](Task& task) noexcept {
+    PortContext& settling = *static_cast<PortContext::Settle&>(task).port;
+    fence_copies();
+    WrittenInPlace* next = std::exchange(settling.written, nullptr);
+    while (next != nullptr) settle_written(*std::exchange(next, next->next_written));
+  };
+  port.loop->defer(port.settle);
+}
+
+// May end the volume, and with the last one the pool.
+void VolumeImpl::settle_written(WrittenInPlace& written) noexcept {
+  auto& state = static_cast<PortState&>(written);
+  state.written = false;
+  state.volume->pool_.epochs.leave(state.port, state.written_parity);
+  state.volume->left_flight(state);
 }
 
 }  // namespace ashlar::store

@@ -108,8 +108,20 @@ struct RunOp {
   iovec segments[limits::run_segments];
 };
 
+// A volume's writes in place of one turn of the loop (in_place.cc): one command under way, in one
+// epoch, until the next turn has fenced their copies.
+struct WrittenInPlace {
+  WrittenInPlace* next_written = nullptr;
+  bool written = false;  // In PortContext::written.
+  uint8_t written_parity = 0;
+};
+
 // One reactor as the pool sees it. Used by that reactor's thread only, once the pool is open.
 struct alignas(64) PortContext {
+  struct Settle : Task {
+    PortContext* port = nullptr;
+  };
+
   PoolImpl* pool = nullptr;
   Loop* loop = nullptr;
   Device* device = nullptr;
@@ -118,6 +130,8 @@ struct alignas(64) PortContext {
   IoQueue waiting;  // For a RunOp.
   // Not zeroed: segments are written before they are read, and most runs are never needed.
   std::unique_ptr<RunOp[]> runs;
+  WrittenInPlace* written = nullptr;
+  Settle settle;  // Ends what is in `written`.
 
   RunOp* take_run() noexcept {
     RunOp* run = free_runs;

@@ -74,7 +74,7 @@ class VolumeImpl final : public Volume {
 
  private:
   friend class OwnerIo;
-  struct alignas(64) PortState : Task {
+  struct alignas(64) PortState : Task, WrittenInPlace {
     VolumeImpl* volume = nullptr;
     uint16_t port = 0;
     uint32_t in_flight = 0;
@@ -91,6 +91,9 @@ class VolumeImpl final : public Volume {
   void end_fast(IoState& state) noexcept;
   void drained_on(PortState& port) noexcept;
   bool in_memory() const noexcept;
+  void begin_written(PortState& state, PortContext& port) noexcept;
+  static void settle_written(WrittenInPlace& written) noexcept;
+  void left_flight(PortState& port) noexcept;
   void heed_failures(IoState& state, uint32_t failed) noexcept;
 
   PoolImpl& pool_;

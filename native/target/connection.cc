@@ -30,8 +30,8 @@ Connection::Connection(Shard& shard, ConnectionId id, std::unique_ptr<Stream> st
       stream_(std::move(stream)),
       portal_(std::move(portal)),
       connect_command_(*this),
-      rx_(std::make_unique<std::byte[]>(limits::first_receive_bytes)),
-      rx_size_(limits::first_receive_bytes),
+      rx_own_(std::make_unique<std::byte[]>(limits::first_receive_bytes)),
+      rx_own_bytes_(limits::first_receive_bytes),
       send_headers_(2 * tcp::max_header_bytes),
       send_segments_(limits::segments_per_pdu) {
   receive_op_.context = this;
@@ -66,6 +66,7 @@ Connection::~Connection() {
   CHECK(state_ == ConnectionState::closed);
   CHECK(at_store_[0] == 0 && at_store_[1] == 0);
   for (Command& command : commands_) give_back(command);
+  shard_.buffers().cancel(rx_borrowed_);
 }
 
 uint64_t Connection::now_ns() noexcept { return shard_.loop().clock().now_ns(); }

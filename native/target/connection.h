@@ -123,6 +123,7 @@ class Connection {
 
   // ---- connection_receive.cc --------------------------------------------------------------------
   void post_receive() noexcept;
+  std::span<std::byte> choose_rx() noexcept;
   void on_received() noexcept;
   void pump() noexcept;
   void resume() noexcept;
@@ -255,8 +256,11 @@ class Connection {
 
   // Receive side.
   tcp::PduReceiver receiver_{tcp::Role::controller};
-  std::unique_ptr<std::byte[]> rx_;
-  uint32_t rx_size_ = 0;
+  std::unique_ptr<std::byte[]> rx_own_;
+  uint32_t rx_own_bytes_ = 0;
+  BufferRequest rx_borrowed_;  // Instead of rx_own_ while receives are long.
+  bool rx_filled_ = false;     // The last receive that could bring receive_bytes has.
+  std::byte* rx_ = nullptr;    // Of the two, the one that is in use.
   uint32_t rx_begin_ = 0;
   uint32_t rx_end_ = 0;
   StreamOp receive_op_;
@@ -305,6 +309,7 @@ class Connection {
   size_t send_segments_used_ = 0;
   size_t send_bytes_ = 0;
   bool send_has_loans_ = false;
+  bool wrote_in_place_ = false;  // Since the last send: what it answers is to be fenced before.
   StreamOp send_op_;
   bool send_under_way_ = false;
   OwnedTask flush_task_;

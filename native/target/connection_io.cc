@@ -114,21 +114,31 @@ void Connection::execute_io(Command& command) noexcept {
 }
 
 // A read whose data goes from where it is to the socket. The command has buffers all the same, for
-// what the socket does not take at once: the backend's memory is not kept waiting for a host.
+// what the socket does not take at once: the backend's memory is not kept waiting for a host. With
+// a digest all of it is taken into them first: what is under one must not change, and a loan may.
 bool Connection::lend(Command& command) noexcept {
-  // What is under a digest must not change any more, and a loan may.
-  if (to_host_.ddgst || command.buffers.piece_count != 1) return false;
+  if (command.buffers.piece_count != 1) return false;
   const IoRequest& request = command.request;
+  Loan& loan = *new (command.io.scratch) Loan;
   if (!command.backend->lend(shard_.reactor_index(), request.offset_bytes, request.length_bytes,
-                             *new (command.io.scratch) Loan)) {
+                             loan)) {
     return false;
   }
   command.set_state(CommandState::at_store);
-  command.table_parity = table_parity_;
-  ++at_store_[table_parity_];
-  command.lent = true;
   command.response_data_bytes = command.data.bytes;
   shard_.counters().read_bytes.add(command.data.bytes);
+  if (to_host_.ddgst) {
+    auto* home = static_cast<std::byte*>(command.buffers.pieces[0].iov_base);
+    for (const iovec& piece : loan.segments()) {
+      std::memcpy(home, piece.iov_base, piece.iov_len);
+      home += piece.iov_len;
+    }
+    command.backend->end_loan(shard_.reactor_index(), loan);
+  } else {
+    command.table_parity = table_parity_;
+    ++at_store_[table_parity_];
+    command.lent = true;
+  }
   respond(command, success);
   return true;
 }
@@ -142,23 +152,24 @@ void Connection::end_loan(Command& command) noexcept {
   settle_namespaces();
 }
 
-// A write whose data has all come with its capsule, to a backend that takes it as it is. Its bytes
-// are then skipped like those of a refused command, and the answer follows behind them.
+// A write whose data has all come with its capsule, to a backend that takes it as it is.
 bool Connection::write_in_place(Command& command, uint32_t capsule_bytes) noexcept {
   const IoRequest& request = command.request;
   if (request.kind != IoKind::write || request.fua || command.fuse != 0) return false;
-  // The data begins where the receiver stands: no padding, and a digest could still be wrong.
   if (command.data.path != DataPath::in_capsule || command.data.bytes != capsule_bytes ||
-      receiver_.data_remaining() != capsule_bytes || receiver_.framing().ddgst ||
-      rx_end_ - rx_begin_ < capsule_bytes || must_wait_for_range(command)) {
+      must_wait_for_range(command)) {
     return false;
   }
-  const std::span<const std::byte> bytes(rx_.get() + rx_begin_, capsule_bytes);
-  if (!command.backend->write_in_place(shard_.reactor_index(), request.offset_bytes, bytes)) {
+  const auto bytes =
+      receiver_.whole_data({rx_ + rx_begin_, static_cast<size_t>(rx_end_ - rx_begin_)});
+  if (bytes.empty() ||
+      !command.backend->write_in_place(shard_.reactor_index(), request.offset_bytes, bytes)) {
     return false;
   }
+  rx_begin_ += static_cast<uint32_t>(receiver_.skip_whole_data());
   shard_.counters().written_bytes.add(capsule_bytes);
-  refuse(command, success);
+  wrote_in_place_ = true;
+  respond(command, success);
   return true;
 }
 

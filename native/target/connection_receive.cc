@@ -18,6 +18,12 @@ constexpr tcp::Violation bad_field(size_t offset) noexcept {
   return {tcp::FatalErrorStatus::invalid_pdu_header_field, static_cast<uint32_t>(offset)};
 }
 
+// One piece, as it is no longer than one.
+std::span<std::byte> whole(const BufferRequest& held) noexcept {
+  static_assert(limits::long_receive_bytes <= ashlar::limits::max_buffer_piece_bytes);
+  return {static_cast<std::byte*>(held.pieces[0].iov_base), held.pieces[0].iov_len};
+}
+
 }  // namespace
 
 // ---- Bytes --------------------------------------------------------------------------------------
@@ -36,17 +42,33 @@ void Connection::post_receive() noexcept {
     receive_op_.into = to.first(std::min<size_t>(to.size(), remaining));
     receive_direct_ = true;
   } else {
-    if (may_command() && rx_size_ < limits::receive_bytes) {
-      rx_ = std::make_unique<std::byte[]>(limits::receive_bytes);
-      rx_size_ = limits::receive_bytes;
-    }
+    const std::span<std::byte> rx = choose_rx();
+    rx_ = rx.data();
     // What comes with the header of much data is copied once more than the rest of it.
-    receive_op_.into = {rx_.get(), transfers_under_way_ == 0
-                                       ? rx_size_
-                                       : std::min(rx_size_, limits::short_receive_bytes)};
+    receive_op_.into = transfers_under_way_ == 0
+                           ? rx
+                           : rx.first(std::min<size_t>(rx.size(), limits::short_receive_bytes));
   }
   receive_under_way_ = true;
   stream_->receive(receive_op_);
+}
+
+// Where the next bytes go. A queue that has filled its own memory borrows from the reactor's
+// buffers, as one receive then brings more capsules, and gives back when it has less to say.
+std::span<std::byte> Connection::choose_rx() noexcept {
+  BufferPool& buffers = shard_.buffers();
+  if (rx_borrowed_.held) {
+    if (rx_filled_) return whole(rx_borrowed_);
+    buffers.release(rx_borrowed_);
+  } else if (rx_filled_ && buffers.free_bytes() >= buffers.size_bytes() / 2) {
+    rx_borrowed_.length_bytes = limits::long_receive_bytes;
+    if (buffers.try_acquire(rx_borrowed_)) return whole(rx_borrowed_);
+  }
+  if (may_command() && rx_own_bytes_ < limits::receive_bytes) {
+    rx_own_ = std::make_unique_for_overwrite<std::byte[]>(limits::receive_bytes);
+    rx_own_bytes_ = limits::receive_bytes;
+  }
+  return {rx_own_.get(), rx_own_bytes_};
 }
 
 void Connection::on_received() noexcept {
@@ -79,6 +101,7 @@ void Connection::on_received() noexcept {
     handle_step(step);
   } else {
     rx_end_ = bytes;
+    if (transfers_under_way_ == 0) rx_filled_ = bytes >= limits::receive_bytes;
   }
   pump();
 }
@@ -90,7 +113,7 @@ void Connection::pump() noexcept {
   uint32_t capsules = 0;
   while (may_receive() && hold_ == Hold::none) {
     const tcp::Step step =
-        receiver_.next({rx_.get() + rx_begin_, static_cast<size_t>(rx_end_ - rx_begin_)});
+        receiver_.next({rx_ + rx_begin_, static_cast<size_t>(rx_end_ - rx_begin_)});
     rx_begin_ += static_cast<uint32_t>(step.consumed);
     if (step.kind == tcp::Step::Kind::need_more) break;
     handle_step(step);

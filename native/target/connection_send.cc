@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/copy.h"
 #include "target/connection.h"
 #include "target/shard.h"
 
@@ -77,6 +78,7 @@ void Connection::flush_sends() noexcept {
     }
   }
   if (send_segments_used_ == 0) return;
+  if (std::exchange(wrote_in_place_, false)) fence_copies();
   send_op_.segments = {send_segments_.data(), send_segments_used_};
   if (send_has_loans_ && send_lent()) return;
   send_under_way_ = true;

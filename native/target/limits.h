@@ -80,6 +80,9 @@ inline constexpr uint32_t fused_per_queue = 32;
 inline constexpr uint32_t first_receive_bytes = 2048;
 // After it: seven 4 KiB writes in one receive.
 inline constexpr uint32_t receive_bytes = 32 * 1024;
+// Of a connection that has filled that: thirty-one. It is lent by the reactor's buffers, while half
+// of them are free, so that idle connections do not have it.
+inline constexpr uint32_t long_receive_bytes = 128 * 1024;
 // Capsules of one connection that are begun before the loop goes on: 128 KiB of 4 KiB reads.
 inline constexpr uint32_t capsules_per_turn = 32;
 // While R2Ts are out: data of their own length may follow the next header.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace ashlar::tcp {
 
 void PduReceiver::set_state(State to) noexcept {
@@ -81,11 +83,7 @@ Step PduReceiver::next(std::span<const std::byte> input) noexcept {
   }
   if (state_ == State::data) {
     if (data_seen_ == shape_.data_bytes) return finish_data(true);
-    if (input.size() > consumed) {
-      Step step = take_data(input.subspan(consumed));
-      step.consumed += consumed;
-      return step;
-    }
+    if (input.size() > consumed) return take_data(input.subspan(consumed), consumed);
   }
   if (state_ == State::data_digest) {
     consumed = gather(input, digest_bytes);
@@ -173,12 +171,14 @@ Step PduReceiver::finish_header(size_t consumed) noexcept {
   return step;
 }
 
-Step PduReceiver::take_data(std::span<const std::byte> input) noexcept {
+// `before`: what was consumed of the same input before these. The step is made where the caller has
+// it: a copy would wait, in the processor, until the data of the PDU before is in its place.
+Step PduReceiver::take_data(std::span<const std::byte> input, size_t before) noexcept {
   Step step;
   step.kind = Step::Kind::data;
   step.data_offset = data_seen_;
   step.data = input.first(std::min<size_t>(input.size(), shape_.data_bytes - data_seen_));
-  step.consumed = step.data.size();
+  step.consumed = before + step.data.size();
   data_seen_ += static_cast<uint32_t>(step.data.size());
   if (shape_.data_digest) {
     digest_.update(step.data);
@@ -193,6 +193,26 @@ Step PduReceiver::finish_data(bool digest_ok) noexcept {
   step.kind = Step::Kind::end;
   step.data_digest_ok = digest_ok;
   return step;
+}
+
+std::span<const std::byte> PduReceiver::whole_data(
+    std::span<const std::byte> input) const noexcept {
+  if (state_ != State::data || data_seen_ != 0) return {};
+  const size_t digest_length = shape_.data_digest ? digest_bytes : 0;
+  if (input.size() < shape_.data_bytes + digest_length) return {};
+  const auto data = input.first(shape_.data_bytes);
+  if (shape_.data_digest) {
+    DataDigest digest;
+    digest.update(data);
+    if (read_at<uint32_t>(input, data.size()) != digest.value()) return {};
+  }
+  return data;
+}
+
+size_t PduReceiver::skip_whole_data() noexcept {
+  CHECK(state_ == State::data && data_seen_ == 0);
+  set_state(State::ended);
+  return shape_.data_bytes + (shape_.data_digest ? digest_bytes : 0);
 }
 
 void PduReceiver::negotiated(const Framing& framing) noexcept {

@@ -78,6 +78,11 @@ class PduReceiver {
   uint32_t data_remaining() const noexcept {
     return state_ == State::data ? shape_.data_bytes - data_seen_ : 0;
   }
+  // All data of the PDU, where `input`, which comes next in the stream, has all of it and a digest
+  // that is right; otherwise empty, and next() says what is the matter. Before any data was seen.
+  std::span<const std::byte> whole_data(std::span<const std::byte> input) const noexcept;
+  // The owner has dealt with whole_data(): the PDU has ended. Returns how much of the input it was.
+  size_t skip_whole_data() noexcept;
   // After need_more: the least number of bytes after which the next step is certain to come.
   uint32_t bytes_wanted() const noexcept;
   // True between PDUs: the stream may end here without cutting one off.
@@ -100,7 +105,7 @@ class PduReceiver {
   Step finish_common_header(size_t consumed) noexcept;
   Step finish_header(size_t consumed) noexcept;
   bool decode_header(Violation& violation) const noexcept;
-  Step take_data(std::span<const std::byte> input) noexcept;
+  Step take_data(std::span<const std::byte> input, size_t before) noexcept;
   Step finish_data(bool digest_ok) noexcept;
 
   template <class T>

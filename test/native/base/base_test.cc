@@ -1,7 +1,9 @@
-#include <cerrno>
+#include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/bytes.h"
+#include "base/copy.h"
 #include "base/list.h"
 #include "base/result.h"
 #include "base/uuid.h"
@@ -35,6 +37,23 @@ TEST_CASE("bytes: is_zero finds a single set byte at any place") {
     bytes[i] = std::byte{1};
     REQUIRE_FALSE(is_zero(bytes));
     bytes[i] = std::byte{0};
+  }
+}
+
+TEST_CASE("copy: past the cache, at every alignment and length, just those bytes") {
+  std::array<std::byte, 400> from{};
+  for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 7 + 1);
+  for (size_t alignment = 0; alignment < 64; ++alignment) {
+    for (size_t length = 0; length < 300; ++length) {
+      alignas(64) std::array<std::byte, 400> to{};
+      copy_past_cache(to.data() + alignment, from.data() + alignment / 3, length);
+      fence_copies();
+      REQUIRE(std::equal(to.begin() + static_cast<ptrdiff_t>(alignment),
+                         to.begin() + static_cast<ptrdiff_t>(alignment + length),
+                         from.begin() + static_cast<ptrdiff_t>(alignment / 3)));
+      REQUIRE(is_zero(std::span(to).first(alignment)));
+      REQUIRE(is_zero(std::span(to).subspan(alignment + length)));
+    }
   }
 }
 

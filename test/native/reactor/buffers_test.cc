@@ -85,6 +85,33 @@ TEST_CASE("buffers: who comes when it is empty waits in line, the small ones beh
   CHECK_EQ(f.counters.buffer_waits.value(), 2u);
 }
 
+TEST_CASE("buffers: who will not wait gets nothing when there is nothing, or when others wait") {
+  Fixture f(2 << 20);
+  Wish most(1024 * kib);
+  REQUIRE(f.pool.try_acquire(most));
+  Wish rest(1024 * kib);
+  REQUIRE(f.pool.try_acquire(rest));
+  Wish page(4 * kib);
+  CHECK_FALSE(f.pool.try_acquire(page));
+  CHECK_EQ(f.pool.waiting(), 0u);
+  Wish large(1024 * kib);
+  Wish small(8 * kib);
+  CHECK_FALSE(f.pool.acquire(large));
+  f.pool.release(most);
+  f.settle();
+  REQUIRE(large.held);
+  f.pool.release(rest);
+  REQUIRE(f.pool.try_acquire(small));
+  Wish patient(1024 * kib);
+  CHECK_FALSE(f.pool.acquire(patient));
+  CHECK_FALSE(f.pool.try_acquire(page));  // Though there is room for it.
+  f.pool.cancel(patient);
+  REQUIRE(f.pool.try_acquire(page));
+  f.pool.release(page);
+  f.pool.release(small);
+  f.pool.release(large);
+}
+
 TEST_CASE("buffers: cancelling the large one at the head lets the small ones through") {
   Fixture f(2 << 20);
   Wish hold(1024 * kib);

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/copy.h"
 #include "device/memory_device.h"
 #include "device/uring_device.h"
 #include "pool_fixture.h"
@@ -289,6 +290,7 @@ class Worker {
         std::memcpy(to, piece.iov_base, piece.iov_len);
         to += piece.iov_len;
       }
+      fence_copies();
       Worker& worker = *ended.worker;
       if (ended.io.op == BlockOp::read)
         worker.volume_.end_loan(worker.reactor_.index(), ended.loan);

@@ -82,21 +82,44 @@ TEST_CASE("in place: a read before a PDU that ends the connection is given back,
   CHECK_EQ(live.rig.volume.loans, 0);
 }
 
-TEST_CASE(
-    "in place: under a data digest nothing is lent and nothing written before it is checked") {
+TEST_CASE("in place: under a data digest a read is taken whole before the digest is made of it") {
   PeerOptions peer;
   peer.dgst = tcp::digest_data;
   Live live({}, peer);
   live.rig.volume.lends = true;
-  const Bytes data = pattern(4096, 3);
-  CHECK_EQ(live.io.run(in_capsule(make_sqe(IoOpcode::write, 1, 0, 1)), data), 0);
-  live.io.send_command(make_sqe(IoOpcode::read, 2, 0, 1));
+  const Bytes data = pattern(6 * 4096, 3);
+  store(live.rig, 0, data);
+  live.io.send_command(make_sqe(IoOpcode::read, 2, 0, 6));
+  REQUIRE(live.rig.run_until([&] { return live.rig.volume.lent == 1; }));
+  CHECK_EQ(live.rig.volume.loans, 0);
+  store(live.rig, 0, Bytes(6 * 4096, std::byte{0xee}));
   const auto pdu = live.io.next();
   REQUIRE(pdu);
   CHECK_EQ(pdu->data, data);
   CHECK(pdu->digest_ok);
-  CHECK_EQ(live.rig.volume.lent, 0);
+}
+
+TEST_CASE("in place: under a data digest nothing is written before the digest is found right") {
+  PeerOptions peer;
+  peer.dgst = tcp::digest_data;
+  Live live({}, peer);
+  live.rig.volume.lends = true;
+  CHECK_EQ(live.io.run(make_sqe(static_cast<uint8_t>(IoOpcode::flush), 8)), 0);
+  const Bytes data = pattern(4096, 3);
+  Bytes pdu = live.io.command_pdu(in_capsule(make_sqe(IoOpcode::write, 1, 0, 1)), data);
+  for (const size_t wrong : {size_t{72}, pdu.size() - 1}) {
+    CAPTURE(wrong);
+    pdu[wrong] ^= std::byte{1};
+    live.io.send(pdu);
+    pdu[wrong] ^= std::byte{1};
+    CHECK_EQ(live.io.status(), code(nvme::StatusCode::transient_transport_error));
+    CHECK_EQ(stored(live.rig, 0, 1), Bytes(4096));
+  }
   CHECK_EQ(live.rig.volume.written_in_place, 0);
+  live.io.send(pdu);
+  CHECK_EQ(live.io.status(), 0);
+  CHECK_EQ(stored(live.rig, 0, 1), data);
+  CHECK_EQ(live.rig.volume.written_in_place, 1);
 }
 
 TEST_CASE("in place: a write whose data is all there goes to its place at once") {

@@ -111,6 +111,72 @@ TEST_CASE("buffers: a host that reads nothing holds its share only; its neighbou
   CHECK_EQ(connections(live.rig), 3);  // The greedy one was cut off.
 }
 
+uint64_t lent_bytes(const Rig& rig) {
+  return rig.a_buffers.size_bytes() - rig.a_buffers.free_bytes() + rig.b_buffers.size_bytes() -
+         rig.b_buffers.free_bytes();
+}
+
+// Writes of 8 KiB in one piece: more than three receives of a queue's own memory.
+void send_many(Peer& io, uint16_t count) {
+  Bytes all;
+  for (uint16_t cid = 0; cid < count; ++cid) {
+    const Bytes pdu =
+        io.command_pdu(in_capsule(make_sqe(IoOpcode::write, cid, 2 * cid, 2)), pattern(8192, cid));
+    all.insert(all.end(), pdu.begin(), pdu.end());
+  }
+  io.send(all);
+  for (uint16_t cid = 0; cid < count; ++cid) REQUIRE_EQ(io.status(), 0);
+}
+
+TEST_CASE("receives: a queue that fills its own memory borrows, and gives back when it says less") {
+  PeerOptions peer;
+  peer.sqsize_0based = 63;
+  Live live({}, peer);
+  CHECK_EQ(lent_bytes(live.rig), 0);
+  for (int round = 0; round < 3; ++round) {
+    send_many(live.io, 16);
+    CHECK_EQ(lent_bytes(live.rig), limits::long_receive_bytes);
+    CHECK_EQ(live.io.run(make_sqe(static_cast<uint8_t>(IoOpcode::flush), 20)), 0);
+    CHECK_EQ(lent_bytes(live.rig), 0);
+  }
+  const auto at = live.rig.volume.memory.begin() + 30 * 4096;
+  CHECK(std::equal(at, at + 8192, pattern(8192, 15).begin()));
+  send_many(live.io, 16);
+  live.io.hang_up();
+  REQUIRE(live.rig.run_until([&] { return connections(live.rig) == 1; }));
+  CHECK_EQ(lent_bytes(live.rig), 0);
+}
+
+TEST_CASE("receives: nothing is lent for them while more than half of the buffers are in use") {
+  PeerOptions peer;
+  peer.sqsize_0based = 63;
+  Live live({}, peer);
+  std::deque<BufferRequest> others;
+  const auto take = [&](uint64_t bytes) {
+    for (BufferPool* pool : {&live.rig.a_buffers, &live.rig.b_buffers}) {
+      while (pool->size_bytes() - pool->free_bytes() < bytes) {
+        others.emplace_back().length_bytes = 4096;
+        REQUIRE(pool->try_acquire(others.back()));
+      }
+    }
+    return lent_bytes(live.rig);
+  };
+  const uint64_t half = live.rig.a_buffers.size_bytes() / 2;
+  const uint64_t with_less = take(half - (1 << 20));
+  send_many(live.io, 16);
+  CHECK_EQ(lent_bytes(live.rig), with_less + limits::long_receive_bytes);
+  CHECK_EQ(live.io.run(make_sqe(static_cast<uint8_t>(IoOpcode::flush), 20)), 0);
+  const uint64_t with_more = take(half + 4096);
+  send_many(live.io, 16);
+  CHECK_EQ(lent_bytes(live.rig), with_more);
+  for (BufferRequest& other : others) {
+    BufferPool& a = live.rig.a_buffers;
+    const auto* memory = static_cast<const std::byte*>(other.pieces[0].iov_base);
+    const bool of_a = memory >= a.memory().data() && memory < a.memory().data() + a.size_bytes();
+    (of_a ? a : live.rig.b_buffers).release(other);
+  }
+}
+
 TEST_CASE("slots: the next command may come before we learn that the response is out") {
   // A window of one byte makes the end of a send late; the host answers each byte at once.
   RigOptions options;

@@ -175,6 +175,46 @@ TEST_CASE("receiver: data that was received in its place is not copied") {
   CHECK(receiver.between_pdus());
 }
 
+TEST_CASE("receiver: data that is all there is handed out at once, if its digest is right") {
+  for (const bool ddgst : {false, true}) {
+    Sender sender;
+    sender.header(encode_ic_req(sender.out, 0, ddgst ? digest_data : 0, 0));
+    sender.framing.ddgst = ddgst;
+    const Bytes data = pattern(4096, 3);
+    sender.header(encode_capsule_cmd(sender.out, sender.framing, nvme::Sqe{}, 4096));
+    sender.data(data);
+    const size_t tail = 4096 + (ddgst ? 4 : 0);
+    const auto at_data = [&](PduReceiver& receiver) {
+      const Step ic = receiver.next(sender.stream);
+      receiver.negotiated(sender.framing);
+      const Step header = receiver.next(std::span(sender.stream).subspan(ic.consumed));
+      REQUIRE(header.kind == Step::Kind::header);
+      return ic.consumed + header.consumed;
+    };
+    PduReceiver receiver(Role::controller);
+    const size_t at = at_data(receiver);
+    const std::span<const std::byte> rest = std::span(sender.stream).subspan(at);
+    REQUIRE(rest.size() == tail);
+    CHECK(receiver.whole_data(rest.first(tail - 1)).empty());
+    const auto whole = receiver.whole_data(rest);
+    CHECK(whole.data() == rest.data());
+    CHECK(whole.size() == 4096);
+    CHECK(receiver.data_remaining() == 4096);  // Until they are skipped.
+    CHECK(receiver.skip_whole_data() == tail);
+    CHECK(receiver.next({}).kind == Step::Kind::need_more);
+    CHECK(receiver.between_pdus());
+    if (!ddgst) continue;
+    sender.stream.back() ^= std::byte{1};
+    PduReceiver doubting(Role::controller);
+    CHECK(doubting.whole_data(std::span(sender.stream).subspan(at_data(doubting))).empty());
+    CHECK(doubting.next(rest).kind == Step::Kind::data);
+    CHECK(doubting.whole_data(rest).empty());  // Some of it has been seen.
+    const Step end = doubting.next(rest.subspan(4096));
+    CHECK(end.kind == Step::Kind::end);
+    CHECK_FALSE(end.data_digest_ok);
+  }
+}
+
 TEST_CASE("receiver: one flipped bit of data is reported and the stream goes on") {
   Framing framing;
   framing.ddgst = true;
