@@ -1,6 +1,6 @@
 // Command: one slot of a queue pair, from capsule to response.
 //
-// Slots are allocated when the queue is connected and reused ever after. A slot's memory, its
+// Slots are made when they are first needed and reused ever after. A slot's memory, its
 // buffers and its request to the store live as long as somebody may touch them: the state says who.
 #pragma once
 

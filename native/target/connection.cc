@@ -265,26 +265,20 @@ void Connection::on_keep_alive_timer() noexcept {
 
 // ---- Slots --------------------------------------------------------------------------------------
 
-void Connection::allocate_slots(uint32_t count) {
-  CHECK(count <= limits::max_queue_entries);
-  const auto first = static_cast<uint32_t>(commands_.size());
-  for (uint32_t i = first; i < count; ++i) {
-    Command& command = commands_.emplace_back(*this);
-    command.index = static_cast<uint16_t>(i);
-  }
-  for (uint32_t i = count; i-- > first;) {
-    commands_[i].next = free_;
-    free_ = &commands_[i];
-  }
-}
-
+// Makes a slot when none is free and the queue may have one more: most queues are never as deep as
+// their entries.
 Command* Connection::take_slot() noexcept {
   if (state_ != ConnectionState::live) {
     return connect_command_.state() == CommandState::free ? &connect_command_ : nullptr;
   }
   Command* command = free_;
-  if (command == nullptr) return nullptr;
-  free_ = std::exchange(command->next, nullptr);
+  if (command != nullptr) {
+    free_ = std::exchange(command->next, nullptr);
+    return command;
+  }
+  if (commands_.size() == slots_) return nullptr;
+  command = &commands_.emplace_back(*this);
+  command->index = static_cast<uint16_t>(commands_.size() - 1);
   return command;
 }
 
@@ -336,7 +330,7 @@ bool Connection::accept(AcceptTerms terms) noexcept {
     if (terms.authentication == Authentication::required_with_tls) {
       authreq |= nvme::connect_authreq_ascr;
     }
-    allocate_slots(std::min(entries_, limits::unauthenticated_slots));
+    slots_ = std::min(entries_, limits::unauthenticated_slots);
     arm_state_timer(limits::authentication_timeout_ns);
   } else {
     open_queue();
@@ -352,7 +346,7 @@ bool Connection::accept(AcceptTerms terms) noexcept {
 void Connection::open_queue() noexcept {
   shard_.settled(id_);
   gate_ = Gate::open;
-  allocate_slots(entries_);
+  slots_ = entries_;
   cids_.assign(65536 / 64, 0);
   if (qid_ == 0) return;
   reserve_.reset(static_cast<std::byte*>(

@@ -117,7 +117,6 @@ class Connection {
   // ---- Slots ------------------------------------------------------------------------------------
   Command* take_slot() noexcept;
   void free_slot(Command& command) noexcept;
-  void allocate_slots(uint32_t count);
   bool cid_in_use(uint16_t cid) const noexcept;
   void mark_cid(uint16_t cid, bool in_use) noexcept;
 
@@ -249,7 +248,8 @@ class Connection {
 
   // Slots.
   Command connect_command_;       // Before the connection is live.
-  std::deque<Command> commands_;  // Never grows after open_queue().
+  std::deque<Command> commands_;  // As many as were ever needed at a time; they stay where they are.
+  uint32_t slots_ = 0;            // The most of them.
   Command* free_ = nullptr;
   uint32_t sending_count_ = 0;    // Slots whose response is with the socket.
   std::vector<uint64_t> cids_;    // One bit a CID: outstanding. Empty before open_queue().

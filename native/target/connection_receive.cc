@@ -195,7 +195,7 @@ void Connection::on_capsule() noexcept {
     // A host may send the next command as soon as it has a response, which can be before we learn
     // that the response is out. Without such a response it has overrun its queue. A queue that has
     // still to authenticate has fewer slots than entries, and soon a response for each but one.
-    if (sending_count_ != 0 || commands_.size() < entries_) {
+    if (sending_count_ != 0 || slots_ < entries_) {
       hold_ = Hold::slot;
     } else {
       terminate(out_of_sequence);
