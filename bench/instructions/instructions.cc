@@ -102,7 +102,7 @@ class Run {
 
 void measure(World& world, const Row& row) {
   // What is made on first use is made before, where a row can be repeated.
-  if (!row.once) Run(world, row).go(static_cast<uint32_t>(row.peers * row.depth));
+  if (!row.once) Run(world, row).go(static_cast<uint32_t>(4 * row.peers * row.depth));
   Run run(world, row);
   Meter::begin();
   const uint64_t ios = run.go(row.ios);

@@ -54,7 +54,7 @@ void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept 
     refuse(command, {StatusCode::invalid_field});
     return;
   }
-  if (write_in_place(command, capsule_bytes)) return;
+  if (command.request.kind == IoKind::write && write_in_place(command, capsule_bytes)) return;
   begin(command);
 }
 
@@ -155,7 +155,7 @@ void Connection::end_loan(Command& command) noexcept {
 // A write whose data has all come with its capsule, to a backend that takes it as it is.
 bool Connection::write_in_place(Command& command, uint32_t capsule_bytes) noexcept {
   const IoRequest& request = command.request;
-  if (request.kind != IoKind::write || request.fua || command.fuse != 0) return false;
+  if (request.fua || command.fuse != 0) return false;
   if (command.data.path != DataPath::in_capsule || command.data.bytes != capsule_bytes ||
       must_wait_for_range(command)) {
     return false;
