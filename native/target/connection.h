@@ -248,7 +248,7 @@ class Connection {
 
   // Slots.
   Command connect_command_;       // Before the connection is live.
-  std::deque<Command> commands_;  // As many as were ever needed at a time; they stay where they are.
+  std::deque<Command> commands_;  // As many as were ever needed; each stays where it is.
   uint32_t slots_ = 0;            // The most of them.
   Command* free_ = nullptr;
   uint32_t sending_count_ = 0;    // Slots whose response is with the socket.
