@@ -14,9 +14,9 @@ using ashlar::limits::max_transfer_bytes;
 // ---- Queues -------------------------------------------------------------------------------------
 
 // Entries of a submission queue. Two is the spec's least (Base 3.3.3.1). A slot is 768 bytes and
-// made when it is first needed, so a queue has as many as it was ever deep: 768 KiB at most for 1,024
-// entries, 96 KiB for 128, which is what hosts ask for. A controller of 128 I/O queues is 12 MiB of
-// slots at most as hosts ask, and 97 MiB at its very largest.
+// made when it is first needed, so a queue has as many as it was ever deep: for 1,024 entries at
+// most 768 KiB, for 128, which is what hosts ask for, 96 KiB. A controller of 128 I/O queues is 12
+// MiB of slots at most as hosts ask, and 97 MiB at its very largest.
 inline constexpr uint32_t min_queue_entries = 2;
 inline constexpr uint32_t max_queue_entries = 1024;
 inline constexpr uint32_t max_io_queues = 128;
