@@ -3,9 +3,9 @@ import type { Static, TSchema } from 'typebox';
 import { Check } from 'typebox/schema';
 import { findings } from '../config/explain.js';
 import { AshlarError } from '../errors.js';
+import { transferContract } from './contract/streams.js';
 import { contract, type Input, type OperationContract } from './contract.js';
 import type { OperationId } from './operations.js';
-import { transferContract } from './stream_contract.js';
 
 /** The parts of a request that an operation takes, as they came. */
 export interface RequestParts {

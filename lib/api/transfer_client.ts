@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { AshlarError } from '../errors.js';
 import type { ApiClient } from './client.js';
+import type { ImportResult } from './contract/streams.js';
 import { errorOf } from './problem.js';
-import type { ImportResult } from './stream_contract.js';
 import { dataBytesHeader, problemTrailer, streamType, transfers } from './transfer_names.js';
 
 export interface ExportRequest {

@@ -7,8 +7,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AshlarError, toAshlarError } from '../errors.js';
 import type { ImportOutcome, Streams } from '../stream/types.js';
 import { toInteger } from './codec.js';
+import type { ImportResult } from './contract/streams.js';
 import { problemOf } from './problem.js';
-import type { ImportResult } from './stream_contract.js';
 import { dataBytesHeader, problemTrailer, streamType, transfers } from './transfer_names.js';
 
 /** What the routes need of the server. */

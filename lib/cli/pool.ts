@@ -3,7 +3,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { ApiClient } from '../api/client.js';
 import type { Pool, PoolCheck } from '../api/contract.js';
-import { poolCheckObject, poolObject } from '../api/pools.js';
+import { poolCheckObject, poolObject } from '../api/handlers/pool_objects.js';
 import { maxPoolBytes, minPoolBytes } from '../config/config.js';
 import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';

@@ -1,5 +1,5 @@
 /** `ashlar pool check --repair`: mends a pool that no daemon has. */
-import { poolCheckObject } from '../api/pools.js';
+import { poolCheckObject } from '../api/handlers/pool_objects.js';
 import { AshlarError } from '../errors.js';
 import type { CheckProblem, RepairReport } from '../native.js';
 import type { DaemonOptions } from './daemon.js';

@@ -5,7 +5,7 @@ import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import type { ApiClient } from '../api/client.js';
-import type { Import } from '../api/stream_contract.js';
+import type { Import } from '../api/contract/streams.js';
 import {
   exportSnapshot as callExport,
   importVolume as callImport,

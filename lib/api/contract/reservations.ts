@@ -1,6 +1,6 @@
 /** What goes into and comes out of the operations on reservations; see contract.ts. */
 import Type from 'typebox';
-import { reservationTypeNames } from '../volumes/reservation_types.js';
+import { reservationTypeNames } from '../../volumes/reservation_types.js';
 import {
   count,
   exact,

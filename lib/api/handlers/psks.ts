@@ -1,7 +1,7 @@
 /** What the operations on PSKs do; see handlers.ts. */
-import type { Node } from '../node/types.js';
+import type { Node } from '../../node/types.js';
+import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
-import type { Handlers } from './server.js';
 
 export function pskOperations(node: Node): Pick<Handlers, 'listPsks' | 'createPsk' | 'deletePsk'> {
   const { psks } = node;

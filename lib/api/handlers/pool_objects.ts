@@ -1,9 +1,9 @@
 /** Pools, devices and checks as the API shows them; also for a pool file without a daemon. */
 import { basename, extname } from 'node:path';
-import type { CheckReport, DeviceSpec, PoolDeviceStatus, PoolStatus } from '../native.js';
-import { uuidText } from '../volumes/uuid.js';
-import { toInteger } from './codec.js';
-import type { Device, Pool, PoolCheck } from './contract.js';
+import type { CheckReport, DeviceSpec, PoolDeviceStatus, PoolStatus } from '../../native.js';
+import { uuidText } from '../../volumes/uuid.js';
+import { toInteger } from '../codec.js';
+import type { Device, Pool, PoolCheck } from '../contract.js';
 
 /** A pool as the API shows it; also for a pool file without a daemon. */
 export function poolObject(

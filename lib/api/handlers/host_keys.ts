@@ -1,7 +1,7 @@
 /** What the operations on keys of hosts do; see handlers.ts. */
-import type { Node } from '../node/types.js';
+import type { Node } from '../../node/types.js';
+import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
-import type { Handlers } from './server.js';
 
 type HostKeyOperation = Extract<keyof Handlers, `${string}HostKey` | `${string}HostKeys`>;
 type Info = ReturnType<Node['hostKeys']['list']>[number];

@@ -1,7 +1,7 @@
 /** What the operations on reservations do; see handlers.ts. */
-import type { Node } from '../node/types.js';
+import type { Node } from '../../node/types.js';
+import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
-import type { Handlers } from './server.js';
 
 export function reservationOperations(
   node: Node,

@@ -1,9 +1,9 @@
 /** What the operations on snapshot schedules do; see handlers.ts. */
-import type { Node } from '../node/types.js';
-import type { ScheduleInfo } from '../schedules/types.js';
-import type { Schedule } from './contract.js';
+import type { Node } from '../../node/types.js';
+import type { ScheduleInfo } from '../../schedules/types.js';
+import type { Schedule } from '../contract.js';
+import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
-import type { Handlers } from './server.js';
 
 type ScheduleOperation = Extract<keyof Handlers, `${string}Schedule` | `${string}Schedules`>;
 

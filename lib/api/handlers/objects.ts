@@ -1,5 +1,5 @@
 /** The control plane's objects as the API shows them. */
-import type { ReactorCounters } from '../native.js';
+import type { ReactorCounters } from '../../native.js';
 import type {
   ConnectedHost,
   GrantEntry,
@@ -7,9 +7,9 @@ import type {
   SnapshotDetail,
   TenantInfo,
   VolumeDetail,
-} from '../volumes/types.js';
-import { toInteger } from './codec.js';
-import type { Controller, Grant, Host, Reactor, Snapshot, Tenant, Volume } from './contract.js';
+} from '../../volumes/types.js';
+import { toInteger } from '../codec.js';
+import type { Controller, Grant, Host, Reactor, Snapshot, Tenant, Volume } from '../contract.js';
 
 export function volumeObject(volume: VolumeDetail): Volume {
   return {

@@ -1,8 +1,8 @@
 /** What the operations on referrals do; see handlers.ts. */
-import { discoveryPort } from '../config/config.js';
-import type { Node } from '../node/types.js';
+import { discoveryPort } from '../../config/config.js';
+import type { Node } from '../../node/types.js';
+import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
-import type { Handlers } from './server.js';
 
 type ReferralOperation = Extract<keyof Handlers, `${string}Referral` | `${string}Referrals`>;
 

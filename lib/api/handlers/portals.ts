@@ -1,10 +1,10 @@
 /** What the operations on portals and ANA states do; see handlers.ts. */
-import { discoveryPort, portalPort } from '../config/config.js';
-import type { Node } from '../node/types.js';
-import type { PortalInfo } from '../portals/types.js';
-import type { Portal } from './contract.js';
+import { discoveryPort, portalPort } from '../../config/config.js';
+import type { Node } from '../../node/types.js';
+import type { PortalInfo } from '../../portals/types.js';
+import type { Portal } from '../contract.js';
+import type { Handlers } from '../server.js';
 import { callOptions, forceOptions, page } from './inputs.js';
-import type { Handlers } from './server.js';
 
 type PortalOperation = Extract<
   keyof Handlers,

@@ -1,10 +1,10 @@
 /** What the operations on differences and unfinished imports do. */
-import type { Node } from '../node/types.js';
-import type { ImportInfo } from '../stream/types.js';
-import { takePage } from '../volumes/pages.js';
-import { toInteger } from './codec.js';
-import type { Handlers } from './server.js';
-import type { Import } from './stream_contract.js';
+import type { Node } from '../../node/types.js';
+import type { ImportInfo } from '../../stream/types.js';
+import { takePage } from '../../volumes/pages.js';
+import { toInteger } from '../codec.js';
+import type { Import } from '../contract/streams.js';
+import type { Handlers } from '../server.js';
 
 /** Ranges a page, when the caller does not say. */
 const rangesPerPage = 1000;

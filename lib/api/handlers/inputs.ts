@@ -1,6 +1,6 @@
 /** Queries as the control plane takes them, and lists as pages. */
-import { compare, takePage } from '../volumes/pages.js';
-import type { CallOptions, ForceOptions, PageOptions } from '../volumes/types.js';
+import { compare, takePage } from '../../volumes/pages.js';
+import type { CallOptions, ForceOptions, PageOptions } from '../../volumes/types.js';
 
 export function callOptions(
   query: { tenant?: string; repeatable?: 'true' | 'false' },

@@ -78,3 +78,15 @@ export const snapshotRef = Type.String({
 });
 export const snapshotParams = Type.Object({ snapshot: snapshotRef }, exact);
 export const volumeParams = Type.Object({ volume: volumeRef }, exact);
+
+export const sourceRef = Type.String({
+  minLength: 1,
+  description: "A volume's name or UUID, or a snapshot's 'volume@name' or UUID.",
+});
+export const hostRef = Type.String({
+  minLength: 1,
+  maxLength: 255,
+  description: "A host NQN, or '*' for any host.",
+  expected: "a host NQN such as 'nqn.2014-08.org.nvmexpress:uuid:…', or '*'",
+});
+export const forced = Type.Object({ ...inTenant, ...repeatable, ...force }, exact);
