@@ -8,7 +8,9 @@
  * given back as `cursor` for the next page.
  */
 import type { Static, TSchema } from 'typebox';
+import { eventContract, type eventSchema } from './contract/events.js';
 import { grantContract, type grantSchema } from './contract/grants.js';
+import { groupContract, type groupSchema } from './contract/groups.js';
 import { hostKeyContract, type hostKeySchema } from './contract/host_keys.js';
 import { type controllerSchema, hostContract, type hostSchema } from './contract/hosts.js';
 import { nodeContract, type reactorSchema, type statusSchema } from './contract/node.js';
@@ -43,6 +45,7 @@ export const contract = {
   ...tenantContract,
   ...volumeContract,
   ...snapshotContract,
+  ...groupContract,
   ...scheduleContract,
   ...streamContract,
   ...hostContract,
@@ -52,6 +55,7 @@ export const contract = {
   ...referralContract,
   ...reservationContract,
   ...portalContract,
+  ...eventContract,
 } as const satisfies Record<OperationId, OperationContract>;
 
 type Contract = typeof contract;
@@ -73,6 +77,7 @@ export type Tenant = Static<typeof tenantSchema>;
 export type Device = Static<typeof deviceSchema>;
 export type Volume = Static<typeof volumeSchema>;
 export type Snapshot = Static<typeof snapshotSchema>;
+export type Group = Static<typeof groupSchema>;
 export type Schedule = Static<typeof scheduleSchema>;
 export type Host = Static<typeof hostSchema>;
 export type Grant = Static<typeof grantSchema>;
@@ -84,3 +89,4 @@ export type Psk = Static<typeof pskSchema>;
 export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;
+export type NodeEvent = Static<typeof eventSchema>;

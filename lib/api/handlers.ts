@@ -3,7 +3,9 @@
  * decided here; those are the node's. Each object has a file of its own in handlers/.
  */
 import type { Node } from '../node/types.js';
+import { eventOperations } from './handlers/events.js';
 import { grantOperations } from './handlers/grants.js';
+import { groupOperations } from './handlers/groups.js';
 import { hostKeyOperations } from './handlers/host_keys.js';
 import { hostOperations } from './handlers/hosts.js';
 import { nodeOperations } from './handlers/node.js';
@@ -27,6 +29,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...tenantOperations(node),
     ...volumeOperations(node),
     ...snapshotOperations(node),
+    ...groupOperations(node),
     ...scheduleOperations(node),
     ...streamOperations(node),
     ...hostOperations(node),
@@ -36,5 +39,6 @@ export function nodeHandlers(node: Node): Handlers {
     ...reservationOperations(node),
     ...portalOperations(node),
     ...pskOperations(node),
+    ...eventOperations(node),
   };
 }

@@ -63,6 +63,11 @@ export function httpStatusOf(code: ErrorCode): number {
   return table[code][0];
 }
 
+/** In a few words, for people. */
+export function titleOf(code: ErrorCode): string {
+  return table[code][1];
+}
+
 /** The document for an error; `status` overrides the code's own (413, 415 and their like). */
 export function problemOf(error: AshlarError, status = httpStatusOf(error.code)): Problem {
   return {

@@ -10,10 +10,12 @@ import fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  type HTTPMethods,
   LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { version } from '../node/version.js';
 import type { Streams } from '../stream/types.js';
 import {
   decode,
@@ -25,9 +27,11 @@ import {
   problemTypes,
 } from './codec.js';
 import type { Input, Output } from './contract.js';
-import { type Operation, type OperationId, operations } from './operations.js';
+import { addDocuments } from './openapi/routes.js';
+import { type Operation, type OperationId, operationIds, operations } from './operations.js';
 import { problemOf } from './problem.js';
 import { listenAt, type SocketFinding } from './socket.js';
+import { transfers } from './transfer_names.js';
 import { addTransfers, isTransfer } from './transfers.js';
 
 /** The largest object is a volume with 1,024 host NQNs of 223 bytes: 256 KiB and room. */
@@ -135,7 +139,9 @@ export function buildApp(
     done();
   });
   boundRequests(app);
-  for (const id of operationIds()) addRoute(app, id, handlers);
+  for (const id of operationIds) addRoute(app, id, handlers);
+  addDocuments(app, version);
+  addMethodRefusals(app);
   if (streams !== undefined) {
     addTransfers(app, streams, {
       send: (request, reply, value) =>
@@ -144,10 +150,6 @@ export function buildApp(
     });
   }
   return app;
-}
-
-function operationIds(): OperationId[] {
-  return Object.keys(operations).filter((id): id is OperationId => Object.hasOwn(operations, id));
 }
 
 /**
@@ -174,6 +176,39 @@ function addRoute<K extends OperationId>(app: FastifyInstance, id: K, handlers: 
     },
   });
 }
+
+/** 405 where a path has other methods than the one asked for. */
+function addMethodRefusals(app: FastifyInstance): void {
+  const methods = new Map<string, string[]>();
+  for (const { method, path } of Object.values<Operation>({ ...operations, ...transfers })) {
+    methods.set(path, [...(methods.get(path) ?? []), method]);
+  }
+  for (const [path, allowed] of methods) {
+    const others = allMethods.filter((method) => !allowed.includes(method));
+    // fastify answers HEAD where there is a GET.
+    const free = others.filter((method) => method !== 'HEAD' || !allowed.includes('GET'));
+    app.route({
+      method: free,
+      url: path,
+      exposeHeadRoute: false,
+      handler: (request, reply) => {
+        const message = `${request.method} ${path}: possible here: ${allowed.join(', ')}`;
+        reply.header('allow', allowed.join(', '));
+        return sendProblem(new AshlarError('usage', message), request, reply, 405);
+      },
+    });
+  }
+}
+
+const allMethods: readonly HTTPMethods[] = [
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+];
 
 function send(
   reply: FastifyReply,
@@ -265,9 +300,14 @@ const frameworkStatuses = new Map([
   ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 415],
 ]);
 
-function sendProblem(thrown: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+function sendProblem(
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  ownStatus?: number,
+): FastifyReply {
   const { error, status } = asRefusal(thrown);
-  const problem = problemOf(error, status);
+  const problem = problemOf(error, ownStatus ?? status);
   if (error.code === 'internal') request.log.error({ err: thrown }, 'api: internal error');
   reply.code(problem.status);
   return send(reply, problem, encodingFor(request.headers.accept), problemTypes);

@@ -2,8 +2,18 @@
 import type { Operation } from './operations.js';
 
 export const transfers = {
-  exportSnapshot: { method: 'GET', path: '/v1/snapshots/:snapshot/export', status: 200 },
-  importVolume: { method: 'POST', path: '/v1/volumes/:volume/import', status: 200 },
+  exportSnapshot: {
+    method: 'GET',
+    path: '/v1/snapshots/:snapshot/export',
+    status: 200,
+    scope: 'tenant',
+  },
+  importVolume: {
+    method: 'POST',
+    path: '/v1/volumes/:volume/import',
+    status: 200,
+    scope: 'tenant',
+  },
 } as const satisfies Record<string, Operation>;
 
 /** Media type of an export stream. */

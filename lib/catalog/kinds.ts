@@ -239,7 +239,7 @@ export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'snapshot' | 
 export const snapshotKind: RecordKind<
   SnapshotRecord,
   'name' | 'uuid' | 'nsid',
-  'tenant' | 'volume' | 'namespaces' | 'schedule'
+  'tenant' | 'volume' | 'namespaces' | 'schedule' | 'group'
 > = {
   kind: 5,
   name: 'snapshot',
@@ -274,6 +274,8 @@ export const snapshotKind: RecordKind<
     namespaces: ({ tenant, nsid }) => (nsid === 0 ? null : String(tenant)),
     /** Those made by a schedule, by its UUID. */
     schedule: ({ schedule }) => (schedule.length === 0 ? null : hex(schedule)),
+    /** Those of one instant, by the UUID of their group. */
+    group: ({ group }) => (group.length === 0 ? null : hex(group)),
   },
   namesGone: ({ volume }) => [{ kind: volumeKind.kind, id: volume }],
 };

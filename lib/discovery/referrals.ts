@@ -84,12 +84,18 @@ export class ReferralService implements Referrals {
     });
   }
 
+  find(reference: string): ReferralInfo {
+    this.#parts.assertOpen();
+    const { endpoint } = namedReferral(reference);
+    const found = this.#find(endpoint);
+    if (found !== undefined) return found;
+    throw notReferred(endpoint);
+  }
+
   async remove(reference: string, options: CallOptions = {}): Promise<void> {
     const { catalog, locks, emit, assertOpen } = this.#parts;
     assertOpen();
-    const named = parseEndpoint(reference, discoveryPort, 'referral');
-    const address = canonicalAddress(named.address);
-    const endpoint = formatEndpoint({ address, port: named.port });
+    const { address, port, endpoint } = namedReferral(reference);
     const what = `remove referral ${endpoint}`;
     await locks.hold('referrals', what, options.signal, async () => {
       if (this.#find(endpoint)?.configured === true) {
@@ -99,13 +105,10 @@ export class ReferralService implements Referrals {
             'and start the daemon again',
         );
       }
-      const record = catalog.find(referralKind, 'endpoint', referralKey(address, named.port));
+      const record = catalog.find(referralKind, 'endpoint', referralKey(address, port));
       if (record === null) {
         if (options.repeatable === true) return;
-        throw new AshlarError(
-          'not-found',
-          `hosts are not referred to ${endpoint}; "ashlar referral list" shows where they are`,
-        );
+        throw notReferred(endpoint);
       }
       await catalog.transact(
         what,
@@ -167,4 +170,17 @@ function keptInfo({ address, port, portalId, createdMs }: ReferralRecord): Refer
   const endpoint = formatEndpoint({ address, port });
   const createdAt = new Date(createdMs).toISOString();
   return { endpoint, address, port, portalId, configured: false, createdAt };
+}
+
+function namedReferral(reference: string): { address: string; port: number; endpoint: string } {
+  const named = parseEndpoint(reference, discoveryPort, 'referral');
+  const address = canonicalAddress(named.address);
+  return { address, port: named.port, endpoint: formatEndpoint({ address, port: named.port }) };
+}
+
+function notReferred(endpoint: string): AshlarError {
+  return new AshlarError(
+    'not-found',
+    `hosts are not referred to ${endpoint}; "ashlar referral list" shows where they are`,
+  );
 }

@@ -26,6 +26,8 @@ export interface AddReferral {
 export interface Referrals {
   /** By address and port. */
   list(): ReferralInfo[];
+  /** @throws AshlarError invalid-argument, not-found. */
+  find(endpoint: string): ReferralInfo;
   /**
    * Connected hosts are told when it resolves.
    * @throws AshlarError invalid-argument, already-exists, limit-exceeded.

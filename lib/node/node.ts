@@ -1,8 +1,14 @@
 /** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { Catalog } from '../catalog/catalog.js';
-import { allKinds, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
+import { Catalog, type Stored } from '../catalog/catalog.js';
+import {
+  allKinds,
+  snapshotKind,
+  type TenantRecord,
+  tenantKind,
+  volumeKind,
+} from '../catalog/kinds.js';
 import { maxCntlid, minCntlid } from '../config/config.js';
 import { formatSize } from '../config/units.js';
 import { takeGenerations } from '../discovery/generation.js';
@@ -30,19 +36,21 @@ import { Target } from '../target/target.js';
 import { decideRecords, type RecordsDecision, recordsText } from '../target/tls_records.js';
 import { Exports, type VolumePool } from '../volumes/exports.js';
 import { GrantService } from '../volumes/grants.js';
+import { GroupService } from '../volumes/groups.js';
 import { HostService } from '../volumes/hosts.js';
 import { KeyedLocks } from '../volumes/locks.js';
 import { ReservationService } from '../volumes/reservations.js';
 import { SnapshotService } from '../volumes/snapshots.js';
-import { type ControlState, defaultTenant } from '../volumes/state.js';
+import { type ControlState, defaultTenant, type EventSubject } from '../volumes/state.js';
 import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
-import { EventLog } from './event_log.js';
+import { EventList } from './event_list.js';
+import { EventLog, type EventOwner } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
 import { targetListener } from './target_events.js';
-import type { Node, NodeConfig, NodeEvent, NodePool, NodeStatus } from './types.js';
+import type { Node, NodeConfig, NodeEvent, NodeEvents, NodePool, NodeStatus } from './types.js';
 import { version } from './version.js';
 import { WatermarkWatch } from './watermarks.js';
 
@@ -241,8 +249,14 @@ function makeTarget(parts: TargetParts): Target {
         powerOnHours: BigInt(Math.floor((Date.now() - startedMs) / 3_600_000)),
       };
     },
-    listener: targetListener(events),
+    listener: targetListener(events, (subnqn) =>
+      ownerOf(catalog.find(tenantKind, 'subnqn', subnqn)),
+    ),
   });
+}
+
+function ownerOf(tenant: Stored<TenantRecord> | null): EventOwner | null {
+  return tenant === null ? null : { id: tenant.id, name: tenant.value.name };
 }
 
 function streamPool(native: NativeAddon, pool: PoolHandle): StreamPool {
@@ -276,6 +290,7 @@ class RunningNode implements Node {
   readonly exports: Exports;
   readonly volumes: VolumeService;
   readonly snapshots: SnapshotService;
+  readonly groups: GroupService;
   readonly streams: StreamService;
   readonly grants: GrantService;
   readonly hosts: HostService;
@@ -287,6 +302,7 @@ class RunningNode implements Node {
   readonly referrals: ReferralService;
   readonly schedules: ScheduleService;
   readonly pool: NodePool;
+  readonly eventList: NodeEvents;
   readonly #parts: NodeParts;
   readonly #locks = new KeyedLocks();
   readonly #startedAt = new Date().toISOString();
@@ -298,6 +314,7 @@ class RunningNode implements Node {
 
   constructor(parts: NodeParts) {
     this.#parts = parts;
+    this.eventList = new EventList(parts.events, parts.catalog);
     const { native, pool, catalog, target, events, clock } = parts;
     const volumePool: VolumePool = {
       open: (layer, readOnly) => native.volumeOpen(pool, layer, readOnly),
@@ -315,12 +332,13 @@ class RunningNode implements Node {
       locks: this.#locks,
       assertOpen: () => this.#assertOpen(),
       hostsGone: () => this.psks.refresh(),
-      emit: (kind, message, subject, severity = 'info') =>
-        events.add(severity, kind, message, subject),
+      emit: (kind, message, about, severity = 'info') =>
+        events.add(severity, kind, message, about.subject, {}, this.#ownerOf(about)),
     };
     this.grants = new GrantService(state);
     this.volumes = new VolumeService(state, this.grants);
     this.snapshots = new SnapshotService(state, this.grants);
+    this.groups = new GroupService(state, this.snapshots);
     this.streams = new StreamService({
       state,
       pool: streamPool(native, pool),
@@ -357,7 +375,8 @@ class RunningNode implements Node {
       locks: this.#locks,
       clock,
       assertOpen: () => this.#assertOpen(),
-      emit: (severity, kind, message, subject) => events.add(severity, kind, message, subject),
+      emit: (severity, kind, message, about) =>
+        events.add(severity, kind, message, about.subject, {}, this.#ownerOf(about)),
     });
     this.#announcer = parts.config.mdns === true ? announcerOf(parts) : null;
     this.pool = new PoolService({
@@ -429,6 +448,10 @@ class RunningNode implements Node {
       refused: sum((each) => each.tlsOffloadsRefused),
     };
     return { reactors, tls };
+  }
+
+  #ownerOf({ tenant }: EventSubject): EventOwner | null {
+    return tenant === null ? null : ownerOf(this.#parts.catalog.get(tenantKind, tenant));
   }
 
   events(after = 0): NodeEvent[] {

@@ -2,25 +2,31 @@
 import type { ControllerEndedEvent } from '../native.js';
 import type { Controller } from '../target/controller.js';
 import type { TargetListener } from '../target/target.js';
-import type { EventLog } from './event_log.js';
+import type { EventLog, EventOwner } from './event_log.js';
 
 /** Refused Connects told one by one in a minute; a peer that keeps trying must not fill the log. */
 const refusalsPerMinute = 60;
 
-export function targetListener(events: EventLog): TargetListener {
+/** @param ownerOf the tenant that a subsystem is of; null: none, as of discovery. */
+export function targetListener(
+  events: EventLog,
+  ownerOf: (subnqn: string) => EventOwner | null,
+): TargetListener {
   let minute = 0;
   let refusals = 0;
   return {
     connected({ identity }) {
       const { hostnqn, subnqn, cntlid, peer, portalId, kind } = identity;
       const message = `host ${hostnqn} connected to ${subnqn} from ${peer}`;
-      events.add('info', 'host-connected', message, hostnqn, { cntlid, portalId, kind });
+      const details = { cntlid, portalId, kind };
+      events.add('info', 'host-connected', message, hostnqn, details, ownerOf(subnqn));
     },
     disconnected(controller, event) {
-      const { hostnqn, cntlid, peer } = controller.identity;
+      const { hostnqn, subnqn, cntlid, peer } = controller.identity;
       const message = `host ${hostnqn} from ${peer} ${endText(controller, event)}`;
       const severity = isOrderly(event) ? 'info' : 'warning';
-      events.add(severity, 'host-disconnected', message, hostnqn, { cntlid, detail: event.detail });
+      const details = { cntlid, detail: event.detail };
+      events.add(severity, 'host-disconnected', message, hostnqn, details, ownerOf(subnqn));
     },
     refused(peer, portalId, { status, reason }) {
       const now = Math.floor(Date.now() / 60_000);

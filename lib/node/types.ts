@@ -23,7 +23,10 @@ import type {
   CallOptions,
   ConnectedHost,
   Grants,
+  Groups,
   Hosts,
+  Page,
+  PageOptions,
   Snapshots,
   Tenants,
   Volumes,
@@ -76,6 +79,8 @@ export interface NodeConfig {
 export interface NodeEvent {
   /** Ascending from 1. */
   sequence: number;
+  /** Names it, and says nothing of how many others there are. */
+  id: string;
   time: string;
   severity: 'info' | 'warning' | 'error';
   /** What kind, for programs: 'host-connected', 'pool-failed', 'volume-created'… */
@@ -84,6 +89,22 @@ export interface NodeEvent {
   message: string;
   /** The object concerned: a volume's or tenant's UUID, an NQN; null: the node. */
   subject: string | null;
+  /** Whose the object is or was: the tenant's name then; null: the node's own. */
+  tenant: string | null;
+}
+
+export interface EventFilter extends PageOptions {
+  severity?: NodeEvent['severity'] | undefined;
+  kind?: string | undefined;
+  subject?: string | undefined;
+}
+
+/** The events that are kept, for lists. With a tenant in the options: of its objects alone. */
+export interface NodeEvents {
+  /** Newest first. @throws AshlarError not-found (the tenant), invalid-argument (the cursor). */
+  page(options?: EventFilter): Page<NodeEvent>;
+  /** @throws AshlarError not-found. */
+  show(id: string, options?: CallOptions): NodeEvent;
 }
 
 /** TLS at the portals, and who does its records. */
@@ -152,6 +173,7 @@ export interface NodePool {
 export interface Node extends AsyncDisposable {
   readonly volumes: Volumes;
   readonly snapshots: Snapshots;
+  readonly groups: Groups;
   readonly streams: Streams;
   readonly grants: Grants;
   readonly hosts: Hosts;
@@ -163,6 +185,7 @@ export interface Node extends AsyncDisposable {
   readonly referrals: Referrals;
   readonly schedules: Schedules;
   readonly pool: NodePool;
+  readonly eventList: NodeEvents;
   status(): Promise<NodeStatus>;
   /** Events after `after`, oldest first. */
   events(after?: number): NodeEvent[];

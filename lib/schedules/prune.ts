@@ -1,8 +1,12 @@
 /** Deleting what a schedule's rules let go, and leaving alone what somebody uses. */
 import { toAshlarError } from '../errors.js';
-import { uuidText } from '../volumes/uuid.js';
 import { expired } from './retention.js';
-import type { ScheduledSnapshot, ScheduleParts, StoredSchedule } from './state.js';
+import {
+  aboutSchedule,
+  type ScheduledSnapshot,
+  type ScheduleParts,
+  type StoredSchedule,
+} from './state.js';
 
 export class Pruner {
   readonly #parts: ScheduleParts;
@@ -68,6 +72,6 @@ export class Pruner {
 
   #tell({ value }: StoredSchedule, severity: 'warning' | 'error', text: string): void {
     const message = `schedule '${value.name}': ${text}`;
-    this.#parts.emit(severity, 'schedule-kept', message, uuidText(value.uuid));
+    this.#parts.emit(severity, 'schedule-kept', message, aboutSchedule(value));
   }
 }

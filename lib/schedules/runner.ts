@@ -8,11 +8,10 @@
 import type { Transaction } from '../catalog/catalog.js';
 import { type ScheduleRecord, scheduleKind } from '../catalog/kinds.js';
 import { AshlarError, toAshlarError } from '../errors.js';
-import { uuidText } from '../volumes/uuid.js';
 import { type CronPlan, cronPlan } from './cron.js';
 import { minuteOf, outlook, snapshotName } from './plan.js';
 import { Pruner } from './prune.js';
-import { type ScheduleParts, type StoredSchedule, scheduleLock } from './state.js';
+import { aboutSchedule, type ScheduleParts, type StoredSchedule, scheduleLock } from './state.js';
 
 /**
  * The longest sleep while a schedule waits. Timers stand still while the machine is suspended and
@@ -309,7 +308,7 @@ export class ScheduleRunner {
     kind: string,
     text: string,
   ): void {
-    this.#parts.emit(severity, kind, `schedule '${value.name}': ${text}`, uuidText(value.uuid));
+    this.#parts.emit(severity, kind, `schedule '${value.name}': ${text}`, aboutSchedule(value));
   }
 }
 

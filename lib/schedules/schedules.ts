@@ -19,6 +19,7 @@ import { type Retention, retentionRules } from './retention.js';
 import { checkKeep, checkPrefix, checkVolumeCount, maxSchedules } from './rules.js';
 import { ScheduleRunner } from './runner.js';
 import {
+  aboutSchedule,
   findSchedule,
   lookUpSchedule,
   type ScheduleParts,
@@ -320,7 +321,7 @@ export class ScheduleService implements Schedules {
   }
 
   #tell(kind: string, { value }: StoredSchedule, what: string): void {
-    this.#parts.emit('info', kind, `schedule '${value.name}' ${what}`, uuidText(value.uuid));
+    this.#parts.emit('info', kind, `schedule '${value.name}' ${what}`, aboutSchedule(value));
   }
 }
 

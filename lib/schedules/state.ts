@@ -3,9 +3,9 @@ import type { Catalog, Stored } from '../catalog/catalog.js';
 import { type ScheduleRecord, scheduleKey, scheduleKind } from '../catalog/kinds.js';
 import { AshlarError } from '../errors.js';
 import type { KeyedLocks } from '../volumes/locks.js';
-import { tenantOf } from '../volumes/state.js';
+import { type EventSubject, tenantOf } from '../volumes/state.js';
 import type { CallOptions } from '../volumes/types.js';
-import { hexText, isUuidText, uuidBytes } from '../volumes/uuid.js';
+import { hexText, isUuidText, uuidBytes, uuidText } from '../volumes/uuid.js';
 import type { Clock } from './clock.js';
 
 export type StoredSchedule = Stored<ScheduleRecord>;
@@ -53,7 +53,7 @@ export interface ScheduleParts {
     severity: 'info' | 'warning' | 'error',
     kind: string,
     message: string,
-    subject: string | null,
+    about: EventSubject,
   ): void;
 }
 
@@ -89,3 +89,8 @@ export function findSchedule(
 
 /** The lock of everything that runs or changes a schedule. */
 export const scheduleLock = (id: bigint): string => `schedule ${id}`;
+
+/** Whose an event of a schedule is. */
+export function aboutSchedule({ uuid, tenant }: Readonly<ScheduleRecord>): EventSubject {
+  return { subject: uuidText(uuid), tenant };
+}

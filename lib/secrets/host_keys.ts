@@ -127,7 +127,7 @@ export class HostKeyService implements HostKeys {
       this.#changed();
       const only = before.length === gone.length ? '' : ', beside the one before';
       const message = `${role} key ${record.fingerprint} of host ${nqn} set${only}`;
-      this.#state.emit('host-key-set', message, nqn);
+      this.#state.emit('host-key-set', message, { subject: nqn, tenant: tenant.id });
       return record;
     });
     return {
@@ -161,11 +161,12 @@ export class HostKeyService implements HostKeys {
       this.#changed();
       const open = this.#keysOf(tenant.id, nqn, 'host').length === 0;
       const message = `key ${fingerprint} of host ${nqn} removed`;
+      const about = { subject: nqn, tenant: tenant.id };
       if (open) {
         const warning = `${message}: it connects without authentication now`;
-        this.#state.emit('host-key-removed', warning, nqn, 'warning');
+        this.#state.emit('host-key-removed', warning, about, 'warning');
       } else {
-        this.#state.emit('host-key-removed', message, nqn);
+        this.#state.emit('host-key-removed', message, about);
       }
     });
   }

@@ -36,12 +36,13 @@ export class PskService implements HostPsks {
   /** Unwraps and derives what the catalog has. What cannot be is a warning: others are served. */
   openAll(): void {
     for (const record of this.#state.catalog.all(pskKind)) {
-      const { host } = record.value;
+      const { host, tenant } = record.value;
       try {
         this.#derive(record, this.#unwrap(record.value));
       } catch (thrown) {
         const { message } = toAshlarError(thrown);
-        this.#state.emit('psk-locked', `no TLS for host ${host}: ${message}`, host, 'warning');
+        const about = { subject: host, tenant };
+        this.#state.emit('psk-locked', `no TLS for host ${host}: ${message}`, about, 'warning');
       }
     }
     this.refresh();
@@ -111,7 +112,8 @@ export class PskService implements HostPsks {
       const record = stillThere(catalog.get(pskKind, id), `the PSK of ${host}`);
       this.#derive(record, psk.key);
       this.refresh();
-      this.#state.emit('psk-added', `host ${host} may connect with a further PSK`, host);
+      const message = `host ${host} may connect with a further PSK`;
+      this.#state.emit('psk-added', message, { subject: host, tenant: tenant.id });
       return this.#info(record);
     });
   }
@@ -139,7 +141,7 @@ export class PskService implements HostPsks {
       );
       this.refresh();
       const message = `host ${host} connects no more with ${records.length} of its PSKs`;
-      this.#state.emit('psk-removed', message, host);
+      this.#state.emit('psk-removed', message, { subject: host, tenant: tenant.id });
     });
   }
 

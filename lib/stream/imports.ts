@@ -17,7 +17,13 @@ import { deleteImport, importOf } from '../volumes/importing.js';
 import { snapshotInfo, volumeDetail } from '../volumes/infos.js';
 import { addVolume, checkCreate, type WantedVolume } from '../volumes/requests.js';
 import { checkSize, isName } from '../volumes/rules.js';
-import { type ControlState, lookUpVolume, stillThere, tenantOf } from '../volumes/state.js';
+import {
+  type ControlState,
+  type EventSubject,
+  lookUpVolume,
+  stillThere,
+  tenantOf,
+} from '../volumes/state.js';
 import { hexText, randomUuidBytes, uuidText } from '../volumes/uuid.js';
 import { type ApplyTarget, applyStream } from './apply.js';
 import { identityOf } from './exports.js';
@@ -209,7 +215,7 @@ export class StreamImports {
     await this.#state.exports.openVolume(volume);
     const size = formatSize(wanted.sizeBytes);
     const text = `volume '${wanted.name}' of ${size} created, to be imported to`;
-    this.#state.emit('volume-created', text, uuidText(volume.value.uuid));
+    this.#state.emit('volume-created', text, aboutVolume(volume));
     return volume;
   }
 
@@ -363,9 +369,9 @@ export class StreamImports {
       });
     });
     const snapshot = stillThere(this.#catalog.get(snapshotKind, id), 'the snapshot of the import');
-    const { name, uuid } = this.#now(volume).value;
+    const { name } = this.#now(volume).value;
     const text = `'${sourceOf(header)}' imported to volume '${name}' as '${snapshot.value.name}'`;
-    this.#state.emit('volume-imported', text, uuidText(uuid));
+    this.#state.emit('volume-imported', text, aboutVolume(volume));
     return snapshot;
   }
 
@@ -393,7 +399,7 @@ export class StreamImports {
       `stream again, or from there with "ashlar volume export … --from ${appliedBytes}"; or give ` +
       `it up with "ashlar volume import ${name} --abandon"`;
     const text = `the import to volume '${name}' stopped: ${error.message}`;
-    this.#state.emit('import-interrupted', text, uuidText(volume.value.uuid), 'warning');
+    this.#state.emit('import-interrupted', text, aboutVolume(volume), 'warning');
     return new AshlarError(error.code, error.message, { hint, cause: thrown });
   }
 
@@ -476,4 +482,8 @@ async function* untilAborted(
   } finally {
     stop();
   }
+}
+
+function aboutVolume({ value }: StoredVolume): EventSubject {
+  return { subject: uuidText(value.uuid), tenant: value.tenant };
 }

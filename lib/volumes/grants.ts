@@ -46,6 +46,14 @@ export class GrantService implements Grants {
     );
   }
 
+  show(reference: string, host: string, options: CallOptions = {}): GrantEntry {
+    this.#state.assertOpen();
+    const source = findSource(this.#catalog, reference, options);
+    const found = this.#entriesOf(source).find((grant) => grant.host === host);
+    if (found !== undefined) return found;
+    throw notGranted(this.#text(source), host);
+  }
+
   async remove(reference: string, host: string, options: CallOptions = {}): Promise<void> {
     this.#state.assertOpen();
     await this.revokeFrom(findSource(this.#catalog, reference, options), host, options);
@@ -107,10 +115,7 @@ export class GrantService implements Grants {
       const before = this.#catalog.find(grantKind, 'host', keyIn(now, host));
       if (before === null) {
         if (options.repeatable === true) return;
-        throw new AshlarError(
-          'not-found',
-          `${this.#text(now)} is not granted to ${hostText(host)}`,
-        );
+        throw notGranted(this.#text(now), host);
       }
       const build = (transaction: Transaction) => transaction.delete(grantKind, before.id);
       await this.#catalog.transact(what, build, options.signal);
@@ -178,7 +183,8 @@ export class GrantService implements Grants {
   }
 
   #emit(kind: string, message: string, { stored }: Source): void {
-    this.#state.emit(kind, message, uuidText(stored.value.uuid));
+    const { uuid, tenant } = stored.value;
+    this.#state.emit(kind, message, { subject: uuidText(uuid), tenant });
   }
 }
 
@@ -227,6 +233,10 @@ function keyIn({ kind, stored: { id } }: Source, host: string): string {
 
 function keyOf({ tenant, volume, snapshot, host }: GrantEntry): string {
   return `${tenant}/${volume}@${snapshot ?? ''}/${host}`;
+}
+
+function notGranted(what: string, host: string): AshlarError {
+  return new AshlarError('not-found', `${what} is not granted to ${hostText(host)}`);
 }
 
 function hostText(host: GrantInfo['host']): string {

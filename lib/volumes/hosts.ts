@@ -52,7 +52,10 @@ export class HostService implements Hosts {
         options.signal,
       );
       await this.#state.exports.subsystem(tenant.id).refresh();
-      this.#state.emit('host-added', `host ${nqn} added to '${tenant.value.name}'`, nqn);
+      this.#state.emit('host-added', `host ${nqn} added to '${tenant.value.name}'`, {
+        subject: nqn,
+        tenant: tenant.id,
+      });
       return this.#info(stillThere(catalog.get(hostKind, id), `host ${nqn}`));
     });
   }
@@ -111,7 +114,10 @@ export class HostService implements Hosts {
       await exports.subsystem(tenant.id).refresh();
       for (const id of snapshots) await this.#closeUngranted(id);
       exports.dismissHost(tenant.id, nqn);
-      this.#state.emit('host-removed', `host ${nqn} removed from '${tenant.value.name}'`, nqn);
+      this.#state.emit('host-removed', `host ${nqn} removed from '${tenant.value.name}'`, {
+        subject: nqn,
+        tenant: tenant.id,
+      });
     });
   }
 

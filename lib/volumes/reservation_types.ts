@@ -41,6 +41,8 @@ export interface ReservationInfo {
 export interface VolumeReservations {
   /** By tenant and volume; only those with registrants. */
   list(options?: CallOptions): ReservationInfo[];
+  /** @throws AshlarError not-found: nothing of that name, or no host is registered with it. */
+  show(reference: string, options?: CallOptions): ReservationInfo;
   /**
    * Ends the reservation and all registrations of a volume, or of a snapshot as 'volume@name', for
    * a host that cannot do it any more. Hosts that were registered are told. Its effect is there

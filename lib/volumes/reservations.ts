@@ -27,7 +27,7 @@ import {
   reservationTypeNames,
   type VolumeReservations,
 } from './reservation_types.js';
-import { type ControlState, tenantOf } from './state.js';
+import { type ControlState, stillThere, tenantOf } from './state.js';
 import type { CallOptions } from './types.js';
 import { uuidText } from './uuid.js';
 
@@ -110,6 +110,16 @@ export class ReservationService implements VolumeReservations {
       .sort((a, b) => compare(keyOf(a), keyOf(b)));
   }
 
+  show(reference: string, options: CallOptions = {}): ReservationInfo {
+    this.#state.assertOpen();
+    const { catalog } = this.#state;
+    const { tenant, nsid } = findSource(catalog, reference, options).stored.value;
+    const owner = stillThere(catalog.get(tenantKind, tenant), 'its tenant');
+    const found = this.#ofTenant(owner).find((each) => each.nsid === nsid);
+    if (found !== undefined) return found;
+    throw new AshlarError('not-found', `no host is registered with '${reference}'`);
+  }
+
   async clear(reference: string, options: CallOptions = {}): Promise<number> {
     this.#state.assertOpen();
     const { catalog } = this.#state;
@@ -120,7 +130,8 @@ export class ReservationService implements VolumeReservations {
     const registrants = await this.#state.exports.subsystem(tenant).clearReservations(nsid);
     if (registrants > 0) {
       const message = `reservations of '${reference}' cleared; ${registrants} were registered`;
-      this.#state.emit('reservations-cleared', message, uuidText(uuid), 'warning');
+      const about = { subject: uuidText(uuid), tenant };
+      this.#state.emit('reservations-cleared', message, about, 'warning');
     }
     return registrants;
   }

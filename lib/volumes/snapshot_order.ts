@@ -2,6 +2,7 @@
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import { type SnapshotRecord, snapshotKind, tenantKind, volumeKind } from '../catalog/kinds.js';
 import { AshlarError } from '../errors.js';
+import { nameFilter } from './filters.js';
 import { compare, pageStart } from './pages.js';
 import { volumeNameOf } from './references.js';
 import { lookUpVolume, tenantOf } from './state.js';
@@ -28,23 +29,25 @@ const padded = (id: bigint): string => id.toString(16).padStart(hexDigits, '0');
  */
 export function orderedSnapshots(
   catalog: Catalog,
-  options: PageOptions & { volume?: string | undefined },
+  options: PageOptions & { volume?: string | undefined; name?: string | undefined },
 ): Iterable<{ key: string; item: Stored<SnapshotRecord> }> {
   const start = pageStart(options);
   const families = familiesIn(catalog, options)
     // A family that ends before the start has a smaller key than the start's own family.
     .filter(({ key }) => start === null || key >= start.slice(0, key.length))
     .sort((a, b) => compare(a.key, b.key));
-  return membersOf(catalog, families);
+  return membersOf(catalog, families, nameFilter(options.name));
 }
 
 function* membersOf(
   catalog: Catalog,
   families: readonly Family[],
+  wanted: (name: string) => boolean,
 ): Iterable<{ key: string; item: Stored<SnapshotRecord> }> {
   for (const { volume, key } of families) {
     const members = catalog
       .group(snapshotKind, 'volume', String(volume))
+      .filter(({ value }) => wanted(value.name))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
     for (const item of members) yield { key: `${key}/${padded(item.id)}`, item };
   }

@@ -184,7 +184,7 @@ export class SnapshotService implements Snapshots {
   }
 
   async page(
-    options: PageOptions & { volume?: string | undefined } = {},
+    options: PageOptions & { volume?: string | undefined; name?: string | undefined } = {},
   ): Promise<Page<SnapshotDetail>> {
     this.#state.assertOpen();
     const { items, next } = takePage(orderedSnapshots(this.#catalog, options), options);
@@ -244,11 +244,12 @@ export class SnapshotService implements Snapshots {
       await exports.updateVolume(stillThere(this.#catalog.get(volumeKind, volume.id), text));
     }
     const message = `${text} rolled back to '${snapshot.value.name}'`;
-    const uuid = uuidText(volume.value.uuid);
-    if (connected.length === 0) this.#state.emit('volume-rolled-back', message, uuid);
+    const { uuid, tenant } = volume.value;
+    const about = { subject: uuidText(uuid), tenant };
+    if (connected.length === 0) this.#state.emit('volume-rolled-back', message, about);
     else {
       const under = `${message} under ${hostsText(connected)} (forced); their caches may differ`;
-      this.#state.emit('volume-rolled-back', under, uuid, 'warning');
+      this.#state.emit('volume-rolled-back', under, about, 'warning');
     }
   }
 
@@ -337,7 +338,8 @@ export class SnapshotService implements Snapshots {
   }
 
   #emit(kind: string, message: string, snapshot: StoredSnapshot, severity?: 'warning'): void {
-    this.#state.emit(kind, message, uuidText(snapshot.value.uuid), severity);
+    const { uuid, tenant } = snapshot.value;
+    this.#state.emit(kind, message, { subject: uuidText(uuid), tenant }, severity);
   }
 }
 

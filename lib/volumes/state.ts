@@ -16,6 +16,14 @@ import { hexText, isUuidText, uuidBytes } from './uuid.js';
 /** The tenant of those who name none; made when the pool is. */
 export const defaultTenant = 'default';
 
+/** What an event is about, and whose it is: nobody else's tokens see it. */
+export interface EventSubject {
+  /** A UUID or an NQN; null: the node. */
+  subject: string | null;
+  /** The tenant's record id; null: the node's own. */
+  tenant: bigint | null;
+}
+
 export interface ControlState {
   catalog: Catalog;
   exports: Exports;
@@ -25,7 +33,7 @@ export interface ControlState {
   /** Hosts were removed, and their secrets with them. */
   hostsGone(): void;
   /** Tells the node's event log. 'info' when no severity is given. */
-  emit(kind: string, message: string, subject: string | null, severity?: 'info' | 'warning'): void;
+  emit(kind: string, message: string, about: EventSubject, severity?: 'info' | 'warning'): void;
 }
 
 /** @throws AshlarError not-found. */

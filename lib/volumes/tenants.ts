@@ -12,7 +12,13 @@ import { pskKind } from '../catalog/psk_kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
 import { checkName, maxTenants } from './rules.js';
 import { deleteSchedules } from './schedule_members.js';
-import { type ControlState, defaultTenant, findTenant, stillThere } from './state.js';
+import {
+  type ControlState,
+  defaultTenant,
+  type EventSubject,
+  findTenant,
+  stillThere,
+} from './state.js';
 import type { CallOptions, TenantInfo, Tenants } from './types.js';
 import { randomUuidBytes, uuidText } from './uuid.js';
 
@@ -53,7 +59,7 @@ export class TenantService implements Tenants {
       const id = await catalog.transact(what, build, options.signal);
       const tenant = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
       exports.addTenant(tenant);
-      this.#state.emit('tenant-created', `tenant '${name}' created`, uuidText(tenant.value.uuid));
+      this.#state.emit('tenant-created', `tenant '${name}' created`, aboutTenant(tenant));
       return this.#info(tenant);
     });
   }
@@ -87,7 +93,7 @@ export class TenantService implements Tenants {
       await catalog.transact(what, build, options.signal);
       exports.removeTenant(tenant.id);
       this.#state.hostsGone();
-      this.#state.emit('tenant-deleted', `tenant '${name}' deleted`, uuidText(tenant.value.uuid));
+      this.#state.emit('tenant-deleted', `tenant '${name}' deleted`, aboutTenant(tenant));
     });
   }
 
@@ -140,4 +146,8 @@ export class TenantService implements Tenants {
       createdAt: new Date(value.createdMs).toISOString(),
     };
   }
+}
+
+function aboutTenant({ id, value }: Stored<TenantRecord>): EventSubject {
+  return { subject: uuidText(value.uuid), tenant: id };
 }

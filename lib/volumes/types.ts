@@ -115,6 +115,15 @@ export interface Page<T> {
   next: string | null;
 }
 
+/** Which volumes a list has; every part that is given counts. */
+export interface VolumeFilter {
+  /** Those whose name has this in it, whatever the case. */
+  name?: string | undefined;
+  /** Those granted to this NQN by name, or to any host ('*'). */
+  host?: string | undefined;
+  reserved?: boolean | undefined;
+}
+
 /** `volume` is a name in the tenant of the options, or a UUID. */
 export interface Volumes {
   /**
@@ -132,7 +141,7 @@ export interface Volumes {
   /** By tenant and name. Without a tenant in the options: all. */
   list(options?: CallOptions): VolumeInfo[];
   /** The same order, page by page, with usage. */
-  page(options?: PageOptions): Promise<Page<VolumeDetail>>;
+  page(options?: PageOptions & VolumeFilter): Promise<Page<VolumeDetail>>;
   /** @throws AshlarError not-found. */
   show(volume: string, options?: CallOptions): Promise<VolumeDetail>;
   /**
@@ -190,6 +199,8 @@ export interface Grants {
     host: string,
     options?: CallOptions & { access?: GrantAccess | undefined },
   ): Promise<GrantEntry>;
+  /** @throws AshlarError not-found. */
+  show(reference: string, host: string, options?: CallOptions): GrantEntry;
   /** As {@link Volumes.revoke} or {@link Snapshots.revoke}. */
   remove(reference: string, host: string, options?: CallOptions): Promise<void>;
   /** By tenant, volume, snapshot and host. Without a tenant in the options: all. */
@@ -267,9 +278,12 @@ export interface Snapshots {
   listOf(volume: string, options?: CallOptions): SnapshotInfo[];
   /**
    * By tenant, volume and age. `volume`: only those of a volume (a name, also that of a deleted
-   * volume, or UUID). Without a tenant in the options: all.
+   * volume, or UUID). `name`: those whose own name has this in it, whatever the case. Without a
+   * tenant in the options: all.
    */
-  page(options?: PageOptions & { volume?: string | undefined }): Promise<Page<SnapshotDetail>>;
+  page(
+    options?: PageOptions & { volume?: string | undefined; name?: string | undefined },
+  ): Promise<Page<SnapshotDetail>>;
   /** @throws AshlarError not-found, conflict (several of that name; it lists their UUIDs). */
   show(snapshot: string, options?: CallOptions): Promise<SnapshotDetail>;
   /**
@@ -290,6 +304,32 @@ export interface Snapshots {
   grant(snapshot: string, host: string, options?: CallOptions): Promise<SnapshotDetail>;
   /** When it resolves, no command of that host is under way. @throws AshlarError not-found. */
   revoke(snapshot: string, host: string, options?: CallOptions): Promise<SnapshotDetail>;
+}
+
+/** The snapshots of several volumes, taken at one instant. */
+export interface GroupInfo {
+  uuid: string;
+  /** The name that its snapshots have. */
+  name: string;
+  tenant: string;
+  createdAt: string;
+  /** `volume@name` of each that is still there, by volume. */
+  snapshots: string[];
+  /** Sum of their sizes. */
+  sizeBytes: bigint;
+}
+
+/** Groups are made by {@link Snapshots.createGroup}, and are there while a snapshot of them is. */
+export interface Groups {
+  /** By tenant, instant and UUID. Without a tenant in the options: all. */
+  page(options?: PageOptions): Page<GroupInfo>;
+  /** @throws AshlarError not-found. */
+  show(uuid: string, options?: CallOptions): GroupInfo;
+  /**
+   * Deletes its snapshots, one after the other: when one is refused, those before it are gone.
+   * @throws AshlarError not-found, and as of {@link Snapshots.delete}.
+   */
+  delete(uuid: string, options?: ForceOptions): Promise<void>;
 }
 
 export interface HostInfo {

@@ -11,6 +11,7 @@ import { formatSize } from '../config/units.js';
 import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
 import { buildClone, sourceText, wantedClone } from './clones.js';
 import { hostsText, refuseConnected } from './connected.js';
+import { volumeFilter } from './filters.js';
 import { deleteGrants, type GrantService } from './grants.js';
 import { deleteImport } from './importing.js';
 import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
@@ -30,6 +31,7 @@ import type {
   Page,
   PageOptions,
   VolumeDetail,
+  VolumeFilter,
   VolumeInfo,
   Volumes,
 } from './types.js';
@@ -134,14 +136,14 @@ export class VolumeService implements Volumes {
     return this.#ordered(options).map(({ item }) => volumeInfo(this.#catalog, item));
   }
 
-  async page(options: PageOptions = {}): Promise<Page<VolumeDetail>> {
+  async page(options: PageOptions & VolumeFilter = {}): Promise<Page<VolumeDetail>> {
     this.#state.assertOpen();
     const { items, next } = takePage(this.#ordered(options), options);
     return { items: await volumeDetails(this.#state, items), next };
   }
 
   /** By tenant and name. */
-  #ordered(options: CallOptions): { key: string; item: StoredVolume }[] {
+  #ordered(options: CallOptions & VolumeFilter): { key: string; item: StoredVolume }[] {
     const only = options.tenant === undefined ? null : tenantOf(this.#catalog, options).id;
     const volumes =
       only === null
@@ -149,6 +151,7 @@ export class VolumeService implements Volumes {
         : this.#catalog.group(volumeKind, 'tenant', String(only));
     const tenants = new Map(this.#catalog.all(tenantKind).map(({ id, value }) => [id, value.name]));
     return volumes
+      .filter(volumeFilter(this.#catalog, options))
       .map((item) => ({ key: `${tenants.get(item.value.tenant) ?? ''}/${item.value.name}`, item }))
       .sort((a, b) => compare(a.key, b.key));
   }
@@ -394,6 +397,7 @@ export class VolumeService implements Volumes {
   }
 
   #emit(kind: string, message: string, volume: StoredVolume, severity?: 'warning'): void {
-    this.#state.emit(kind, message, uuidText(volume.value.uuid), severity);
+    const { uuid, tenant } = volume.value;
+    this.#state.emit(kind, message, { subject: uuidText(uuid), tenant }, severity);
   }
 }

@@ -193,7 +193,7 @@ test('api: a pool by name, by UUID, and one that is not there', async () => {
 });
 
 test('api: MessagePack and JSON: the same operations, the same answers', async () => {
-  const binary = new ApiClient({ socket: api.server.socket, encoding: 'msgpack' });
+  const binary = new ApiClient({ socket: api.socket, encoding: 'msgpack' });
   try {
     const created = await binary.call('createVolume', { body: { name: 'mp', sizeBytes: gib } });
     assert.deepEqual(created, await api.client.call('getVolume', { params: { volume: 'mp' } }));
@@ -341,7 +341,8 @@ test('api: malformed bodies, unknown media, unknown routes: refused as documente
     ],
     [{ method: 'POST', path: '/v1/volumes' }, 400, 'invalid-argument'],
     [{ method: 'GET', path: '/v1/nothing' }, 404, 'not-found'],
-    [{ method: 'PUT', path: '/v1/volumes' }, 404, 'not-found'],
+    [{ method: 'PUT', path: '/v1/volumes' }, 405, 'usage'],
+    [{ method: 'DELETE', path: '/v1/status' }, 405, 'usage'],
     [{ method: 'GET', path: '/v1/volumes?limit=0' }, 400, 'invalid-argument'],
     [{ method: 'GET', path: '/v1/volumes?lim=1' }, 400, 'invalid-argument'],
     [{ method: 'GET', path: '/v1/volumes?cursor=%3F%3F' }, 400, 'invalid-argument'],
@@ -400,7 +401,7 @@ test('api: deeply nested MessagePack: refused, and the daemon stays well', async
 test('api: many callers at once creating one name: one succeeds, the others conflict', async () => {
   const outcomes = await Promise.allSettled(
     Array.from({ length: 8 }, async () => {
-      await using client = new ApiClient({ socket: api.server.socket });
+      await using client = new ApiClient({ socket: api.socket });
       return await client.call('createVolume', { body: { name: 'race', sizeBytes: gib } });
     }),
   );

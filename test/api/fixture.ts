@@ -1,4 +1,5 @@
 /** The API on a real socket, above a real node whose pool is in memory. */
+import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
@@ -15,6 +16,7 @@ import { claimSocket } from '../../lib/api/socket.js';
 import { findings } from '../../lib/config/explain.js';
 import { openNode } from '../../lib/node/node.js';
 import type { Node } from '../../lib/node/types.js';
+import { Conformance, Door } from './conformance.js';
 
 export const logger = pino({ level: 'silent' });
 
@@ -50,12 +52,28 @@ export class ApiFixture implements AsyncDisposable {
   readonly node: Node;
   readonly server: ApiServer;
   readonly client: ApiClient;
+  /** Looks at every answer that goes through {@link socket}. */
+  readonly conformance: Conformance;
+  readonly #door: Door;
 
-  private constructor(folder: Folder, node: Node, server: ApiServer) {
+  private constructor(
+    folder: Folder,
+    node: Node,
+    server: ApiServer,
+    conformance: Conformance,
+    door: Door,
+  ) {
     this.folder = folder;
     this.node = node;
     this.server = server;
-    this.client = new ApiClient({ socket: server.socket });
+    this.conformance = conformance;
+    this.#door = door;
+    this.client = new ApiClient({ socket: door.socket });
+  }
+
+  /** Where clients connect; the API's own socket is behind it. */
+  get socket(): string {
+    return this.#door.socket;
   }
 
   static async open(): Promise<ApiFixture> {
@@ -84,11 +102,18 @@ export class ApiFixture implements AsyncDisposable {
       socket,
       found,
     });
-    return new ApiFixture(folder, node, server);
+    const conformance = new Conformance();
+    const door = await Door.open(server.socket, conformance);
+    return new ApiFixture(folder, node, server, conformance, door);
   }
 
   /** A request as any program could send it. */
   raw(request: RawRequest): Promise<RawAnswer> {
+    return rawRequest(this.socket, request);
+  }
+
+  /** Of what is no operation, and so not in the OpenAPI document. */
+  rawBehindDoor(request: RawRequest): Promise<RawAnswer> {
     return rawRequest(this.server.socket, request);
   }
 
@@ -110,9 +135,11 @@ export class ApiFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.close();
+    await this.#door[Symbol.asyncDispose]();
     await this.server.close();
     await this.node.close();
     this.folder[Symbol.dispose]();
+    assert.deepEqual(this.conformance.departures, [], 'answers depart from openapi.json');
   }
 }
 

@@ -5,11 +5,13 @@ import {
   exact,
   hostRef,
   none,
+  ofHost,
   ofTenant,
   orNull,
   pageOf,
   paging,
   sourceRef,
+  target,
   text,
   time,
 } from './schemas.js';
@@ -38,11 +40,21 @@ export const createGrantSchema = Type.Object(
   },
 );
 
+const grantParams = Type.Object({ volume: sourceRef, host: hostRef }, exact);
+
 export const grantContract = {
   listGrants: {
     summary: 'Grants, by volume and host',
     params: none,
-    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    query: Type.Object(
+      {
+        ...ofTenant,
+        volume: Type.Optional(text('Only of this volume or its snapshots, by name.')),
+        ...ofHost,
+        ...paging,
+      },
+      exact,
+    ),
     body: none,
     response: pageOf(grantSchema),
   },
@@ -53,10 +65,17 @@ export const grantContract = {
     body: createGrantSchema,
     response: grantSchema,
   },
+  getGrant: {
+    summary: 'One grant',
+    params: grantParams,
+    query: target,
+    body: none,
+    response: grantSchema,
+  },
   deleteGrant: {
     summary:
       'Take a volume or snapshot away from a host; no command of it is under way when answered',
-    params: Type.Object({ volume: sourceRef, host: hostRef }, exact),
+    params: grantParams,
     query: change,
     body: none,
     response: none,

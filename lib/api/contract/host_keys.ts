@@ -6,10 +6,12 @@ import {
   exact,
   hostNqn,
   none,
+  ofHost,
   ofTenant,
   orNull,
   pageOf,
   paging,
+  target,
   text,
   time,
 } from './schemas.js';
@@ -60,11 +62,19 @@ const setHostKeySchema = Type.Object(
 
 const params = Type.Object({ host: hostNqn }, exact);
 
+const keyParams = Type.Object(
+  {
+    host: hostNqn,
+    fingerprint: Type.String({ minLength: 1, maxLength: 64, description: 'As in the list.' }),
+  },
+  exact,
+);
+
 export const hostKeyContract = {
   listHostKeys: {
     summary: 'Keys of hosts, by host and role, the newest first; nothing secret of them',
     params: none,
-    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    query: Type.Object({ ...ofTenant, ...ofHost, ...paging }, exact),
     body: none,
     response: pageOf(hostKeySchema),
   },
@@ -81,15 +91,16 @@ export const hostKeyContract = {
       exact,
     ),
   },
+  getHostKey: {
+    summary: 'One key; nothing secret of it',
+    params: keyParams,
+    query: target,
+    body: none,
+    response: hostKeySchema,
+  },
   deleteHostKey: {
     summary: 'Take a key away; without the last one the host need not authenticate',
-    params: Type.Object(
-      {
-        host: hostNqn,
-        fingerprint: Type.String({ minLength: 1, maxLength: 64, description: 'As in the list.' }),
-      },
-      exact,
-    ),
+    params: keyParams,
     query: change,
     body: none,
     response: none,

@@ -6,9 +6,11 @@ import {
   exact,
   hostRef,
   none,
+  ofHost,
   ofTenant,
   pageOf,
   paging,
+  target,
   text,
   time,
 } from './schemas.js';
@@ -45,11 +47,16 @@ export const controllerSchema = Type.Object(
   { ...exact, description: 'One association of a host with a subsystem.' },
 );
 
+const hostParams = Type.Object({ host: hostRef }, exact);
+const ofHostName = {
+  nqn: Type.Optional(text('Only those whose NQN has this in it, whatever the case.')),
+};
+
 export const hostContract = {
   listHosts: {
     summary: 'Hosts',
     params: none,
-    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    query: Type.Object({ ...ofTenant, ...ofHostName, ...paging }, exact),
     body: none,
     response: pageOf(hostSchema),
   },
@@ -60,9 +67,16 @@ export const hostContract = {
     body: createHostSchema,
     response: hostSchema,
   },
+  getHost: {
+    summary: 'One host',
+    params: hostParams,
+    query: target,
+    body: none,
+    response: hostSchema,
+  },
   deleteHost: {
     summary: 'Remove a host and its grants',
-    params: Type.Object({ host: hostRef }, exact),
+    params: hostParams,
     query: change,
     body: none,
     response: none,
@@ -70,7 +84,7 @@ export const hostContract = {
   listControllers: {
     summary: 'Controllers that hosts have now',
     params: none,
-    query: Type.Object({ ...paging }, exact),
+    query: Type.Object({ ...ofTenant, ...ofHost, ...paging }, exact),
     body: none,
     response: pageOf(controllerSchema),
   },

@@ -122,6 +122,14 @@ const poolParams = Type.Object(
   exact,
 );
 
+const deviceParams = Type.Object(
+  {
+    pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }),
+    device: Type.String({ minLength: 1, description: 'UUID of the device, or its index.' }),
+  },
+  exact,
+);
+
 export const poolContract = {
   listPools: {
     summary: 'Pools',
@@ -150,6 +158,13 @@ export const poolContract = {
     query: Type.Object({ ...paging }, exact),
     body: none,
     response: pageOf(deviceSchema),
+  },
+  getDevice: {
+    summary: 'One device of a pool',
+    params: deviceParams,
+    query: none,
+    body: none,
+    response: deviceSchema,
   },
   addDevice: {
     summary: 'Add a device to a pool while I/O goes on',

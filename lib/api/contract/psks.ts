@@ -7,6 +7,7 @@ import {
   hostNqn,
   inTenant,
   none,
+  ofHost,
   ofTenant,
   orNull,
   pageOf,
@@ -57,11 +58,14 @@ const createPskSchema = Type.Object(
   { ...exact, description: 'A PSK to add: the given one, or else a new one.' },
 );
 
+const pskParams = Type.Object({ host: hostNqn }, exact);
+const onlyThis = { id: Type.Optional(text('Only this one.')) };
+
 export const pskContract = {
   listPsks: {
     summary: 'PSKs of hosts, without the keys',
     params: none,
-    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    query: Type.Object({ ...ofTenant, ...ofHost, ...paging }, exact),
     body: none,
     response: pageOf(pskSchema),
   },
@@ -72,17 +76,17 @@ export const pskContract = {
     body: createPskSchema,
     response: createdPskSchema,
   },
+  getPsk: {
+    summary: 'The PSK of a host, without the key; by its id when the host has several',
+    params: pskParams,
+    query: Type.Object({ ...inTenant, ...onlyThis }, exact),
+    body: none,
+    response: pskSchema,
+  },
   deletePsk: {
     summary: 'Take a PSK from a host, or all of them; its connections stay',
-    params: Type.Object({ host: hostNqn }, exact),
-    query: Type.Object(
-      {
-        ...inTenant,
-        ...repeatable,
-        id: Type.Optional(text('Only this one.')),
-      },
-      exact,
-    ),
+    params: pskParams,
+    query: Type.Object({ ...inTenant, ...repeatable, ...onlyThis }, exact),
     body: none,
     response: none,
   },

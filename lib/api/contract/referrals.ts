@@ -41,6 +41,11 @@ const addReferralSchema = Type.Object(
   { ...exact, description: 'A referral to add; port 8009 when not given.' },
 );
 
+const referralParams = Type.Object(
+  { referral: Type.String({ minLength: 1, description: '`address:port`.' }) },
+  exact,
+);
+
 export const referralContract = {
   listReferrals: {
     summary: 'Other nodes that hosts are told of',
@@ -56,12 +61,16 @@ export const referralContract = {
     body: addReferralSchema,
     response: referralSchema,
   },
+  getReferral: {
+    summary: 'One referral',
+    params: referralParams,
+    query: none,
+    body: none,
+    response: referralSchema,
+  },
   deleteReferral: {
     summary: 'Tell hosts of it no more',
-    params: Type.Object(
-      { referral: Type.String({ minLength: 1, description: '`address:port`.' }) },
-      exact,
-    ),
+    params: referralParams,
     query: repeat,
     body: none,
     response: none,

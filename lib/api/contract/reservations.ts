@@ -42,6 +42,16 @@ export const reservationSchema = Type.Object(
   { ...exact, description: 'A volume or snapshot that hosts are registered with.' },
 );
 
+const reservationParams = Type.Object(
+  {
+    volume: Type.String({
+      minLength: 1,
+      description: "A volume's name or UUID, or a snapshot as 'volume@name'.",
+    }),
+  },
+  exact,
+);
+
 export const reservationContract = {
   listReservations: {
     summary: 'Volumes and snapshots that hosts have reserved or are registered with',
@@ -50,17 +60,16 @@ export const reservationContract = {
     body: none,
     response: pageOf(reservationSchema),
   },
+  getReservation: {
+    summary: 'The registrants and the reservation of one volume or snapshot',
+    params: reservationParams,
+    query: target,
+    body: none,
+    response: reservationSchema,
+  },
   clearReservations: {
     summary: 'End the reservation and all registrations of a volume or snapshot; hosts are told',
-    params: Type.Object(
-      {
-        volume: Type.String({
-          minLength: 1,
-          description: "A volume's name or UUID, or a snapshot as 'volume@name'.",
-        }),
-      },
-      exact,
-    ),
+    params: reservationParams,
     query: target,
     body: none,
     response: Type.Object({ registrants: count('How many were registered.') }, exact),

@@ -4,6 +4,7 @@ import {
   change,
   count,
   exact,
+  named,
   none,
   ofTenant,
   orNull,
@@ -137,7 +138,7 @@ export const scheduleContract = {
   listSchedules: {
     summary: 'Snapshot schedules, by tenant and name',
     params: none,
-    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    query: Type.Object({ ...ofTenant, ...named, ...paging }, exact),
     body: none,
     response: pageOf(scheduleSchema),
   },

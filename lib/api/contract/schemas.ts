@@ -60,6 +60,23 @@ export const paging = {
   ),
   cursor: Type.Optional(Type.String({ maxLength: 1024, description: '`next` of a page.' })),
 };
+/** A filter of lists by name. */
+export const named = {
+  name: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 255,
+      description: 'Only those whose name has this in it, whatever the case.',
+    }),
+  ),
+};
+export const ofHost = {
+  host: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 255, description: 'Only of this host, by its NQN.' }),
+  ),
+};
+export const trueOrFalse = (description: string) =>
+  Type.Optional(Type.Enum(['true', 'false'], { description }));
 export const ofTenant = {
   tenant: Type.Optional(Type.String({ minLength: 1, description: 'Only of this tenant.' })),
 };

@@ -11,6 +11,7 @@ import {
   pageOf,
   paging,
   snapshotParams,
+  target,
   text,
   time,
   uuid,
@@ -80,10 +81,13 @@ const since = {
 /** What the operations in transfers.ts take, beside the stream. */
 export const transferContract = {
   exportSnapshot: {
+    summary:
+      'The data of a snapshot as a stream (lib/stream/FORMAT.md), or what differs from another',
     params: snapshotParams,
     query: Type.Object({ ...inTenant, ...since }, exact),
   },
   importVolume: {
+    summary: 'A stream into a new volume, or a difference into one that has its base',
     params: volumeParams,
     query: Type.Object(
       { ...inTenant, sizeBytes: Type.Optional(offset('Size of a new volume.')) },
@@ -106,6 +110,13 @@ export const streamContract = {
     query: Type.Object({ ...ofTenant, ...paging }, exact),
     body: none,
     response: pageOf(importSchema),
+  },
+  getImport: {
+    summary: 'The unfinished import to one volume',
+    params: volumeParams,
+    query: target,
+    body: none,
+    response: importSchema,
   },
   abandonImport: {
     summary: 'Give up an unfinished import: its volume goes, or goes back to what it was',

@@ -3,7 +3,9 @@ import Type from 'typebox';
 import {
   count,
   exact,
+  named,
   none,
+  ofTenant,
   pageOf,
   paging,
   repeat,
@@ -31,11 +33,16 @@ export const createTenantSchema = Type.Object(
   { ...exact, description: 'A tenant to add.' },
 );
 
+const tenantParams = Type.Object(
+  { tenant: Type.String({ minLength: 1, description: 'Name.' }) },
+  exact,
+);
+
 export const tenantContract = {
   listTenants: {
     summary: 'Tenants',
     params: none,
-    query: Type.Object({ ...paging }, exact),
+    query: Type.Object({ ...ofTenant, ...named, ...paging }, exact),
     body: none,
     response: pageOf(tenantSchema),
   },
@@ -46,9 +53,16 @@ export const tenantContract = {
     body: createTenantSchema,
     response: tenantSchema,
   },
+  getTenant: {
+    summary: 'One tenant',
+    params: tenantParams,
+    query: none,
+    body: none,
+    response: tenantSchema,
+  },
   deleteTenant: {
     summary: 'Remove a tenant that has no volumes',
-    params: Type.Object({ tenant: Type.String({ minLength: 1, description: 'Name.' }) }, exact),
+    params: tenantParams,
     query: repeat,
     body: none,
     response: none,

@@ -8,6 +8,7 @@ import {
   exact,
   forced,
   hostRef,
+  named,
   none,
   ofTenant,
   orNull,
@@ -17,6 +18,7 @@ import {
   target,
   text,
   time,
+  trueOrFalse,
   uuid,
   volumeName,
   volumeParams,
@@ -121,7 +123,22 @@ export const volumeContract = {
   listVolumes: {
     summary: 'Volumes with their usage, by tenant and name',
     params: none,
-    query: Type.Object({ ...ofTenant, ...paging }, exact),
+    query: Type.Object(
+      {
+        ...ofTenant,
+        ...named,
+        host: Type.Optional(
+          Type.String({
+            minLength: 1,
+            maxLength: 255,
+            description: 'Only those that this host may use.',
+          }),
+        ),
+        reserved: trueOrFalse('Only those with room reserved, or without.'),
+        ...paging,
+      },
+      exact,
+    ),
     body: none,
     response: pageOf(volumeSchema),
   },

@@ -6,18 +6,28 @@ import { grantObject } from './objects.js';
 
 export function grantOperations(
   node: Node,
-): Pick<Handlers, 'listGrants' | 'createGrant' | 'deleteGrant'> {
+): Pick<Handlers, 'listGrants' | 'createGrant' | 'getGrant' | 'deleteGrant'> {
   return {
-    listGrants: async ({ query }, signal) =>
-      page(
-        node.grants.list(callOptions(query, signal)).map(grantObject),
+    listGrants: async ({ query }, signal) => {
+      const { volume, host } = query;
+      const found = node.grants.list(callOptions(query, signal)).filter((grant) => {
+        return (
+          (volume === undefined || grant.volume === volume) &&
+          (host === undefined || grant.host === host)
+        );
+      });
+      return page(
+        found.map(grantObject),
         query,
         (item) => `${item.tenant}/${item.volume}@${item.snapshot ?? ''}/${item.host}`,
-      ),
+      );
+    },
     createGrant: async ({ body, query }, signal) => {
       const options = { ...callOptions(query, signal), access: body.access };
       return grantObject(await node.grants.add(body.volume, body.host, options));
     },
+    getGrant: async ({ params, query }, signal) =>
+      grantObject(node.grants.show(params.volume, params.host, callOptions(query, signal))),
     deleteGrant: async ({ params, query }, signal) => {
       await node.grants.remove(params.volume, params.host, callOptions(query, signal));
       return {};

@@ -1,5 +1,7 @@
 /** What the operations on keys of hosts do; see handlers.ts. */
+import { AshlarError } from '../../errors.js';
 import type { Node } from '../../node/types.js';
+import { defaultTenant } from '../../volumes/state.js';
 import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
 
@@ -14,7 +16,10 @@ export function hostKeyOperations(node: Node): Pick<Handlers, HostKeyOperation> 
   const { hostKeys } = node;
   return {
     listHostKeys: async ({ query }, signal) => {
-      const all = hostKeys.list(callOptions(query, signal)).map(hostKeyObject);
+      const all = hostKeys
+        .list(callOptions(query, signal))
+        .map(hostKeyObject)
+        .filter(({ host }) => query.host === undefined || host === query.host);
       const places = new Map(all.map((each, index) => [each, String(index).padStart(8, '0')]));
       return page(all, query, (each) => places.get(each) ?? '');
     },
@@ -23,6 +28,14 @@ export function hostKeyOperations(node: Node): Pick<Handlers, HostKeyOperation> 
       const wanted = { role, secret, hash, replace };
       const made = await hostKeys.set(params.host, wanted, callOptions(query, signal));
       return { key: hostKeyObject(made.key), secret: made.secret };
+    },
+    getHostKey: async ({ params, query }, signal) => {
+      const { tenant = defaultTenant } = query;
+      const found = hostKeys
+        .list({ ...callOptions(query, signal), tenant })
+        .find(({ nqn, fingerprint }) => nqn === params.host && fingerprint === params.fingerprint);
+      if (found !== undefined) return hostKeyObject(found);
+      throw new AshlarError('not-found', `host ${params.host} has no key ${params.fingerprint}`);
     },
     deleteHostKey: async ({ params, query }, signal) => {
       await hostKeys.remove(params.host, params.fingerprint, callOptions(query, signal));

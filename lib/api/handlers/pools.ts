@@ -22,6 +22,13 @@ export function poolOperations(node: Node): Pick<Handlers, PoolOperation> {
       const { devices } = await namedPool(node, params.pool);
       return page(devices, query, (item) => String(item.index).padStart(4, '0'));
     },
+    getDevice: async ({ params }) => {
+      const { devices, name } = await namedPool(node, params.pool);
+      const wanted = params.device.toLowerCase();
+      const found = devices.find(({ uuid, index }) => wanted === uuid || wanted === String(index));
+      if (found !== undefined) return found;
+      throw new AshlarError('not-found', `pool '${name}' has no device '${params.device}'`);
+    },
     addDevice: async ({ params, query, body }, signal) => {
       const { chunkBytes } = await namedPool(node, params.pool);
       const sizeBytes = body.sizeBytes === undefined ? null : BigInt(body.sizeBytes);

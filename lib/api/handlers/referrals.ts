@@ -14,6 +14,7 @@ export function referralOperations(node: Node): Pick<Handlers, ReferralOperation
       const { address, port = discoveryPort, portalId } = body;
       return referrals.add({ address, port, portalId }, callOptions(query, signal));
     },
+    getReferral: async ({ params }) => referrals.find(params.referral),
     deleteReferral: async ({ params, query }, signal) => {
       await referrals.remove(params.referral, callOptions(query, signal));
       return {};

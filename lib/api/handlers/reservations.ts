@@ -5,7 +5,7 @@ import { callOptions, page } from './inputs.js';
 
 export function reservationOperations(
   node: Node,
-): Pick<Handlers, 'listReservations' | 'clearReservations'> {
+): Pick<Handlers, 'listReservations' | 'getReservation' | 'clearReservations'> {
   const { reservations } = node;
   return {
     listReservations: async ({ query }, signal) =>
@@ -14,6 +14,8 @@ export function reservationOperations(
         query,
         ({ tenant, volume, snapshot }) => `${tenant}/${volume}@${snapshot ?? ''}`,
       ),
+    getReservation: async ({ params, query }, signal) =>
+      reservations.show(params.volume, callOptions(query, signal)),
     clearReservations: async ({ params, query }, signal) => {
       const options = callOptions(query, signal);
       return { registrants: await reservations.clear(params.volume, options) };

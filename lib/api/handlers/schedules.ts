@@ -1,6 +1,8 @@
 /** What the operations on snapshot schedules do; see handlers.ts. */
+
 import type { Node } from '../../node/types.js';
 import type { ScheduleInfo } from '../../schedules/types.js';
+import { nameFilter } from '../../volumes/filters.js';
 import type { Schedule } from '../contract.js';
 import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
@@ -12,7 +14,10 @@ export function scheduleOperations(node: Node): Pick<Handlers, ScheduleOperation
   return {
     listSchedules: async ({ query }, signal) =>
       page(
-        schedules.list(callOptions(query, signal)).map(scheduleObject),
+        schedules
+          .list(callOptions(query, signal))
+          .map(scheduleObject)
+          .filter(({ name }) => nameFilter(query.name)(name)),
         query,
         (item) => `${item.tenant}/${item.name}`,
       ),

@@ -12,8 +12,9 @@ export function snapshotOperations(
 > {
   return {
     listSnapshots: async ({ query }, signal) => {
-      const { volume } = query;
-      const { items, next } = await node.snapshots.page({ ...pageOptions(query, signal), volume });
+      const { volume, name } = query;
+      const options = { ...pageOptions(query, signal), volume, name };
+      const { items, next } = await node.snapshots.page(options);
       return { items: items.map(snapshotObject), next };
     },
     createSnapshots: async ({ body, query }, signal) => {

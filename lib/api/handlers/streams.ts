@@ -1,4 +1,5 @@
 /** What the operations on differences and unfinished imports do. */
+import { AshlarError } from '../../errors.js';
 import type { Node } from '../../node/types.js';
 import type { ImportInfo } from '../../stream/types.js';
 import { takePage } from '../../volumes/pages.js';
@@ -11,7 +12,7 @@ const rangesPerPage = 1000;
 
 export function streamOperations(
   node: Node,
-): Pick<Handlers, 'listRanges' | 'listImports' | 'abandonImport'> {
+): Pick<Handlers, 'listRanges' | 'listImports' | 'getImport' | 'abandonImport'> {
   return {
     listRanges: async ({ params, query }, signal) => {
       const { tenant, since } = query;
@@ -39,6 +40,15 @@ export function streamOperations(
         limit: limit === undefined ? undefined : Number(limit),
         after: cursor,
       });
+    },
+    getImport: async ({ params, query }, signal) => {
+      const { tenant } = query;
+      const { uuid, name } = await node.volumes.show(params.volume, { signal, tenant });
+      const found = node.streams
+        .imports({ signal, tenant })
+        .find((each) => each.volumeUuid === uuid);
+      if (found !== undefined) return importObject(found);
+      throw new AshlarError('not-found', `no import to volume '${name}' is unfinished`);
     },
     abandonImport: async ({ params, query }, signal) => {
       const { tenant, repeatable } = query;

@@ -12,7 +12,9 @@ export function volumeOperations(
 > {
   return {
     listVolumes: async ({ query }, signal) => {
-      const { items, next } = await node.volumes.page(pageOptions(query, signal));
+      const { name, host, reserved } = query;
+      const filter = { name, host, ...(reserved && { reserved: reserved === 'true' }) };
+      const { items, next } = await node.volumes.page({ ...pageOptions(query, signal), ...filter });
       return { items: items.map(volumeObject), next };
     },
     createVolume: async ({ body, query }, signal) =>
