@@ -29,6 +29,12 @@ export type ControlErrorCode =
   | 'stream-corrupt'
   /** An export stream was written by a newer version of Ashlar. */
   | 'stream-newer-format'
+  /** The caller has not said, or not proved, who it is; or its token has expired. */
+  | 'unauthenticated'
+  /** The object is not as the caller had seen it; nothing was changed. */
+  | 'precondition-failed'
+  /** An idempotency key came again with another request. */
+  | 'key-reused'
   /** A controller completed an NVMe command with an error status; the cause is a CommandStatus. */
   | 'command-failed'
   /** A mistake of Ashlar's own. */
@@ -92,6 +98,9 @@ const exitCodes: Readonly<Record<ErrorCode, ExitCode>> = {
   'catalog-corrupt': 5,
   'stream-corrupt': 1,
   'stream-newer-format': 1,
+  unauthenticated: 7,
+  'precondition-failed': 4,
+  'key-reused': 2,
   'command-failed': 1,
   internal: 1,
 };

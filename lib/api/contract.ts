@@ -28,6 +28,7 @@ import { scheduleContract, type scheduleSchema } from './contract/schedules.js';
 import { snapshotContract, type snapshotSchema } from './contract/snapshots.js';
 import { streamContract } from './contract/streams.js';
 import { tenantContract, type tenantSchema } from './contract/tenants.js';
+import { tokenContract, type tokenSchema } from './contract/tokens.js';
 import { volumeContract, type volumeSchema } from './contract/volumes.js';
 import type { OperationId } from './operations.js';
 
@@ -56,6 +57,7 @@ export const contract = {
   ...reservationContract,
   ...portalContract,
   ...eventContract,
+  ...tokenContract,
 } as const satisfies Record<OperationId, OperationContract>;
 
 type Contract = typeof contract;
@@ -89,4 +91,5 @@ export type Psk = Static<typeof pskSchema>;
 export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;
+export type Token = Static<typeof tokenSchema>;
 export type NodeEvent = Static<typeof eventSchema>;

@@ -18,6 +18,7 @@ import { scheduleOperations } from './handlers/schedules.js';
 import { snapshotOperations } from './handlers/snapshots.js';
 import { streamOperations } from './handlers/streams.js';
 import { tenantOperations } from './handlers/tenants.js';
+import { tokenOperations } from './handlers/tokens.js';
 import { volumeOperations } from './handlers/volumes.js';
 import type { Handlers } from './server.js';
 
@@ -40,5 +41,6 @@ export function nodeHandlers(node: Node): Handlers {
     ...portalOperations(node),
     ...pskOperations(node),
     ...eventOperations(node),
+    ...tokenOperations(node),
   };
 }

@@ -14,11 +14,16 @@ export interface Operation {
   readonly status: 200 | 201 | 204;
   /**
    * Whose objects it is about. 'tenant': one tenant's, which a tenant's token is kept to. 'node':
-   * everyone's, so that no tenant's token may. 'self': of whoever calls.
+   * everyone's, so that no tenant's token may. 'shared': everyone's, of which a tenant's token sees
+   * what concerns it. 'self': of whoever calls.
    */
-  readonly scope: 'tenant' | 'node' | 'self';
+  readonly scope: 'tenant' | 'node' | 'shared' | 'self';
   /** Of a change: the operation that reads the object it is of, by the same path parameters. */
   readonly of?: string;
+  /** Field of the body and of the answer that is a secret: shown once, and never written down. */
+  readonly secret?: string;
+  /** Whether it reads what hosts wrote: a viewer sees what there is, and not what is in it. */
+  readonly data?: boolean;
 }
 
 export const operations = {
@@ -38,6 +43,13 @@ export const operations = {
   listTenants: { method: 'GET', path: '/v1/tenants', status: 200, scope: 'tenant' },
   createTenant: { method: 'POST', path: '/v1/tenants', status: 201, scope: 'node' },
   getTenant: { method: 'GET', path: '/v1/tenants/:tenant', status: 200, scope: 'tenant' },
+  changeTenant: {
+    method: 'PATCH',
+    path: '/v1/tenants/:tenant',
+    status: 200,
+    scope: 'node',
+    of: 'getTenant',
+  },
   deleteTenant: {
     method: 'DELETE',
     path: '/v1/tenants/:tenant',
@@ -139,7 +151,13 @@ export const operations = {
     of: 'getHost',
   },
   listHostKeys: { method: 'GET', path: '/v1/host-keys', status: 200, scope: 'tenant' },
-  createHostKey: { method: 'POST', path: '/v1/hosts/:host/keys', status: 201, scope: 'tenant' },
+  createHostKey: {
+    method: 'POST',
+    path: '/v1/hosts/:host/keys',
+    status: 201,
+    scope: 'tenant',
+    secret: 'secret',
+  },
   getHostKey: {
     method: 'GET',
     path: '/v1/hosts/:host/keys/:fingerprint',
@@ -154,7 +172,7 @@ export const operations = {
     of: 'getHostKey',
   },
   listPsks: { method: 'GET', path: '/v1/psks', status: 200, scope: 'tenant' },
-  createPsk: { method: 'POST', path: '/v1/psks', status: 201, scope: 'tenant' },
+  createPsk: { method: 'POST', path: '/v1/psks', status: 201, scope: 'tenant', secret: 'psk' },
   getPsk: { method: 'GET', path: '/v1/psks/:host', status: 200, scope: 'tenant' },
   deletePsk: {
     method: 'DELETE',
@@ -173,7 +191,7 @@ export const operations = {
     scope: 'tenant',
     of: 'getGrant',
   },
-  listPortals: { method: 'GET', path: '/v1/portals', status: 200, scope: 'tenant' },
+  listPortals: { method: 'GET', path: '/v1/portals', status: 200, scope: 'shared' },
   listReservations: { method: 'GET', path: '/v1/reservations', status: 200, scope: 'tenant' },
   getReservation: { method: 'GET', path: '/v1/reservations/:volume', status: 200, scope: 'tenant' },
   clearReservations: {
@@ -183,27 +201,27 @@ export const operations = {
     scope: 'tenant',
     of: 'getReservation',
   },
-  createPortal: { method: 'POST', path: '/v1/portals', status: 201, scope: 'node' },
-  getPortal: { method: 'GET', path: '/v1/portals/:portal', status: 200, scope: 'tenant' },
+  createPortal: { method: 'POST', path: '/v1/portals', status: 201, scope: 'shared' },
+  getPortal: { method: 'GET', path: '/v1/portals/:portal', status: 200, scope: 'shared' },
   deletePortal: {
     method: 'DELETE',
     path: '/v1/portals/:portal',
     status: 204,
-    scope: 'node',
+    scope: 'shared',
     of: 'getPortal',
   },
   drainPortal: {
     method: 'POST',
     path: '/v1/portals/:portal/drain',
     status: 200,
-    scope: 'node',
+    scope: 'shared',
     of: 'getPortal',
   },
   resumePortal: {
     method: 'POST',
     path: '/v1/portals/:portal/resume',
     status: 200,
-    scope: 'node',
+    scope: 'shared',
     of: 'getPortal',
   },
   listAna: { method: 'GET', path: '/v1/ana', status: 200, scope: 'node' },
@@ -211,7 +229,7 @@ export const operations = {
     method: 'POST',
     path: '/v1/portals/:portal/ana',
     status: 200,
-    scope: 'node',
+    scope: 'shared',
     of: 'getPortal',
   },
   listReferrals: { method: 'GET', path: '/v1/referrals', status: 200, scope: 'node' },
@@ -227,6 +245,31 @@ export const operations = {
   listControllers: { method: 'GET', path: '/v1/controllers', status: 200, scope: 'tenant' },
   listEvents: { method: 'GET', path: '/v1/events', status: 200, scope: 'tenant' },
   getEvent: { method: 'GET', path: '/v1/events/:event', status: 200, scope: 'tenant' },
+  getSelf: { method: 'GET', path: '/v1/self', status: 200, scope: 'self' },
+  listTokens: { method: 'GET', path: '/v1/tokens', status: 200, scope: 'tenant' },
+  createToken: {
+    method: 'POST',
+    path: '/v1/tokens',
+    status: 201,
+    scope: 'tenant',
+    secret: 'secret',
+  },
+  getToken: { method: 'GET', path: '/v1/tokens/:token', status: 200, scope: 'tenant' },
+  rotateToken: {
+    method: 'POST',
+    path: '/v1/tokens/:token/rotate',
+    status: 200,
+    scope: 'tenant',
+    of: 'getToken',
+    secret: 'secret',
+  },
+  deleteToken: {
+    method: 'DELETE',
+    path: '/v1/tokens/:token',
+    status: 204,
+    scope: 'tenant',
+    of: 'getToken',
+  },
 } as const satisfies Record<string, Operation>;
 
 export type OperationId = keyof typeof operations;

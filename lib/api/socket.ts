@@ -130,6 +130,27 @@ export async function listenAt(server: Server, path: string, found: SocketFindin
   }
 }
 
+/**
+ * Listens on an address. @returns the port.
+ * @throws AshlarError address-in-use, address-unavailable, permission-denied.
+ */
+export async function listenOn(server: Server, address: string, port: number): Promise<number> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host: address, port }, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+  } catch (thrown) {
+    const error = toAshlarError(thrown);
+    throw new AshlarError(error.code, `api.listen '${address}' port ${port}: ${error.message}`);
+  }
+  const bound = server.address();
+  return typeof bound === 'object' && bound !== null ? bound.port : port;
+}
+
 function isSame(path: string, stats: Stats): boolean {
   const now = statSync(path, { throwIfNoEntry: false });
   return now !== undefined && now.ino === stats.ino && now.ctimeMs === stats.ctimeMs;

@@ -7,6 +7,7 @@ export const transfers = {
     path: '/v1/snapshots/:snapshot/export',
     status: 200,
     scope: 'tenant',
+    data: true,
   },
   importVolume: {
     method: 'POST',

@@ -6,32 +6,28 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AshlarError, toAshlarError } from '../errors.js';
 import type { ImportOutcome, Streams } from '../stream/types.js';
+import { sendDocument } from './answers.js';
+import { authorize } from './calls/access.js';
 import { toInteger } from './codec.js';
 import type { ImportResult } from './contract/streams.js';
 import { problemOf } from './problem.js';
+import { hangUpSignal, type RouteParts } from './routes.js';
 import { dataBytesHeader, problemTrailer, streamType, transfers } from './transfer_names.js';
 
-/** What the routes need of the server. */
-export interface TransferServer {
-  /** Sends a document in the encoding asked for. */
-  send(request: FastifyRequest, reply: FastifyReply, value: object): FastifyReply;
-  hangUpSignal(reply: FastifyReply): AbortSignal;
-}
-
 /** Adds both routes. */
-export function addTransfers(app: FastifyInstance, streams: Streams, server: TransferServer): void {
+export function addTransfers(app: FastifyInstance, streams: Streams, parts: RouteParts): void {
   app.addContentTypeParser(streamType, (_request, payload, done) => done(null, payload));
   app.route({
     method: transfers.exportSnapshot.method,
     url: transfers.exportSnapshot.path,
-    handler: (request, reply) => exportSnapshot(streams, request, reply, server),
+    handler: (request, reply) => exportSnapshot(streams, request, reply, parts),
   });
   app.route({
     method: transfers.importVolume.method,
     url: transfers.importVolume.path,
     handler: async (request, reply) => {
-      const signal = server.hangUpSignal(reply);
-      return server.send(request, reply, await importVolume(streams, request, signal));
+      const result = await importVolume(streams, request, hangUpSignal(reply), parts);
+      return sendDocument(request, reply, result);
     },
   });
 }
@@ -45,12 +41,13 @@ async function exportSnapshot(
   streams: Streams,
   request: FastifyRequest,
   reply: FastifyReply,
-  server: TransferServer,
+  { callerOf }: RouteParts,
 ): Promise<FastifyReply> {
   const { checkExport } = await import('./check.js');
-  const { params, query } = checkExport(request);
+  const checked = checkExport(request);
+  const { params, query } = authorize(transfers.exportSnapshot, callerOf(request), checked);
   const { body, dataBytes } = await streams.export(params.snapshot, {
-    signal: server.hangUpSignal(reply),
+    signal: hangUpSignal(reply),
     tenant: query.tenant,
     since: query.since,
     fromOffset: query.from === undefined ? undefined : BigInt(query.from),
@@ -80,9 +77,12 @@ async function importVolume(
   streams: Streams,
   request: FastifyRequest,
   signal: AbortSignal,
+  { calls, callerOf, peerOf }: RouteParts,
 ): Promise<ImportResult> {
   const { checkImport } = await import('./check.js');
-  const { params, query } = checkImport(request);
+  const checked = checkImport(request);
+  const caller = callerOf(request);
+  const { params, query } = authorize(transfers.importVolume, caller, checked);
   const { body } = request;
   if (!(body instanceof Readable)) {
     throw new AshlarError('invalid-argument', `body: an import takes a body of type ${streamType}`);
@@ -98,8 +98,12 @@ async function importVolume(
         sizeBytes: query.sizeBytes === undefined ? undefined : BigInt(query.sizeBytes),
       },
     );
-    return importResult(outcome);
+    const result = importResult(outcome);
+    await calls.noteImport({ caller, peer: peerOf(request), params, query }, result);
+    return result;
   } catch (thrown) {
+    const { code } = toAshlarError(thrown);
+    await calls.noteImport({ caller, peer: peerOf(request), params, query }, code);
     // A caller that is still sending hears the answer only if what it sends is taken from it.
     source.return?.().then(
       () => body.resume(),

@@ -14,7 +14,8 @@
  * |    8 | import  | a stream that is half applied to a volume                              |
  *
  * Kind 9 is in reservation_kinds.ts, kinds 10 and 11 in portal_kinds.ts, kind 12 in
- * key_kinds.ts, kind 13 in psk_kinds.ts, kinds 14 and 15 in discovery_kinds.ts.
+ * key_kinds.ts, kind 13 in psk_kinds.ts, kinds 14 and 15 in discovery_kinds.ts, kind 16 in
+ * token_kinds.ts.
  */
 import type { RecordKind } from './codec.js';
 import { discoveryGenerationKind, referralKind } from './discovery_kinds.js';
@@ -22,6 +23,7 @@ import { hostKeyKind } from './key_kinds.js';
 import { anaKind, portalKind } from './portal_kinds.js';
 import { pskKind } from './psk_kinds.js';
 import { reservationKind } from './reservation_kinds.js';
+import { tokenKind } from './token_kinds.js';
 
 export interface TenantRecord {
   name: string;
@@ -30,7 +32,26 @@ export interface TenantRecord {
   /** One above the NSID given last. */
   nextNsid: number;
   createdMs: number;
+  quota: TenantQuota;
 }
+
+/** What a tenant may have at most; 0: as much as the node can. */
+export interface TenantQuota {
+  /** Sum of the sizes of its volumes. */
+  capacityBytes: bigint;
+  volumes: number;
+  snapshots: number;
+  iops: number;
+  bytesPerSecond: bigint;
+}
+
+export const noQuota: TenantQuota = {
+  capacityBytes: 0n,
+  volumes: 0,
+  snapshots: 0,
+  iops: 0,
+  bytesPerSecond: 0n,
+};
 
 export interface HostRecord {
   /** The tenant's record id. */
@@ -161,8 +182,22 @@ export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn', ne
     subnqn: fields.text('subnqn'),
     nextNsid: fields.integer('nextNsid'),
     createdMs: fields.integer('createdMs'),
+    quota: {
+      capacityBytes: fields.has('quotaCapacity') ? fields.u64('quotaCapacity') : 0n,
+      volumes: fields.integerOr('quotaVolumes', 0),
+      snapshots: fields.integerOr('quotaSnapshots', 0),
+      iops: fields.integerOr('quotaIops', 0),
+      bytesPerSecond: fields.has('quotaRate') ? fields.u64('quotaRate') : 0n,
+    },
   }),
-  encode: (value) => ({ ...value }),
+  encode: ({ quota, ...rest }) => ({
+    ...rest,
+    quotaCapacity: quota.capacityBytes,
+    quotaVolumes: quota.volumes,
+    quotaSnapshots: quota.snapshots,
+    quotaIops: quota.iops,
+    quotaRate: quota.bytesPerSecond,
+  }),
   indexes: {
     name: ({ name }) => name,
     uuid: ({ uuid }) => hex(uuid),
@@ -384,4 +419,5 @@ export const allKinds = [
   pskKind,
   referralKind,
   discoveryGenerationKind,
+  tokenKind,
 ] as const;

@@ -78,8 +78,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   try {
     const [{ serveApi, loadChecks }, { nodeHandlers }] = await loading;
     const handlers = nodeHandlers(node);
-    const { streams } = node;
-    api = await serveApi({ handlers, streams, logger, socket: config.api.socket, found });
+    const { streams, tokens } = node;
+    api = await serveApi({ handlers, streams, tokens, logger, socket: config.api.socket, found });
     afterStart = loadChecks;
   } catch (thrown) {
     await node.close();

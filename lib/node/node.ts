@@ -1,6 +1,7 @@
 /** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
+import { TokenService } from '../access/tokens.js';
 import { Catalog, type Stored } from '../catalog/catalog.js';
 import {
   allKinds,
@@ -296,6 +297,7 @@ class RunningNode implements Node {
   readonly hosts: HostService;
   readonly hostKeys: HostKeyService;
   readonly tenants: TenantService;
+  readonly tokens: TokenService;
   readonly reservations: ReservationService;
   readonly portals: PortalService;
   readonly psks: PskService;
@@ -348,6 +350,7 @@ class RunningNode implements Node {
     this.hosts = new HostService(state);
     this.hostKeys = new HostKeyService(state, keyFile, () => target.hostsChanged());
     this.tenants = new TenantService(state);
+    this.tokens = new TokenService(state);
     this.reservations = new ReservationService(state);
     this.portals = new PortalService({
       catalog,

@@ -2,6 +2,7 @@
  * A node: one pool, its volumes, and the target that serves them. What the API, the CLI and
  * embedders hold in their hands.
  */
+import type { Tokens } from '../access/types.js';
 import type { Referrals } from '../discovery/types.js';
 import type {
   CheckReport,
@@ -179,6 +180,7 @@ export interface Node extends AsyncDisposable {
   readonly hosts: Hosts;
   readonly hostKeys: HostKeys;
   readonly tenants: Tenants;
+  readonly tokens: Tokens;
   readonly reservations: VolumeReservations;
   readonly portals: Portals;
   readonly psks: HostPsks;

@@ -15,6 +15,7 @@ import { addSnapshot } from '../volumes/clones.js';
 import { refuseConnected } from '../volumes/connected.js';
 import { deleteImport, importOf } from '../volumes/importing.js';
 import { snapshotInfo, volumeDetail } from '../volumes/infos.js';
+import { assertQuota } from '../volumes/quotas.js';
 import { addVolume, checkCreate, type WantedVolume } from '../volumes/requests.js';
 import { checkSize, isName } from '../volumes/rules.js';
 import {
@@ -248,6 +249,7 @@ export class StreamImports {
     if (header.sizeBytes > now.value.sizeBytes) {
       const { sizeBytes } = header;
       checkSize(name, sizeBytes, blockBytes);
+      assertQuota(this.#catalog, now.value.tenant, { bytes: sizeBytes - now.value.sizeBytes });
       transaction.layer({ kind: 'resize-layer', layer, sizeBytes });
       transaction.put(volumeKind, now.id, { ...now.value, sizeBytes });
     }
@@ -360,6 +362,7 @@ export class StreamImports {
     const id = await this.#catalog.transact(what, (transaction) => {
       deleteImport(this.#catalog, transaction, volume.id);
       const name = this.#freeName(volume.id, header);
+      assertQuota(this.#catalog, volume.value.tenant, { snapshots: 1 });
       return addSnapshot(this.#catalog, transaction, volume, {
         name,
         group: new Uint8Array(0),

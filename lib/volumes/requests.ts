@@ -6,6 +6,7 @@ import { AshlarError } from '../errors.js';
 import { defaultAnaGroup } from '../target/portals.js';
 import { addGrant } from './grants.js';
 import { nextNsid } from './namespaces.js';
+import { assertQuota } from './quotas.js';
 import { checkBlockBytes, checkHost, checkName, checkSize } from './rules.js';
 import { findTenant } from './state.js';
 import type { BlockBytes, CallOptions, CloneVolume, CreateVolume } from './types.js';
@@ -111,6 +112,7 @@ export function addVolume(
 ): bigint {
   const tenant = findTenant(catalog, tenantName);
   const { name, uuid, sizeBytes, blockBytes, reserved, source } = wanted;
+  assertQuota(catalog, tenant.id, { volumes: 1, bytes: sizeBytes });
   const id = transaction.add(volumeKind, {
     tenant: tenant.id,
     name,

@@ -30,7 +30,10 @@ export function isName(name: string): boolean {
 }
 
 /** @throws AshlarError invalid-argument. */
-export function checkName(what: 'volume' | 'tenant' | 'snapshot' | 'schedule', name: string): void {
+export function checkName(
+  what: 'volume' | 'tenant' | 'snapshot' | 'schedule' | 'token',
+  name: string,
+): void {
   if (!nameForm.test(name)) {
     throw new AshlarError(
       'invalid-argument',

@@ -14,6 +14,7 @@ import { deleteGrants, type GrantService } from './grants.js';
 import { deleteImport } from './importing.js';
 import { snapshotDetail, snapshotDetails, snapshotInfo, volumeDetail } from './infos.js';
 import { takePage } from './pages.js';
+import { assertQuota } from './quotas.js';
 import { findSnapshot, lookUpSnapshot, snapshotReference } from './references.js';
 import { deleteReservations } from './reservations.js';
 import { checkName, maxGroupVolumes } from './rules.js';
@@ -128,10 +129,15 @@ export class SnapshotService implements Snapshots {
       if (before !== null) return before;
       const made = await this.#catalog.transact(
         what,
-        (transaction) =>
-          volumes.map((volume) =>
+        (transaction) => {
+          const [first] = volumes;
+          if (first !== undefined) {
+            assertQuota(this.#catalog, first.value.tenant, { snapshots: volumes.length });
+          }
+          return volumes.map((volume) =>
             addSnapshot(this.#catalog, transaction, volume, { ...origin, name, origin: none }),
-          ),
+          );
+        },
         options.signal,
       );
       const created = made.map((id) => this.#get(id, names));
@@ -260,6 +266,7 @@ export class SnapshotService implements Snapshots {
     );
     const { value } = this.#get(snapshot.id, `'${snapshot.value.name}'`);
     const larger = now.value.sizeBytes > value.sizeBytes ? now.value.sizeBytes : value.sizeBytes;
+    assertQuota(this.#catalog, now.value.tenant, { bytes: larger - now.value.sizeBytes });
     moveTop(transaction, now, value.layer, larger);
     transaction.layer({ kind: 'delete-layer', layer: now.value.layer });
     deleteImport(this.#catalog, transaction, now.id);

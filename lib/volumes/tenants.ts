@@ -3,13 +3,17 @@ import type { Stored, Transaction } from '../catalog/catalog.js';
 import { hostKeyKind } from '../catalog/key_kinds.js';
 import {
   hostKind,
+  noQuota,
   snapshotKind,
+  type TenantQuota,
   type TenantRecord,
   tenantKind,
   volumeKind,
 } from '../catalog/kinds.js';
 import { pskKind } from '../catalog/psk_kinds.js';
+import { tokenKind } from '../catalog/token_kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
+import { changedQuota, provisionedBytes, quotaInfo } from './quotas.js';
 import { checkName, maxTenants } from './rules.js';
 import { deleteSchedules } from './schedule_members.js';
 import {
@@ -19,17 +23,22 @@ import {
   findTenant,
   stillThere,
 } from './state.js';
-import type { CallOptions, TenantInfo, Tenants } from './types.js';
+import type { CallOptions, ChangeTenant, SetQuota, TenantInfo, Tenants } from './types.js';
 import { randomUuidBytes, uuidText } from './uuid.js';
 
 /** Subsystem NQNs begin with this and end with the tenant's UUID. */
 export const subsystemNqnPrefix = 'nqn.2026-01.dev.ashlar:';
 
 /** Adds a tenant's record: its subsystem NQN is its own for life, whatever it is called. */
-export function addTenantRecord(transaction: Transaction, name: string): bigint {
+export function addTenantRecord(
+  transaction: Transaction,
+  name: string,
+  quota: TenantQuota = noQuota,
+): bigint {
   const uuid = randomUuidBytes();
   const subnqn = `${subsystemNqnPrefix}${uuidText(uuid)}`;
-  return transaction.add(tenantKind, { name, uuid, subnqn, nextNsid: 1, createdMs: Date.now() });
+  const createdMs = Date.now();
+  return transaction.add(tenantKind, { name, uuid, subnqn, nextNsid: 1, createdMs, quota });
 }
 
 export class TenantService implements Tenants {
@@ -39,9 +48,13 @@ export class TenantService implements Tenants {
     this.#state = state;
   }
 
-  async create(name: string, options: CallOptions = {}): Promise<TenantInfo> {
+  async create(
+    name: string,
+    options: CallOptions & { quota?: SetQuota | undefined } = {},
+  ): Promise<TenantInfo> {
     this.#state.assertOpen();
     checkName('tenant', name);
+    const quota = changedQuota(noQuota, options.quota ?? {});
     const { catalog, exports } = this.#state;
     const what = `create tenant '${name}'`;
     return this.#state.locks.hold(`tenant ${name}`, what, options.signal, async () => {
@@ -54,13 +67,46 @@ export class TenantService implements Tenants {
         if (catalog.count(tenantKind) >= maxTenants) {
           throw new AshlarError('limit-exceeded', `the node has ${maxTenants} tenants, its limit`);
         }
-        return addTenantRecord(transaction, name);
+        return addTenantRecord(transaction, name, quota);
       };
       const id = await catalog.transact(what, build, options.signal);
       const tenant = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
       exports.addTenant(tenant);
       this.#state.emit('tenant-created', `tenant '${name}' created`, aboutTenant(tenant));
       return this.#info(tenant);
+    });
+  }
+
+  async change(
+    name: string,
+    request: ChangeTenant,
+    options: CallOptions = {},
+  ): Promise<TenantInfo> {
+    this.#state.assertOpen();
+    const { catalog, locks } = this.#state;
+    const { id } = findTenant(catalog, name);
+    const newName = request.name ?? name;
+    if (newName !== name) checkName('tenant', newName);
+    if (newName !== name && name === defaultTenant) {
+      throw new AshlarError('conflict', `tenant '${defaultTenant}' keeps its name`);
+    }
+    const what = `change tenant '${name}'`;
+    // Names in one order, so that two that swap them cannot wait for each other.
+    const keys = [...new Set([name, newName])].sort().map((each) => `tenant ${each}`);
+    return locks.holdAll(keys, what, options.signal, async () => {
+      await catalog.transact(
+        what,
+        (transaction) => {
+          const { value } = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
+          const quota = changedQuota(value.quota, request.quota ?? {});
+          transaction.put(tenantKind, id, { ...value, name: newName, quota });
+        },
+        options.signal,
+      );
+      const now = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
+      const renamed = newName === name ? '' : `, now '${newName}'`;
+      this.#state.emit('tenant-changed', `tenant '${name}' changed${renamed}`, aboutTenant(now));
+      return this.#info(now);
     });
   }
 
@@ -121,6 +167,9 @@ export class TenantService implements Tenants {
     for (const { id } of catalog.group(hostKeyKind, 'tenant', String(tenant.id))) {
       transaction.delete(hostKeyKind, id);
     }
+    for (const { id } of catalog.group(tokenKind, 'tenant', String(tenant.id))) {
+      transaction.delete(tokenKind, id);
+    }
     for (const { id, value } of catalog.all(pskKind)) {
       if (value.tenant === tenant.id) transaction.delete(pskKind, id);
     }
@@ -144,6 +193,8 @@ export class TenantService implements Tenants {
       snapshots: this.#countSnapshots(id),
       hosts: this.#state.catalog.groupSize(hostKind, 'tenant', String(id)),
       createdAt: new Date(value.createdMs).toISOString(),
+      provisionedBytes: provisionedBytes(this.#state.catalog, id),
+      quota: quotaInfo(value.quota),
     };
   }
 }

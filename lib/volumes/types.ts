@@ -378,11 +378,42 @@ export interface TenantInfo {
   snapshots: number;
   hosts: number;
   createdAt: string;
+  /** Sum of the sizes of its volumes. */
+  provisionedBytes: bigint;
+  quota: QuotaInfo;
+}
+
+/** What a tenant may have at most; null: as much as the node can. */
+export interface QuotaInfo {
+  /** Sum of the sizes of its volumes. */
+  capacityBytes: bigint | null;
+  volumes: number | null;
+  snapshots: number | null;
+  /** Kept here; hosts are held to it by native code. */
+  iops: number | null;
+  bytesPerSecond: bigint | null;
+}
+
+/** Parts that are not given stay as they are; of a new tenant they are null. */
+export type SetQuota = { [K in keyof QuotaInfo]?: QuotaInfo[K] | undefined };
+
+export interface ChangeTenant {
+  name?: string | undefined;
+  quota?: SetQuota | undefined;
 }
 
 export interface Tenants {
   /** @throws AshlarError invalid-argument, already-exists, limit-exceeded. */
-  create(name: string, options?: CallOptions): Promise<TenantInfo>;
+  create(
+    name: string,
+    options?: CallOptions & { quota?: SetQuota | undefined },
+  ): Promise<TenantInfo>;
+  /**
+   * A quota below what the tenant has takes nothing away: it gets nothing more.
+   * @throws AshlarError not-found, invalid-argument, already-exists, conflict ('default' keeps its
+   * name).
+   */
+  change(name: string, request: ChangeTenant, options?: CallOptions): Promise<TenantInfo>;
   list(): TenantInfo[];
   /** @throws AshlarError not-found. */
   show(name: string): TenantInfo;

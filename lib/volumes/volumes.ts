@@ -16,6 +16,7 @@ import { deleteGrants, type GrantService } from './grants.js';
 import { deleteImport } from './importing.js';
 import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
 import { compare, takePage } from './pages.js';
+import { assertQuota } from './quotas.js';
 import { findSource } from './references.js';
 import { acceptRepeat, addVolume, checkCreate, type WantedVolume } from './requests.js';
 import { deleteReservations } from './reservations.js';
@@ -211,6 +212,7 @@ export class VolumeService implements Volumes {
   ): Promise<void> {
     const build = (transaction: Transaction): void => {
       const now = this.#now(volume);
+      assertQuota(this.#catalog, now.value.tenant, { bytes: sizeBytes - now.value.sizeBytes });
       transaction.layer({ kind: 'resize-layer', layer: now.value.layer, sizeBytes });
       transaction.put(volumeKind, now.id, { ...now.value, sizeBytes });
     };

@@ -13,6 +13,7 @@ import { nodeHandlers } from '../../lib/api/handlers.js';
 import type { OperationId } from '../../lib/api/operations.js';
 import { type ApiServer, serveApi } from '../../lib/api/server.js';
 import { claimSocket } from '../../lib/api/socket.js';
+import { AuditLog } from '../../lib/audit/log.js';
 import { findings } from '../../lib/config/explain.js';
 import { openNode } from '../../lib/node/node.js';
 import type { Node } from '../../lib/node/types.js';
@@ -55,17 +56,20 @@ export class ApiFixture implements AsyncDisposable {
   /** Looks at every answer that goes through {@link socket}. */
   readonly conformance: Conformance;
   readonly #door: Door;
+  readonly #audit: AuditLog;
 
   private constructor(
     folder: Folder,
     node: Node,
     server: ApiServer,
+    audit: AuditLog,
     conformance: Conformance,
     door: Door,
   ) {
     this.folder = folder;
     this.node = node;
     this.server = server;
+    this.#audit = audit;
     this.conformance = conformance;
     this.#door = door;
     this.client = new ApiClient({ socket: door.socket });
@@ -95,16 +99,20 @@ export class ApiFixture implements AsyncDisposable {
       logger,
     );
     const found = await claimSocket(socket);
+    const auditFile = { path: folder.file('audit.log'), maxBytes: 1 << 20, keep: 2 };
+    const audit = await AuditLog.open(auditFile, logger);
     const server = await serveApi({
       handlers: nodeHandlers(node),
       streams: node.streams,
+      tokens: node.tokens,
+      audit,
       logger,
       socket,
       found,
     });
     const conformance = new Conformance();
     const door = await Door.open(server.socket, conformance);
-    return new ApiFixture(folder, node, server, conformance, door);
+    return new ApiFixture(folder, node, server, audit, conformance, door);
   }
 
   /** A request as any program could send it. */
@@ -138,6 +146,7 @@ export class ApiFixture implements AsyncDisposable {
     await this.#door[Symbol.asyncDispose]();
     await this.server.close();
     await this.node.close();
+    await this.#audit.close();
     this.folder[Symbol.dispose]();
     assert.deepEqual(this.conformance.departures, [], 'answers depart from openapi.json');
   }

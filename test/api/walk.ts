@@ -20,6 +20,7 @@ export async function walk(api: ApiFixture): Promise<void> {
   await walkStreams(api);
   await walkPortals(api);
   await walkEvents(api);
+  await walkTokens(api);
 }
 
 async function walkPool({ client, folder }: ApiFixture): Promise<void> {
@@ -41,6 +42,7 @@ async function walkTenants({ client }: ApiFixture): Promise<void> {
   await client.call('createTenant', { body: { name: 'walker' } });
   await client.call('listTenants', {});
   await client.call('getTenant', { params });
+  await client.call('changeTenant', { params, body: { quota: { volumes: 3 } } });
   await client.call('deleteTenant', { params });
 }
 
@@ -169,4 +171,15 @@ async function walkEvents({ client }: ApiFixture): Promise<void> {
   const [event] = items;
   assert.equal(event?.tenant, 'default');
   assert.deepEqual(await client.call('getEvent', { params: { event: event?.id ?? '' } }), event);
+}
+
+async function walkTokens({ client }: ApiFixture): Promise<void> {
+  await client.call('getSelf', {});
+  const params = { token: 'walker' };
+  const { secret } = await client.call('createToken', { body: { name: 'walker', role: 'viewer' } });
+  assert.match(secret ?? '', /^ashlar_/);
+  await client.call('listTokens', {});
+  await client.call('getToken', { params });
+  await client.call('rotateToken', { params, body: { graceSeconds: 60 } });
+  await client.call('deleteToken', { params });
 }

@@ -5,6 +5,7 @@ import { Catalog, recordKey, splitKey } from '../../lib/catalog/catalog.js';
 import {
   allKinds,
   grantKind,
+  noQuota,
   scheduleKind,
   snapshotKey,
   snapshotKind,
@@ -18,7 +19,14 @@ import { FakeStore } from './fake_store.js';
 const uuid = (last: number) => Uint8Array.from({ length: 16 }, (_, i) => (i === 15 ? last : 0));
 
 function tenant(name: string, last: number) {
-  return { name, uuid: uuid(last), subnqn: `nqn.2026-01.a:${last}`, nextNsid: 1, createdMs: 1 };
+  return {
+    name,
+    uuid: uuid(last),
+    subnqn: `nqn.2026-01.a:${last}`,
+    nextNsid: 1,
+    createdMs: 1,
+    quota: noQuota,
+  };
 }
 
 function volume(name: string, last: number) {
@@ -171,7 +179,10 @@ describe('catalog', () => {
   it('fields of a newer version are kept and written back', async () => {
     const store = new FakeStore();
     const key = recordKey(tenantKind.kind, 5n);
-    store.values.set(key, pack({ ...tenant('a', 1), v: 1, quota: { bytes: 7 }, colour: 'red' }));
+    store.values.set(
+      key,
+      pack({ ...tenantKind.encode(tenant('a', 1)), v: 1, quota: { bytes: 7 }, colour: 'red' }),
+    );
     const catalog = await Catalog.load(store, allKinds);
     await catalog.transact('rename', (tx) => tx.put(tenantKind, 5n, tenant('b', 1)));
     const again = await Catalog.load(store, allKinds);
@@ -180,7 +191,13 @@ describe('catalog', () => {
     const written: unknown = unpack(store.values.get(key) ?? new Uint8Array());
     assert.deepEqual(
       { ...(written as object), uuid: null },
-      { ...tenant('b', 1), uuid: null, v: 1, quota: { bytes: 7 }, colour: 'red' },
+      {
+        ...tenantKind.encode(tenant('b', 1)),
+        uuid: null,
+        v: 1,
+        quota: { bytes: 7 },
+        colour: 'red',
+      },
     );
   });
 

@@ -1,6 +1,7 @@
 /** What goes into and comes out of the operations on tenants; see contract.ts. */
 import Type from 'typebox';
 import {
+  bytes,
   count,
   exact,
   named,
@@ -15,6 +16,35 @@ import {
   volumeName,
 } from './schemas.js';
 
+const most = (description: string) =>
+  Type.Union([Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }), Type.Null()], {
+    description: `${description} null: as much as the node can.`,
+    expected: 'a whole number of at least 1, or null',
+  });
+const quota = {
+  capacityBytes: most('Sum of the sizes of its volumes.'),
+  volumes: most('Volumes.'),
+  snapshots: most('Snapshots.'),
+  iops: most('Reads and writes a second; kept, and not yet enforced.'),
+  bytesPerSecond: most('Bytes read and written a second; kept, and not yet enforced.'),
+};
+
+export const quotaSchema = Type.Object(quota, {
+  ...exact,
+  description: 'What a tenant may have at most.',
+});
+
+const setQuotaSchema = Type.Object(
+  {
+    capacityBytes: Type.Optional(quota.capacityBytes),
+    volumes: Type.Optional(quota.volumes),
+    snapshots: Type.Optional(quota.snapshots),
+    iops: Type.Optional(quota.iops),
+    bytesPerSecond: Type.Optional(quota.bytesPerSecond),
+  },
+  { ...exact, description: 'What it may have at most; the rest stays, or is not limited.' },
+);
+
 export const tenantSchema = Type.Object(
   {
     name: text('Name of the tenant.'),
@@ -24,13 +54,20 @@ export const tenantSchema = Type.Object(
     snapshots: count('How many snapshots it has.'),
     hosts: count('How many hosts it has.'),
     createdAt: time('When it was created.'),
+    provisionedBytes: bytes('Sum of the sizes of its volumes.'),
+    quota: quotaSchema,
   },
   { ...exact, description: 'Who owns volumes; has one subsystem.' },
 );
 
 export const createTenantSchema = Type.Object(
-  { name: volumeName },
+  { name: volumeName, quota: Type.Optional(setQuotaSchema) },
   { ...exact, description: 'A tenant to add.' },
+);
+
+export const changeTenantSchema = Type.Object(
+  { name: Type.Optional(volumeName), quota: Type.Optional(setQuotaSchema) },
+  { ...exact, minProperties: 1, description: 'What to change; the rest stays.' },
 );
 
 const tenantParams = Type.Object(
@@ -58,6 +95,13 @@ export const tenantContract = {
     params: tenantParams,
     query: none,
     body: none,
+    response: tenantSchema,
+  },
+  changeTenant: {
+    summary: 'Rename a tenant, or set its quota; what it has is never taken',
+    params: tenantParams,
+    query: none,
+    body: changeTenantSchema,
     response: tenantSchema,
   },
   deleteTenant: {

@@ -81,8 +81,17 @@ export function hostObject(host: HostInfo): Host {
 }
 
 export function tenantObject(tenant: TenantInfo): Tenant {
-  const { name, uuid, subnqn, volumes, snapshots, hosts, createdAt } = tenant;
-  return { name, uuid, subnqn, volumes, snapshots, hosts, createdAt };
+  const { quota, provisionedBytes } = tenant;
+  const limit = (bytes: bigint | null): number | null => (bytes === null ? null : toInteger(bytes));
+  return {
+    ...tenant,
+    provisionedBytes: toInteger(provisionedBytes),
+    quota: {
+      ...quota,
+      capacityBytes: limit(quota.capacityBytes),
+      bytesPerSecond: limit(quota.bytesPerSecond),
+    },
+  };
 }
 
 export function controllerObject(connected: ConnectedHost): Controller {

@@ -1,4 +1,6 @@
 /** What the operations on portals and ANA states do; see handlers.ts. */
+
+import type { Caller } from '../../access/types.js';
 import { discoveryPort, portalPort } from '../../config/config.js';
 import type { Node } from '../../node/types.js';
 import type { PortalInfo } from '../../portals/types.js';
@@ -18,15 +20,18 @@ const order = (...numbers: number[]): string =>
 export function portalOperations(node: Node): Pick<Handlers, PortalOperation> {
   const { portals } = node;
   return {
-    listPortals: async ({ query }) =>
-      page(portals.list().map(portalObject), query, ({ portalId }) => order(portalId)),
+    listPortals: async ({ query }, _signal, caller) => {
+      const all = await Promise.all(portals.list().map((each) => seenBy(node, caller, each)));
+      return page(all, query, ({ portalId }) => order(portalId));
+    },
     createPortal: async ({ body, query }, signal) => {
       const { address, discoveryOnly = false } = body;
       const { port = discoveryOnly ? discoveryPort : portalPort } = body;
       const request = { address, port, discoveryOnly };
       return portalObject(await portals.add(request, callOptions(query, signal)));
     },
-    getPortal: async ({ params }) => portalObject(portals.show(params.portal)),
+    getPortal: async ({ params }, _signal, caller) =>
+      seenBy(node, caller, portals.show(params.portal)),
     deletePortal: async ({ params, query }, signal) => {
       await portals.remove(params.portal, forceOptions(query, signal));
       return {};
@@ -50,4 +55,15 @@ export function portalOperations(node: Node): Pick<Handlers, PortalOperation> {
 
 export function portalObject(portal: PortalInfo): Portal {
   return { ...portal, transport: 'tcp' };
+}
+
+/** For a tenant's caller only its own hosts count. */
+async function seenBy(node: Node, { tenant }: Caller, portal: PortalInfo): Promise<Portal> {
+  if (tenant === null) return portalObject(portal);
+  const { subnqn } = node.tenants.show(tenant);
+  const { connections } = await node.status();
+  const own = connections.filter((each) => {
+    return each.subnqn === subnqn && each.portalId === portal.portalId;
+  });
+  return { ...portalObject(portal), controllers: own.length };
 }

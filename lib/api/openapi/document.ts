@@ -53,7 +53,11 @@ function describe(id: (typeof operationIds)[number]): JsonSchema {
     ...(hasProperties(wanted.body)
       ? { requestBody: { required: true, content: documents(wanted.body) } }
       : {}),
-    responses: { [operation.status]: success, ...problems },
+    responses: {
+      [operation.status]: success,
+      ...(operation.method === 'GET' ? { 304: { description: 'As If-None-Match has it.' } } : {}),
+      ...problems,
+    },
   };
 }
 

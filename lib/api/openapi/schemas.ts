@@ -21,7 +21,19 @@ import { reservationSchema } from '../contract/reservations.js';
 import { scheduleSchema } from '../contract/schedules.js';
 import { createSnapshotsSchema, snapshotSchema } from '../contract/snapshots.js';
 import { importResultSchema, importSchema, rangeSchema } from '../contract/streams.js';
-import { createTenantSchema, tenantSchema } from '../contract/tenants.js';
+import {
+  changeTenantSchema,
+  createTenantSchema,
+  quotaSchema,
+  tenantSchema,
+} from '../contract/tenants.js';
+import {
+  createTokenSchema,
+  madeTokenSchema,
+  rotateTokenSchema,
+  selfSchema,
+  tokenSchema,
+} from '../contract/tokens.js';
 import {
   changeVolumeSchema,
   cloneVolumeSchema,
@@ -43,6 +55,8 @@ const named: Readonly<Record<string, TSchema>> = {
   AttachDevice: attachDeviceSchema,
   Tenant: tenantSchema,
   CreateTenant: createTenantSchema,
+  ChangeTenant: changeTenantSchema,
+  Quota: quotaSchema,
   Volume: volumeSchema,
   CreateVolume: createVolumeSchema,
   CloneVolume: cloneVolumeSchema,
@@ -66,6 +80,11 @@ const named: Readonly<Record<string, TSchema>> = {
   Referral: referralSchema,
   Controller: controllerSchema,
   Event: eventSchema,
+  Token: tokenSchema,
+  CreateToken: createTokenSchema,
+  RotateToken: rotateTokenSchema,
+  MadeToken: madeTokenSchema,
+  Self: selfSchema,
   Problem: problemSchema,
 };
 

@@ -26,6 +26,7 @@ const groups: readonly (readonly [name: string, words: readonly string[], descri
     ['Grants', ['grants', 'reservations'], 'Who may use what, and who has reserved it.'],
     ['Portals', ['portals', 'ana', 'referrals'], 'Where hosts connect.'],
     ['Events', ['events'], 'What happened.'],
+    ['Tokens', ['tokens', 'self'], 'Who may call, and what each may.'],
   ];
 
 export const tags: readonly Tag[] = groups.map(([name, , description]) => ({ name, description }));

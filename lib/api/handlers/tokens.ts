@@ -1,0 +1,38 @@
+/** What the operations on tokens do; see handlers.ts. */
+import type { Node } from '../../node/types.js';
+import type { Handlers } from '../server.js';
+import { callOptions, page } from './inputs.js';
+
+type TokenOperation = Extract<keyof Handlers, `${string}Token` | `${string}Tokens` | 'getSelf'>;
+
+export function tokenOperations({ tokens }: Node): Pick<Handlers, TokenOperation> {
+  return {
+    getSelf: async (_input, _signal, caller) => ({ ...caller }),
+    listTokens: async ({ query }, signal) =>
+      page(
+        tokens.list(callOptions(query, signal)),
+        query,
+        ({ tenant, name }) => `${tenant ?? ''}/${name}`,
+      ),
+    createToken: async ({ body, query }, signal) => {
+      const { expiresAt, ...request } = body;
+      const wanted = { ...request, expiresMs: instant(expiresAt) };
+      return tokens.create(wanted, callOptions(query, signal));
+    },
+    getToken: async ({ params, query }, signal) =>
+      tokens.show(params.token, callOptions(query, signal)),
+    rotateToken: async ({ params, body, query }, signal) => {
+      const { expiresAt, graceSeconds = 0 } = body;
+      const wanted = { graceMs: graceSeconds * 1000, expiresMs: instant(expiresAt) };
+      return tokens.rotate(params.token, wanted, callOptions(query, signal));
+    },
+    deleteToken: async ({ params, query }, signal) => {
+      await tokens.remove(params.token, callOptions(query, signal));
+      return {};
+    },
+  };
+}
+
+function instant(time: string | null | undefined): number | null | undefined {
+  return typeof time === 'string' ? Date.parse(time) : time;
+}
