@@ -38,6 +38,7 @@ const opensslPackages = { 'libssl-dev': file('/usr/include/openssl/ssl.h') };
 const testPackages = {
   'doctest-dev': file('/usr/include/doctest/doctest.h'),
   'libnvme-dev': file('/usr/include/nvme/types.h'),
+  openssl: program('openssl'),
   ...opensslPackages,
 };
 const protocolPackages = { tshark: program('tshark'), 'gnutls-bin': program('gnutls-cli') };

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { type Encoding, encode, encodingFor, mediaTypes, problemTypes } from './codec.js';
 import { problemOf } from './problem.js';
+import { transfers } from './transfer_names.js';
 
 /** The largest object is a volume with 1,024 host NQNs of 223 bytes: 256 KiB and room. */
 export const maxBodyBytes = 1 << 20;
@@ -44,10 +45,16 @@ export function sendProblem(
   const problem = problemOf(error, ownStatus ?? status);
   if (error.code === 'internal') request.log.error({ err: thrown }, 'api: internal error');
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="ashlar"');
-  // What the caller still sends is not read: a refused gigabyte would be.
-  if (isUnread(request)) reply.header('connection', 'close');
+  // What the caller still sends is not read: a refused gigabyte would be. Of an import it is, as
+  // its sender would not hear the answer, unless it is a stranger.
+  const taken = isImport(request) && problem.status !== 401;
+  if (isUnread(request) && !taken) reply.header('connection', 'close');
   reply.code(problem.status);
   return sendBytes(request, reply, encodedFor(request, problem), problemTypes);
+}
+
+function isImport({ routeOptions }: FastifyRequest): boolean {
+  return routeOptions.url === transfers.importVolume.path;
 }
 
 function isUnread({ raw }: FastifyRequest): boolean {

@@ -1,6 +1,6 @@
 /**
- * The typed client of the API, over the daemon's unix socket. The CLI uses it, and so may every
- * other program on the machine.
+ * The typed client of the API, over the daemon's unix socket or HTTPS. The CLI uses it, and so may
+ * every other program.
  */
 import type { Readable } from 'node:stream';
 import { Client, type Dispatcher, errors } from 'undici';
@@ -10,9 +10,24 @@ import type { Input, Output } from './contract.js';
 import { type Operation, type OperationId, operations } from './operations.js';
 import { errorOf } from './problem.js';
 
+/** A daemon elsewhere, by HTTPS. */
+export interface RemoteDaemon {
+  /** `https://address:port`. */
+  url: string;
+  /** Bearer token; not given: the certificate says who calls. */
+  token?: string | undefined;
+  /** PEM: who signed the daemon's certificate; the system's own when not given. */
+  ca?: Buffer | undefined;
+  /** PEM: a client certificate and its key. */
+  certificate?: Buffer | undefined;
+  key?: Buffer | undefined;
+}
+
 export interface ApiClientOptions {
-  /** Path of the control socket. */
-  socket: string;
+  /** Path of the control socket, or a daemon elsewhere. */
+  socket: string | RemoteDaemon;
+  /** A token to call with at a control socket; not given: as its owner. */
+  token?: string | undefined;
   /** How bodies travel; the results are the same. JSON when not given. */
   encoding?: Encoding | undefined;
 }
@@ -21,6 +36,10 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
   /** How long an answer may take, milliseconds; 0: for ever. 60 s when not given. */
   timeoutMs?: number | undefined;
+  /** Of a change: sent again with the same key, it is done once. */
+  idempotencyKey?: string | undefined;
+  /** Of a change: an entity tag; refused when the object has changed since. */
+  ifMatch?: string | undefined;
 }
 
 /** Parts of an input that an operation does not need may be left out. */
@@ -56,14 +75,28 @@ export interface TransferRequest {
  * 'connection-lost' (the outcome is unknown), and those of the operation itself.
  */
 export class ApiClient implements AsyncDisposable {
+  /** Path of the socket, or the URL. */
   readonly socket: string;
+  readonly #headers: Record<string, string>;
   readonly #encoding: Encoding;
   readonly #client: Client;
 
   constructor(options: ApiClientOptions) {
-    this.socket = options.socket;
+    const { socket } = options;
     this.#encoding = options.encoding ?? 'json';
-    this.#client = new Client('http://ashlar', { socketPath: options.socket });
+    if (typeof socket === 'string') {
+      this.socket = socket;
+      this.#headers = bearer(options.token);
+      this.#client = new Client('http://ashlar', { socketPath: socket });
+      return;
+    }
+    const { url, token, ca, certificate, key } = socket;
+    this.socket = url;
+    this.#headers = bearer(token);
+    const tls = Object.fromEntries(
+      Object.entries({ ca, cert: certificate, key }).filter(([, value]) => value !== undefined),
+    );
+    this.#client = new Client(url, { connect: tls });
   }
 
   /** Does one operation and gives its answer, decoded. */
@@ -108,7 +141,7 @@ export class ApiClient implements AsyncDisposable {
       answer = await this.#client.request({
         method: operation.method,
         path: pathOf(operation.path, { ...params }, { ...query }),
-        headers: { accept: mediaTypes.json, ...headers },
+        headers: { ...this.#headers, accept: mediaTypes.json, ...headers },
         body: body ?? null,
         // It takes as long as the slower of both ends; a daemon that dies hangs up.
         headersTimeout: 0,
@@ -134,7 +167,12 @@ export class ApiClient implements AsyncDisposable {
       answer = await this.#client.request({
         method: operation.method,
         path: pathOf(operation.path, { ...parts.params }, { ...parts.query }),
-        headers: { accept: type, ...(hasBody ? { 'content-type': type } : {}) },
+        headers: {
+          ...this.#headers,
+          accept: type,
+          ...(hasBody ? { 'content-type': type } : {}),
+          ...conditions(options),
+        },
         body: hasBody ? encode(parts.body, this.#encoding) : null,
         headersTimeout: timeout,
         bodyTimeout: timeout,
@@ -208,6 +246,17 @@ export class ApiClient implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function bearer(token: string | undefined): Record<string, string> {
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
+}
+
+function conditions({ idempotencyKey, ifMatch }: CallOptions): Record<string, string> {
+  return {
+    ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }),
+    ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+  };
 }
 
 function notRunning(socket: string, why: string, options: { cause: unknown }): AshlarError {

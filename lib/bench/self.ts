@@ -286,6 +286,8 @@ class DaemonProcess implements AsyncDisposable {
     clearTimeout(late);
     process.off('exit', this.#onExit);
     await rm(this.#folder, { recursive: true, force: true });
-    if (this.#poolFile !== null) await rm(this.#poolFile, { force: true });
+    if (this.#poolFile === null) return;
+    for (const ending of ['', '.audit.log'])
+      await rm(`${this.#poolFile}${ending}`, { force: true });
   }
 }

@@ -1,10 +1,11 @@
 /** `ashlar serve`: the daemon, from its configuration to its orderly end. */
-import { mkdir, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
-import type { ApiServer } from '../api/server.js';
+import type { ApiServer, HttpsOptions } from '../api/server.js';
 import { claimSocket, type SocketFinding } from '../api/socket.js';
-import type { Config } from '../config/config.js';
+import type { AuditLog } from '../audit/log.js';
+import { type Config, formatEndpoint } from '../config/config.js';
 import { loadConfig } from '../config/load.js';
 import type { ConfigFile } from '../config/schema.js';
 import { formatSize, formatSizeShort } from '../config/units.js';
@@ -74,15 +75,28 @@ export async function serve(options: ServeOptions): Promise<number> {
   const node = await opening;
   const madeDemo = demoLines(node, config);
   let api: ApiServer;
+  let audit: AuditLog | undefined;
   let afterStart: () => Promise<unknown>;
   try {
     const [{ serveApi, loadChecks }, { nodeHandlers }] = await loading;
     const handlers = nodeHandlers(node);
     const { streams, tokens } = node;
-    api = await serveApi({ handlers, streams, tokens, logger, socket: config.api.socket, found });
+    audit = await openAudit(config, logger);
+    const https = await httpsOptions(config);
+    api = await serveApi({
+      handlers,
+      streams,
+      tokens,
+      audit,
+      https,
+      logger,
+      socket: config.api.socket,
+      found,
+    });
     afterStart = loadChecks;
   } catch (thrown) {
     await node.close();
+    await audit?.close();
     throw thrown;
   }
   await announce(node, config, madeDemo, options.json === true);
@@ -92,11 +106,39 @@ export async function serve(options: ServeOptions): Promise<number> {
   try {
     await api.close();
     await node.close();
+    await audit?.close();
   } finally {
     stop.done();
   }
   logger.info('stopped');
   return 0;
+}
+
+async function openAudit({ audit }: Config, logger: Logger): Promise<AuditLog | undefined> {
+  if (audit === null) return undefined;
+  const { AuditLog } = await import('../audit/log.js');
+  return AuditLog.open(audit, logger);
+}
+
+/** The files of HTTPS, read. @throws AshlarError config-invalid: which one cannot be, and why. */
+async function httpsOptions({ api }: Config): Promise<HttpsOptions | undefined> {
+  if (api.https === null) return undefined;
+  const { certificate, key, clientCa, ...endpoint } = api.https;
+  return {
+    ...endpoint,
+    certificate: await pem('api.certificate', certificate),
+    key: await pem('api.key', key),
+    clientCa: clientCa === null ? null : await pem('api.clientCa', clientCa),
+  };
+}
+
+async function pem(name: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (thrown) {
+    const { message } = toAshlarError(thrown);
+    throw new AshlarError('config-invalid', `${name} '${path}' cannot be read: ${message}`);
+  }
 }
 
 /** A daemon goes on when whoever reads its output has gone. */
@@ -271,6 +313,7 @@ async function announce(
       event: 'ready',
       pid: process.pid,
       socket: config.api.socket,
+      https: config.api.https === null ? null : formatEndpoint(config.api.https),
       pool: poolPath,
       created: status.created,
       portals: node.portals.list(),
@@ -291,6 +334,7 @@ async function announce(
     ...madeDemo,
     `  volumes  ${status.volumes}`,
     `  control  ${config.api.socket}`,
+    ...(config.api.https === null ? [] : [`  https    ${formatEndpoint(config.api.https)}`]),
     '',
     'On a Linux host with nvme-cli, as root:',
     '',

@@ -20,6 +20,9 @@ export type LogLevel = (typeof logLevels)[number];
 export const minPoolBytes = 16n << 20n;
 export const maxPoolBytes = 256n << 40n;
 
+/** Where the API is over HTTPS when only an address is given. */
+export const apiPort = 8420;
+
 /** The registered ports of subsystems and of discovery services over TCP (TCP Transport 3.1.2). */
 export const portalPort = 4420;
 export const discoveryPort = 8009;
@@ -48,6 +51,8 @@ export const configDefaults = {
   cntlids: `${minCntlid}-${maxCntlid}`,
   buffers: '64MiB',
   socket: '.ashlar/ashlar.sock',
+  auditSize: '16MiB',
+  auditKeep: 8,
   logLevel: 'info',
   tls: 'none',
   ktls: 'auto',
@@ -57,7 +62,7 @@ export const configDefaults = {
   logLevel: LogLevel;
   tls: TlsMode;
   ktls: KtlsMode;
-  [key: string]: string | string[];
+  [key: string]: string | string[] | number;
 };
 
 export interface PoolConfig {
@@ -110,6 +115,26 @@ export interface RuntimeConfig {
 export interface ApiConfig {
   /** Path of the control socket. */
   socket: string;
+  /** null: the API is at the control socket alone. */
+  https: HttpsConfig | null;
+}
+
+/** The API over HTTPS. Paths are absolute; the files are PEM. */
+export interface HttpsConfig extends Endpoint {
+  certificate: string;
+  key: string;
+  /** Clients with a certificate of these are known by its subject; null: tokens alone. */
+  clientCa: string | null;
+}
+
+/** Where changes are written down. */
+export interface AuditConfig {
+  /** Absolute. */
+  path: string;
+  /** Size at which a file is followed by the next, bytes. */
+  maxBytes: number;
+  /** Files kept beside the current one. */
+  keep: number;
 }
 
 export interface LogConfig {
@@ -129,6 +154,8 @@ export interface Config {
   node: NodeIdentityConfig;
   runtime: RuntimeConfig;
   api: ApiConfig;
+  /** null: of a pool in memory, nothing is written down. */
+  audit: AuditConfig | null;
   log: LogConfig;
   demo: DemoConfig | null;
   /** How long an orderly end may take before connections are cut, milliseconds. */

@@ -26,6 +26,11 @@ function propertiesOf(schema: TSchema): [string, TSchema][] | null {
 const samples: Readonly<Record<string, string>> = {
   memory: '"4GiB"',
   keyFile: '"/etc/ashlar/pool.key"',
+  listen: '"0.0.0.0:8420"',
+  certificate: '"/etc/ashlar/api.crt"',
+  key: '"/etc/ashlar/api.key"',
+  clientCa: '"/etc/ashlar/clients.crt"',
+  file: '"/var/log/ashlar/audit.log"',
   volume: '"demo"',
   reactors: '2',
   cpus: '[0, 1]',

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { AshlarError, toAshlarError } from '../errors.js';
 import {
+  apiPort,
   type Config,
   configDefaults,
   discoveryPort,
@@ -116,8 +117,9 @@ class Resolver {
 
 function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Config {
   const from = new Resolver(file, toml, options);
+  const pool = resolvePool(from);
   const config: Config = {
-    pool: resolvePool(from),
+    pool,
     target: resolveTarget(from),
     node: {
       cntlids: from.get(
@@ -130,7 +132,9 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
     runtime: resolveRuntime(from),
     api: {
       socket: from.get('api.socket', (f) => f.api?.socket, configDefaults.socket, socketPath),
+      https: resolveHttps(from),
     },
+    audit: resolveAudit(from, pool.device),
     log: {
       level: from.get(
         'log.level',
@@ -343,6 +347,56 @@ function resolveDemo(from: Resolver): Config['demo'] {
     (given) => boundedSize(given, 512n, maxVolumeBytes),
   );
   return volume === undefined ? null : { volume, sizeBytes };
+}
+
+function resolveHttps(from: Resolver): Config['api']['https'] {
+  const listen = from.get(
+    'api.listen',
+    (f) => f.api?.listen,
+    undefined,
+    ({ value, origin }) => (value === undefined ? null : parseEndpoint(value, apiPort, origin)),
+  );
+  const path = (name: 'certificate' | 'key' | 'clientCa'): string | null =>
+    from.get(
+      `api.${name}`,
+      (f) => f.api?.[name],
+      undefined,
+      ({ value, base }) => (value === undefined ? null : resolve(base, value)),
+    );
+  const [certificate, key, clientCa] = [path('certificate'), path('key'), path('clientCa')];
+  if (listen === null) return null;
+  if (certificate !== null && key !== null) return { ...listen, certificate, key, clientCa };
+  throw new AshlarError(
+    'config-invalid',
+    'api.listen is set: HTTPS needs api.certificate and api.key too',
+  );
+}
+
+function resolveAudit(from: Resolver, device: Config['pool']['device']): Config['audit'] {
+  const path = from.get(
+    'audit.file',
+    (f) => f.audit?.file,
+    undefined,
+    ({ value, base }) => {
+      if (value !== undefined) return resolve(base, value);
+      if (device.kind === 'memory') return null;
+      const beside = `${device.path}.audit.log`;
+      return device.path.startsWith('/dev/') ? resolve(base, '.ashlar/audit.log') : beside;
+    },
+  );
+  const bytes = from.get(
+    'audit.size',
+    (f) => f.audit?.size,
+    configDefaults.auditSize,
+    (given) => boundedSize(given, 64n << 10n, 1n << 40n),
+  );
+  const keep = from.get(
+    'audit.keep',
+    (f) => f.audit?.keep,
+    configDefaults.auditKeep,
+    ({ value }) => value,
+  );
+  return path === null ? null : { path, maxBytes: Number(bytes), keep };
 }
 
 function boundedSize(given: Given<string | number>, low: bigint, high: bigint): bigint {

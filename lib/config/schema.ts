@@ -192,8 +192,47 @@ const apiSection = Type.Object(
       default: configDefaults.socket,
       expected: 'a path',
     }),
+    listen: text({
+      description:
+        'Address at which the API is served over HTTPS too, for those who have a token or a client certificate. Port 8420 when none is given. Unset: nowhere.',
+      expected: "an address such as '0.0.0.0:8420'",
+    }),
+    certificate: text({
+      description: 'Its certificate, with those that lead to the root: a PEM file.',
+      expected: 'a path',
+    }),
+    key: text({ description: 'The key of that certificate: a PEM file.', expected: 'a path' }),
+    clientCa: text({
+      description:
+        'Who signs the certificates of clients: a PEM file. "ashlar token create --subject" says what each of them may. Unset: tokens alone.',
+      expected: 'a path',
+    }),
   },
   { ...exact, description: 'How the command line and other programs reach the daemon.' },
+);
+
+const auditSection = Type.Object(
+  {
+    file: text({
+      description:
+        "Every change that was asked for by the API, as JSON lines: who, what, before, after. Unset: the pool's path with '.audit.log' behind it, .ashlar/audit.log for a block device, none for a pool in memory.",
+      expected: 'a path',
+    }),
+    size: size({
+      description: 'Size at which a file is followed by the next.',
+      default: configDefaults.auditSize,
+    }),
+    keep: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1000,
+        default: configDefaults.auditKeep,
+        description: 'How many files are kept beside the current one.',
+        expected: 'a whole number from 1 to 1000',
+      }),
+    ),
+  },
+  { ...exact, description: 'What is written down of changes.' },
 );
 
 const logSection = Type.Object(
@@ -228,6 +267,7 @@ export const configFileSchema = Type.Object(
     node: Type.Optional(nodeSection),
     runtime: Type.Optional(runtimeSection),
     api: Type.Optional(apiSection),
+    audit: Type.Optional(auditSection),
     log: Type.Optional(logSection),
     demo: Type.Optional(demoSection),
     shutdownTimeout: text({

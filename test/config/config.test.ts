@@ -63,7 +63,8 @@ test('config: no file and no flags: the documented defaults', async () => {
     },
     node: { cntlids: { first: 1, last: 65_519 } },
     runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },
-    api: { socket: '/cwd/.ashlar/ashlar.sock' },
+    api: { socket: '/cwd/.ashlar/ashlar.sock', https: null },
+    audit: { path: '/cwd/.ashlar/pool.ashlar.audit.log', maxBytes: 16 << 20, keep: 8 },
     log: { level: 'info' },
     demo: null,
     shutdownTimeoutMs: 10_000,
@@ -75,8 +76,18 @@ test('config: the example file: accepted, and the same as the defaults', async (
   const defaults = await load(null);
   // Paths in a file are relative to the file.
   assert.deepEqual(
-    { ...fromExample, pool: { ...fromExample.pool, device: null, keyFile: null }, api: null },
-    { ...defaults, pool: { ...defaults.pool, device: null, keyFile: null }, api: null },
+    {
+      ...fromExample,
+      pool: { ...fromExample.pool, device: null, keyFile: null },
+      api: null,
+      audit: null,
+    },
+    {
+      ...defaults,
+      pool: { ...defaults.pool, device: null, keyFile: null },
+      api: null,
+      audit: null,
+    },
   );
 });
 
@@ -105,7 +116,10 @@ test('config: unknown keys: refused by name, line and nearest key', () => {
     ['[pool]\nsiz = "3"\n', "f:2: 'pool.siz' is not known; did you mean 'size'?"],
     ['\n[pol]\n', "f:2: 'pol' is not known; did you mean 'pool'?"],
     ['pool.sizes = 3', "f:1: 'pool.sizes' is not known; did you mean 'size'?"],
-    ['[api]\nport = 80\n', "f:2: 'api.port' is not known; known in 'api': socket"],
+    [
+      '[api]\nport = 80\n',
+      "f:2: 'api.port' is not known; known in 'api': socket, listen, certificate, key, clientCa",
+    ],
     [
       '[pool]\n# c\nsiz = "3"\nfoo = """\nsize = 1\n"""\nbar = 1',
       "f:3: 'pool.siz' is not known; did you mean 'size'?; also wrong: 'pool.foo' (line 4), 'pool.bar' (line 7)",
@@ -200,6 +214,23 @@ test('config: a memory pool: no file, its own size', async () => {
   assert.deepEqual(populated.pool.device, { kind: 'memory', sizeBytes: 1n << 30n, populate: true });
   const onFile = await refusal('[pool]\npopulate = true\n');
   assert.match(onFile.message, /pool\.populate is for a pool in memory; this one is a file/);
+});
+
+test('config: HTTPS needs a certificate and its key; its paths start at the folder of the file', async () => {
+  const error = await refusal('[api]\nlisten = "0.0.0.0"\n');
+  assert.match(error.message, /api\.certificate and api\.key/);
+  const files = 'certificate = "c"\nkey = "/k"\n';
+  const { api } = await load(`[api]\nlisten = "0.0.0.0"\n${files}`);
+  assert.deepEqual([api.https?.address, api.https?.port], ['0.0.0.0', 8420]);
+  assert.match(api.https?.certificate ?? '', /ashlar-config-.*\/c$/);
+  assert.deepEqual([api.https?.key, api.https?.clientCa], ['/k', null]);
+});
+
+test('config: the audit log: none of a pool in memory, beside no block device', async () => {
+  const path = async (toml: string) => (await load(toml)).audit?.path ?? null;
+  assert.equal(await path('[pool]\nmemory = "1GiB"\n'), null);
+  assert.equal(await path('[pool]\nfile = "/dev/sdb"\n'), '/cwd/.ashlar/audit.log');
+  assert.equal(await path('[pool]\nmemory = "1GiB"\n[audit]\nfile = "/a"\n'), '/a');
 });
 
 test('config: a socket path over 107 bytes: refused with its length', async () => {
