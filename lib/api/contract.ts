@@ -13,6 +13,7 @@ import { grantContract, type grantSchema } from './contract/grants.js';
 import { groupContract, type groupSchema } from './contract/groups.js';
 import { hostKeyContract, type hostKeySchema } from './contract/host_keys.js';
 import { type controllerSchema, hostContract, type hostSchema } from './contract/hosts.js';
+import { jobContract, type jobSchema } from './contract/jobs.js';
 import { nodeContract, type reactorSchema, type statusSchema } from './contract/node.js';
 import {
   type deviceSchema,
@@ -57,6 +58,7 @@ export const contract = {
   ...reservationContract,
   ...portalContract,
   ...eventContract,
+  ...jobContract,
   ...tokenContract,
 } as const satisfies Record<OperationId, OperationContract>;
 
@@ -91,5 +93,6 @@ export type Psk = Static<typeof pskSchema>;
 export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;
+export type Job = Static<typeof jobSchema>;
 export type Token = Static<typeof tokenSchema>;
 export type NodeEvent = Static<typeof eventSchema>;

@@ -8,6 +8,7 @@ import { grantOperations } from './handlers/grants.js';
 import { groupOperations } from './handlers/groups.js';
 import { hostKeyOperations } from './handlers/host_keys.js';
 import { hostOperations } from './handlers/hosts.js';
+import { jobOperations } from './handlers/jobs.js';
 import { nodeOperations } from './handlers/node.js';
 import { poolOperations } from './handlers/pools.js';
 import { portalOperations } from './handlers/portals.js';
@@ -41,6 +42,7 @@ export function nodeHandlers(node: Node): Handlers {
     ...portalOperations(node),
     ...pskOperations(node),
     ...eventOperations(node),
+    ...jobOperations(node),
     ...tokenOperations(node),
   };
 }

@@ -11,7 +11,7 @@ export interface Operation {
   /** Parameters are written `:name`. */
   readonly path: string;
   /** HTTP status of a success. */
-  readonly status: 200 | 201 | 204;
+  readonly status: 200 | 201 | 202 | 204;
   /**
    * Whose objects it is about. 'tenant': one tenant's, which a tenant's token is kept to. 'node':
    * everyone's, so that no tenant's token may. 'shared': everyone's, of which a tenant's token sees
@@ -31,6 +31,7 @@ export const operations = {
   listPools: { method: 'GET', path: '/v1/pools', status: 200, scope: 'node' },
   getPool: { method: 'GET', path: '/v1/pools/:pool', status: 200, scope: 'node' },
   checkPool: { method: 'GET', path: '/v1/pools/:pool/check', status: 200, scope: 'node' },
+  startPoolCheck: { method: 'POST', path: '/v1/pools/:pool/check', status: 202, scope: 'node' },
   listDevices: { method: 'GET', path: '/v1/pools/:pool/devices', status: 200, scope: 'node' },
   getDevice: { method: 'GET', path: '/v1/pools/:pool/devices/:device', status: 200, scope: 'node' },
   addDevice: { method: 'POST', path: '/v1/pools/:pool/devices', status: 201, scope: 'node' },
@@ -245,6 +246,22 @@ export const operations = {
   listControllers: { method: 'GET', path: '/v1/controllers', status: 200, scope: 'tenant' },
   listEvents: { method: 'GET', path: '/v1/events', status: 200, scope: 'tenant' },
   getEvent: { method: 'GET', path: '/v1/events/:event', status: 200, scope: 'tenant' },
+  listJobs: { method: 'GET', path: '/v1/jobs', status: 200, scope: 'tenant' },
+  getJob: { method: 'GET', path: '/v1/jobs/:job', status: 200, scope: 'tenant' },
+  cancelJob: {
+    method: 'POST',
+    path: '/v1/jobs/:job/cancel',
+    status: 200,
+    scope: 'tenant',
+    of: 'getJob',
+  },
+  deleteJob: {
+    method: 'DELETE',
+    path: '/v1/jobs/:job',
+    status: 204,
+    scope: 'tenant',
+    of: 'getJob',
+  },
   getSelf: { method: 'GET', path: '/v1/self', status: 200, scope: 'self' },
   listTokens: { method: 'GET', path: '/v1/tokens', status: 200, scope: 'tenant' },
   createToken: {

@@ -15,6 +15,7 @@ import type { Logger } from 'pino';
 import { type Caller, localCaller, type Tokens } from '../access/types.js';
 import type { AuditLog } from '../audit/log.js';
 import { AshlarError } from '../errors.js';
+import type { Jobs } from '../jobs/types.js';
 import { version } from '../node/version.js';
 import type { Streams } from '../stream/types.js';
 import { maxBodyBytes, refuseConnection, sendProblem } from './answers.js';
@@ -67,6 +68,8 @@ export interface ApiParts {
   streams?: Streams | undefined;
   /** Without them, only the control socket is served, without tokens. */
   tokens?: Tokens | undefined;
+  /** Where exports and imports are told of. */
+  jobs?: Jobs | undefined;
   audit?: AuditLog | undefined;
   logger: Logger;
 }
@@ -185,7 +188,7 @@ function bounded(server: Server): Server {
 
 /** The routes on a server of one transport. */
 function buildApp(
-  { tokens = undefined, streams, logger }: ApiParts,
+  { tokens, streams, jobs, logger }: ApiParts,
   calls: Calls,
   transport: Transport,
   serverOf: (handler: Listener) => Server,
@@ -226,7 +229,7 @@ function buildApp(
     transport === 'socket' ? null : request.ip;
   addRoutes(app, { calls, callerOf, peerOf });
   addDocuments(app, version);
-  if (streams !== undefined) addTransfers(app, streams, { calls, callerOf, peerOf });
+  if (streams !== undefined) addTransfers(app, streams, { calls, callerOf, peerOf }, jobs);
   return app;
 }
 

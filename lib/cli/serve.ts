@@ -80,13 +80,14 @@ export async function serve(options: ServeOptions): Promise<number> {
   try {
     const [{ serveApi, loadChecks }, { nodeHandlers }] = await loading;
     const handlers = nodeHandlers(node);
-    const { streams, tokens } = node;
+    const { streams, tokens, jobs } = node;
     audit = await openAudit(config, logger);
     const https = await httpsOptions(config);
     api = await serveApi({
       handlers,
       streams,
       tokens,
+      jobs,
       audit,
       https,
       logger,

@@ -15,6 +15,7 @@ import { formatSize } from '../config/units.js';
 import { takeGenerations } from '../discovery/generation.js';
 import { ReferralService } from '../discovery/referrals.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { JobService } from '../jobs/jobs.js';
 import { Announcer } from '../mdns/announcer.js';
 import {
   loadNative,
@@ -50,6 +51,7 @@ import { EventList } from './event_list.js';
 import { EventLog, type EventOwner } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
 import { openOrCreatePool } from './pool_open.js';
+import { Reclaiming } from './reclaiming.js';
 import { targetListener } from './target_events.js';
 import type { Node, NodeConfig, NodeEvent, NodeEvents, NodePool, NodeStatus } from './types.js';
 import { version } from './version.js';
@@ -298,6 +300,7 @@ class RunningNode implements Node {
   readonly hostKeys: HostKeyService;
   readonly tenants: TenantService;
   readonly tokens: TokenService;
+  readonly jobs: JobService;
   readonly reservations: ReservationService;
   readonly portals: PortalService;
   readonly psks: PskService;
@@ -351,6 +354,11 @@ class RunningNode implements Node {
     this.hostKeys = new HostKeyService(state, keyFile, () => target.hostsChanged());
     this.tenants = new TenantService(state);
     this.tokens = new TokenService(state);
+    this.jobs = new JobService(catalog);
+    const reclaiming = new Reclaiming(this.jobs, () => native.poolStatus(pool));
+    events.listen(({ kind }) => {
+      if (kind === 'volume-deleted' || kind === 'snapshot-deleted') reclaiming.look();
+    });
     this.reservations = new ReservationService(state);
     this.portals = new PortalService({
       catalog,
@@ -483,6 +491,7 @@ class RunningNode implements Node {
     const steps: [string, () => Promise<void>][] = [
       ['end the runs of schedules', () => this.schedules.close()],
       ['give up portals that wait for their address', () => this.portals.close()],
+      ['end the jobs', () => this.jobs.close()],
       ['end the associations', () => target.close()],
       ['end exports and imports', () => this.streams.close()],
       ['finish calls under way', () => this.#locks.idle()],

@@ -4,6 +4,7 @@
  */
 import type { Tokens } from '../access/types.js';
 import type { Referrals } from '../discovery/types.js';
+import type { Jobs } from '../jobs/types.js';
 import type {
   CheckReport,
   DeviceSpec,
@@ -181,6 +182,7 @@ export interface Node extends AsyncDisposable {
   readonly hostKeys: HostKeys;
   readonly tenants: Tenants;
   readonly tokens: Tokens;
+  readonly jobs: Jobs;
   readonly reservations: VolumeReservations;
   readonly portals: Portals;
   readonly psks: HostPsks;

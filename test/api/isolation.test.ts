@@ -76,6 +76,15 @@ before(async () => {
   await client.call('createPsk', { query, body: { host } });
   const events = await client.call('listEvents', { query });
   blue.event = events.items[0]?.id ?? '';
+  const job = {
+    kind: 'export',
+    title: 'export cobalt@noon',
+    owner: 'x',
+    cancellable: false,
+  } as const;
+  const open = api.node.jobs.open({ ...job, tenant: 'blue' });
+  blue.job = open.id;
+  open.succeed(null);
   const make = async (name: string, role: 'admin' | 'tenant-admin' | 'viewer', tenant?: string) => {
     const of = tenant === undefined ? {} : { query: { tenant } };
     const made = await client.call('createToken', { ...of, body: { name, role } });

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { Readable } from 'node:stream';
+import { ApiClient } from '../../lib/api/client.js';
+import type { Job } from '../../lib/api/contract.js';
 import { exportSnapshot, importVolume } from '../../lib/api/transfer_client.js';
 import { newIdentity } from '../protocol/fixture.js';
 import { ReservingHost } from '../protocol/reserving_host.js';
@@ -21,6 +23,7 @@ export async function walk(api: ApiFixture): Promise<void> {
   await walkPortals(api);
   await walkEvents(api);
   await walkTokens(api);
+  await walkJobs(api);
 }
 
 async function walkPool({ client, folder }: ApiFixture): Promise<void> {
@@ -109,7 +112,7 @@ async function walkHosts({ client }: ApiFixture): Promise<void> {
 }
 
 /** With a host that writes and reserves, and an import that is cut off. */
-async function walkStreams({ client, node }: ApiFixture): Promise<void> {
+async function walkStreams({ client, node, socket }: ApiFixture): Promise<void> {
   const body = { name: 'data', sizeBytes: mib, hosts: ['*'] };
   const { nsid, subnqn } = await client.call('createVolume', { body });
   const [portal] = node.portals.list();
@@ -137,6 +140,28 @@ async function walkStreams({ client, node }: ApiFixture): Promise<void> {
   await client.call('getImport', copy);
   await client.call('abandonImport', copy);
   await send(whole);
+  await cancelImport(client, socket, whole);
+}
+
+/** A sender that stops in the middle, and whose import is then cancelled. */
+async function cancelImport(client: ApiClient, socket: string, whole: Buffer): Promise<void> {
+  await using sender = new ApiClient({ socket });
+  const stalled = async function* (): AsyncGenerator<Buffer, void, void> {
+    yield whole.subarray(0, whole.length / 2);
+    await new Promise(() => undefined);
+  };
+  const body = Readable.from(stalled(), { objectMode: false });
+  const sent = importVolume(sender, { volume: 'halted' }, body);
+  const rejected = assert.rejects(sent, (error: Error & { code?: string }) =>
+    ['cancelled', 'connection-lost'].includes(error.code ?? ''),
+  );
+  const query = { kind: 'import', state: 'running' } as const;
+  let job: Job | undefined;
+  while (job === undefined) [job] = (await client.call('listJobs', { query })).items;
+  const params = { job: job.id };
+  assert.equal((await client.call('cancelJob', { params })).state, 'cancelled');
+  await rejected;
+  await assert.rejects(client.call('cancelJob', { params }), { code: 'conflict' });
 }
 
 async function walkPortals({ client }: ApiFixture): Promise<void> {
@@ -182,4 +207,12 @@ async function walkTokens({ client }: ApiFixture): Promise<void> {
   await client.call('getToken', { params });
   await client.call('rotateToken', { params, body: { graceSeconds: 60 } });
   await client.call('deleteToken', { params });
+}
+
+async function walkJobs({ client }: ApiFixture): Promise<void> {
+  const { id } = await client.call('startPoolCheck', { params: { pool: 'memory' } });
+  const ended = await client.call('getJob', { params: { job: id }, query: { waitSeconds: '50' } });
+  assert.equal(ended.state, 'succeeded');
+  await client.call('listJobs', {});
+  await client.call('deleteJob', { params: { job: id } });
 }

@@ -30,7 +30,11 @@ const changesByItself: ReadonlySet<string> = new Set([
   'lastRunAt',
   'lastFailure',
   'oldSecretUntil',
-  'progress',
+  'doneBytes',
+  'totalBytes',
+  'endedAt',
+  'result',
+  'error',
 ]);
 
 /** Longer ones are refused; a client has one tag, or a few. */

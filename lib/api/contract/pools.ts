@@ -117,7 +117,7 @@ export const attachDeviceSchema = Type.Object(
   { ...exact, description: 'Where a device of the pool that is missing is now.' },
 );
 
-const poolParams = Type.Object(
+export const poolParams = Type.Object(
   { pool: Type.String({ minLength: 1, description: "A pool's name or UUID." }) },
   exact,
 );

@@ -4,11 +4,13 @@ import type { Node } from '../../node/types.js';
 import type { Pool } from '../contract.js';
 import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
+import { jobObject } from './jobs.js';
 import { deviceObject, poolCheckObject, poolObject } from './pool_objects.js';
 
 type PoolOperation =
   | Extract<keyof Handlers, `${string}Pool` | `${string}Pools`>
-  | Extract<keyof Handlers, `${string}Device` | `${string}Devices`>;
+  | Extract<keyof Handlers, `${string}Device` | `${string}Devices`>
+  | 'startPoolCheck';
 
 export function poolOperations(node: Node): Pick<Handlers, PoolOperation> {
   return {
@@ -17,6 +19,20 @@ export function poolOperations(node: Node): Pick<Handlers, PoolOperation> {
     checkPool: async ({ params }, signal) => {
       await namedPool(node, params.pool);
       return poolCheckObject(await node.pool.check({ signal }));
+    },
+    startPoolCheck: async ({ params }, _signal, caller) => {
+      const { name } = await namedPool(node, params.pool);
+      const job = node.jobs.start(
+        {
+          kind: 'pool-check',
+          title: `check pool '${name}'`,
+          tenant: null,
+          owner: caller.name,
+          cancellable: false,
+        },
+        async ({ signal }) => poolCheckObject(await node.pool.check({ signal })),
+      );
+      return jobObject(job);
     },
     listDevices: async ({ params, query }) => {
       const { devices } = await namedPool(node, params.pool);

@@ -5,6 +5,7 @@ import { createGrantSchema, grantSchema } from '../contract/grants.js';
 import { groupSchema } from '../contract/groups.js';
 import { hostKeySchema } from '../contract/host_keys.js';
 import { controllerSchema, createHostSchema, hostSchema } from '../contract/hosts.js';
+import { jobSchema } from '../contract/jobs.js';
 import { reactorSchema, statusSchema } from '../contract/node.js';
 import {
   addDeviceSchema,
@@ -80,6 +81,7 @@ const named: Readonly<Record<string, TSchema>> = {
   Referral: referralSchema,
   Controller: controllerSchema,
   Event: eventSchema,
+  Job: jobSchema,
   Token: tokenSchema,
   CreateToken: createTokenSchema,
   RotateToken: rotateTokenSchema,

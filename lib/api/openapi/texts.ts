@@ -26,6 +26,7 @@ const groups: readonly (readonly [name: string, words: readonly string[], descri
     ['Grants', ['grants', 'reservations'], 'Who may use what, and who has reserved it.'],
     ['Portals', ['portals', 'ana', 'referrals'], 'Where hosts connect.'],
     ['Events', ['events'], 'What happened.'],
+    ['Jobs', ['jobs'], 'Long work, with progress and cancel.'],
     ['Tokens', ['tokens', 'self'], 'Who may call, and what each may.'],
   ];
 
