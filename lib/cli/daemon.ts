@@ -1,7 +1,9 @@
 /** How a command reaches the daemon. */
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { ApiClient } from '../api/client.js';
+import { ApiClient, type RemoteDaemon } from '../api/client.js';
 import { checkSocketPath } from '../config/socket_path.js';
+import { AshlarError } from '../errors.js';
 
 /** Options that every command of the daemon has. */
 export interface DaemonOptions {
@@ -22,12 +24,34 @@ export function socketOf(options: DaemonOptions): string {
   return path;
 }
 
+/** A daemon elsewhere, when ASHLAR_SERVER names one and no socket is given; null: the socket's. */
+async function remoteDaemon(options: DaemonOptions): Promise<RemoteDaemon | null> {
+  const {
+    ASHLAR_SERVER: url = '',
+    ASHLAR_TOKEN_FILE,
+    ASHLAR_CA,
+    ASHLAR_CERT,
+    ASHLAR_KEY,
+  } = process.env;
+  if (url === '' || options.socket !== undefined) return null;
+  if (!/^https:\/\/[^/]+$/.test(url)) {
+    throw new AshlarError('usage', `ASHLAR_SERVER '${url}' is not of the form https://HOST:PORT`);
+  }
+  const file = (path: string | undefined): Promise<Buffer | undefined> =>
+    path === undefined || path === '' ? Promise.resolve(undefined) : readFile(path);
+  const [token, ca, certificate, key] = await Promise.all(
+    [ASHLAR_TOKEN_FILE, ASHLAR_CA, ASHLAR_CERT, ASHLAR_KEY].map(file),
+  );
+  return { url, token: token?.toString('utf8').trim(), ca, certificate, key };
+}
+
 /** Opens a client for one command. */
 export async function withDaemon<T>(
   options: DaemonOptions,
   work: (client: ApiClient) => Promise<T>,
 ): Promise<T> {
-  const client = new ApiClient({ socket: socketOf(options) });
+  const remote = await remoteDaemon(options);
+  const client = new ApiClient({ socket: remote ?? socketOf(options) });
   try {
     return await work(client);
   } finally {

@@ -16,6 +16,7 @@ import { addReservations } from './reservation_commands.js';
 import { addSchedules } from './schedule_commands.js';
 import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { addStreams } from './stream_commands.js';
+import { addJobs, addTenants, addTokens } from './tenant_commands.js';
 import { reportError } from './terminal.js';
 
 /** Exit code of an action; commander's own actions return nothing. */
@@ -66,6 +67,9 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addSnapshots(program);
   addSchedules(program);
   addAccess(program);
+  addTenants(program);
+  addTokens(program);
+  addJobs(program);
   addReservations(program);
   addReferrals(program);
   addPool(program);

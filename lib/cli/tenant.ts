@@ -1,0 +1,104 @@
+/** `ashlar tenant …`: who owns volumes, and how much of them. */
+import type { Tenant } from '../api/contract.js';
+import { formatSizeShort, parseSize } from '../config/units.js';
+import { AshlarError } from '../errors.js';
+import { type DaemonOptions, withDaemon } from './daemon.js';
+import { type Column, table } from './table.js';
+import { printJson, printLines, terminalWidth } from './terminal.js';
+
+export interface QuotaOptions extends DaemonOptions {
+  capacity?: string;
+  volumes?: string;
+  snapshots?: string;
+  iops?: string;
+  rate?: string;
+}
+
+/** What was given of a quota; null: no limit. */
+function quotaOf(options: QuotaOptions) {
+  const part = (name: string, text: string | undefined, read: (text: string) => number) =>
+    text === undefined ? {} : { [name]: text === 'none' ? null : read(text) };
+  const bytes = (flag: string) => (text: string) => Number(parseSize(text, flag));
+  return {
+    ...part('capacityBytes', options.capacity, bytes('--capacity')),
+    ...part('volumes', options.volumes, wholeCount),
+    ...part('snapshots', options.snapshots, wholeCount),
+    ...part('iops', options.iops, wholeCount),
+    ...part('bytesPerSecond', options.rate, bytes('--rate')),
+  };
+}
+
+function wholeCount(text: string): number {
+  if (/^[1-9]\d{0,11}$/.test(text)) return Number(text);
+  throw new AshlarError('usage', `'${text}' is not a whole number of at least 1, nor 'none'`);
+}
+
+export async function createTenant(
+  name: string,
+  options: QuotaOptions & { ifMissing?: boolean },
+): Promise<void> {
+  const quota = quotaOf(options);
+  const tenant = await withDaemon(options, (client) =>
+    client.call('createTenant', {
+      query: options.ifMissing === true ? { repeatable: 'true' } : {},
+      body: { name, ...(Object.keys(quota).length === 0 ? {} : { quota }) },
+    }),
+  );
+  if (options.json === true) return printJson(tenant);
+  printLines([`Created tenant '${tenant.name}', subsystem ${tenant.subnqn}.`]);
+}
+
+export async function setTenant(
+  tenant: string,
+  options: QuotaOptions & { name?: string },
+): Promise<void> {
+  const quota = quotaOf(options);
+  const { name } = options;
+  const changed = await withDaemon(options, (client) =>
+    client.call('changeTenant', {
+      params: { tenant },
+      body: {
+        ...(name === undefined ? {} : { name }),
+        ...(Object.keys(quota).length === 0 ? {} : { quota }),
+      },
+    }),
+  );
+  if (options.json === true) return printJson(changed);
+  printLines([`Tenant '${changed.name}' is set.`]);
+}
+
+const of = (used: string, most: string | null): string => `${used} of ${most ?? 'any'}`;
+const size = (bytes: number): string => formatSizeShort(BigInt(bytes));
+const limit = (number: number | null): string | null => (number === null ? null : String(number));
+
+const columns: readonly Column<Tenant>[] = [
+  { title: 'name', value: ({ name }) => name, flexible: true },
+  {
+    title: 'used',
+    value: ({ provisionedBytes, quota: { capacityBytes: most } }) =>
+      of(size(provisionedBytes), most === null ? null : size(most)),
+  },
+  { title: 'volumes', value: ({ volumes, quota }) => of(String(volumes), limit(quota.volumes)) },
+  {
+    title: 'snapshots',
+    value: ({ snapshots, quota }) => of(String(snapshots), limit(quota.snapshots)),
+  },
+  { title: 'hosts', value: ({ hosts }) => String(hosts), align: 'right' },
+  { title: 'subsystem', value: ({ subnqn }) => subnqn, flexible: true },
+];
+
+export async function listTenants(options: DaemonOptions): Promise<void> {
+  const tenants = await withDaemon(options, (client) => client.list('listTenants'));
+  if (options.json === true) return printJson(tenants);
+  printLines(table(tenants, columns, terminalWidth()));
+}
+
+export async function deleteTenant(
+  tenant: string,
+  options: DaemonOptions & { ifExists?: boolean },
+): Promise<void> {
+  const query = options.ifExists === true ? { repeatable: 'true' as const } : {};
+  await withDaemon(options, (client) => client.call('deleteTenant', { params: { tenant }, query }));
+  if (options.json === true) return printJson({ deleted: tenant });
+  printLines([`Deleted tenant '${tenant}'.`]);
+}
