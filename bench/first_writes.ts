@@ -8,8 +8,7 @@
  */
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type LimitSource, Limits } from '../lib/bench/limits.js';
-import { LocalSubject } from '../lib/bench/local.js';
+import { FileLimit, Limits } from '../lib/bench/limits.js';
 import type { BenchResult } from '../lib/bench/results.js';
 import { runBench } from '../lib/bench/run.js';
 import { defaultSweep, planSweep } from '../lib/bench/scenarios.js';
@@ -81,27 +80,13 @@ function openSpdk(target: SpdkTarget, at: number, hostCpu: number): Promise<Spdk
   return SpdkSubject.open(target, { name, nsid: at + 1, generator, snapshot });
 }
 
-/** Overwrites of a file on the same file system by io_uring: what the disk does in that round. */
-async function openRaw({ hostCpu, tell }: PairedOptions, folder: string): Promise<LocalSubject> {
-  const raw = await LocalSubject.open({
-    ...{ name: 'raw', path: path.join(folder, 'raw'), createBytes: spanBytes },
-    ...{ generator: { cpus: [hostCpu], pollUs }, overwrite: true, writes: true },
-  });
-  await raw.prepare({ volumes: 1, snapshots: 0, spanBytes, state: 'filled' }, (what) =>
-    tell({ kind: 'preparing', what }),
-  );
-  return raw;
-}
-
-function limitsOf(raw: LocalSubject, subjects: readonly OpenSubject[], durationMs: number): Limits {
+/** Beside each of them, overwrites of a file on the same file system: what the disk does then. */
+function limitsOf(raw: FileLimit, subjects: readonly OpenSubject[], durationMs: number): Limits {
   const description = 'io_uring on a file beside it';
-  const source: LimitSource = async ({ workload, setting }, ms) => {
-    const turn = { warmupMs: ms / 5, durationMs: ms, seed: 7n };
-    const { commands, elapsedNs } = await raw.load(workload, setting, turn);
-    return { what: description, perSecond: (Number(commands) * 1e9) / Number(elapsedNs) };
-  };
   const limits = new Limits(durationMs / 2);
-  for (const { subject } of subjects) limits.add(subject.name, { description, sources: [source] });
+  for (const { subject } of subjects) {
+    limits.add(subject.name, { description, sources: [raw.measure] });
+  }
   return limits;
 }
 
@@ -121,7 +106,8 @@ export async function measureFirstWrites(
   const subjects: OpenSubject[] = [];
   try {
     await using spdk = await startSpdk(program, targetCpu, place);
-    await using raw = await openRaw(options, place);
+    const generator = { cpus: [hostCpu], pollUs };
+    await using raw = await FileLimit.open(path.join(place, 'raw'), spanBytes, generator);
     const pool = { poolFile: path.join(place, 'pool'), poolBytes: fileBytes, busyPollUs: 0 };
     try {
       subjects.push(await openAshlar(options, { name: 'ashlar', ...pool }));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "plain/admit.h"
 #include "store/cold_io.h"
 
 namespace ashlar::bench {
@@ -178,27 +179,9 @@ void World::write(uint32_t nsid, uint64_t block, uint64_t bytes) {
 
 // ---- The control plane --------------------------------------------------------------------------
 
-// An admin queue gets a controller with every namespace; an I/O queue the one that it names.
 bool World::connect_requested(target::ConnectRequest request) noexcept {
-  nvme::ConnectCommand connect;
-  std::memcpy(&connect, &request.sqe, sizeof connect);
-  nvme::ConnectData data;
-  std::memcpy(&data, request.data.data(), sizeof data);
-  if (connect.qid != 0) {
-    target_->accept(request.connection, data.cntlid);
-    return true;
-  }
-  const uint16_t id = ++controllers_;
-  Uuid hostid{};
-  std::memcpy(hostid.data(), &id, sizeof id);
-  target_->create_controller(id, {id, 128, 4, 1 << 20, hostid});
-  std::vector<target::Namespace> namespaces;
-  for (uint32_t nsid = 1; nsid <= options.volumes; ++nsid) {
-    namespaces.push_back({nsid, 1, false, backends_[nsid - 1]});
-  }
-  target_->set_namespaces(id, std::move(namespaces), [] {});
-  target_->set_enabled(id, true);
-  target_->accept(request.connection, id);
+  const uint16_t made = admit(*target_, request, backends_, controllers_);
+  if (made != 0) target_->set_enabled(made, true);
   return true;
 }
 

@@ -2,6 +2,7 @@
 // clock moves a microsecond a turn.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -66,7 +67,7 @@ class World final : public target::TargetEvents {
   std::unique_ptr<target::Target> target_;
   std::vector<std::unique_ptr<Peer>> admins_;
   uint64_t layers_ = 0;
-  uint16_t controllers_ = 0;
+  std::atomic<uint16_t> controllers_{0};
 };
 
 }  // namespace ashlar::bench

@@ -89,7 +89,8 @@ void __tsan_atomic_thread_fence(int) {
 }
 void __tsan_atomic_signal_fence(int) {}
 
-// The C library's own accesses are not compiled so: its copies are noted here.
+// The C library's own accesses are not compiled so, nor are stores past the cache: copies are noted
+// here.
 void* __real_memcpy(void*, const void*, size_t);
 void* __real_memmove(void*, const void*, size_t);
 void* __real_memset(void*, int, size_t);
@@ -102,6 +103,13 @@ void* __wrap_memmove(void* to, const void* from, size_t bytes) {
   touched(from, bytes, false, CODE);
   touched(to, bytes, true, CODE);
   return __real_memmove(to, from, bytes);
+}
+// ashlar::copy_past_cache().
+void __real__ZN6ashlar15copy_past_cacheEPvPKvm(void*, const void*, size_t);
+void __wrap__ZN6ashlar15copy_past_cacheEPvPKvm(void* to, const void* from, size_t bytes) {
+  touched(from, bytes, false, CODE);
+  touched(to, bytes, true, CODE);
+  __real__ZN6ashlar15copy_past_cacheEPvPKvm(to, from, bytes);
 }
 void* __wrap_memset(void* to, int byte, size_t bytes) {
   touched(to, bytes, true, CODE);

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "admit.h"
 #include "base/bytes.h"
 #include "nvme/fabrics.h"
 #include "nvme/nvm.h"
@@ -13,7 +14,6 @@ namespace ashlar::bench {
 
 namespace {
 
-constexpr uint32_t io_queues = 128;
 // 128 entries, contiguous (CQR), and 500 ms to get ready.
 constexpr uint64_t cap = 127 | 1u << 16 | 1u << 24 | uint64_t{1} << 37;
 // Ready, and as soon as anybody asks for that, shut down: a controller here has nothing to do for
@@ -24,26 +24,8 @@ constexpr uint32_t capsule_units = (64 + 8192) / 16;
 
 }  // namespace
 
-// An admin queue gets a controller with every namespace; an I/O queue the one that it names.
 bool Control::connect_requested(target::ConnectRequest request) noexcept {
-  nvme::ConnectCommand connect;
-  std::memcpy(&connect, &request.sqe, sizeof connect);
-  nvme::ConnectData data;
-  std::memcpy(&data, request.data.data(), sizeof data);
-  if (connect.qid != 0) {
-    target_->accept(request.connection, data.cntlid);
-    return true;
-  }
-  const uint16_t id = ++controllers_;
-  Uuid hostid{};
-  std::memcpy(hostid.data(), &id, sizeof id);
-  target_->create_controller(id, {id, io_queues, 4, 1 << 20, hostid});
-  std::vector<target::Namespace> namespaces;
-  for (BlockBackend* backend : backends_) {
-    namespaces.push_back({static_cast<uint32_t>(namespaces.size() + 1), 1, false, backend});
-  }
-  target_->set_namespaces(id, std::move(namespaces), [] {});
-  target_->accept(request.connection, id);
+  admit(*target_, request, backends_, controllers_);
   return true;
 }
 
@@ -58,7 +40,7 @@ target::CommandCompletion Control::answer(const target::CommandRequest& request)
     case nvme::AdminOpcode::fabrics: return fabrics(request);
     case nvme::AdminOpcode::identify: completion.data = identify(request.sqe); break;
     case nvme::AdminOpcode::set_features:
-      completion.result = (io_queues - 1) << 16 | (io_queues - 1);
+      completion.result = (max_io_queues - 1) << 16 | (max_io_queues - 1);
       break;
     case nvme::AdminOpcode::get_log_page:
     case nvme::AdminOpcode::abort:

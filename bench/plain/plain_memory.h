@@ -1,6 +1,6 @@
 // PlainMemory: a namespace that is a flat piece of memory, with no map. What a volume of a pool in
 // memory costs more than this is what thin provisioning costs. It takes the same short cuts as the
-// pool (native/store/in_place.cc), or the comparison would flatter that.
+// pool (native/store/in_place.cc) and copies as that does, or the comparison would flatter it.
 #pragma once
 
 #include <cstring>
@@ -11,6 +11,7 @@
 
 #include "base/block_io.h"
 #include "base/check.h"
+#include "base/copy.h"
 #include "device/memory_device.h"
 #include "reactor/loop.h"
 
@@ -35,9 +36,10 @@ class PlainMemory final : public BlockBackend {
     for (const iovec& segment : io.segments) {
       CHECK(io.op == BlockOp::read || io.op == BlockOp::write);
       if (io.op == BlockOp::read) std::memcpy(segment.iov_base, at, segment.iov_len);
-      if (io.op == BlockOp::write) std::memcpy(at, segment.iov_base, segment.iov_len);
+      if (io.op == BlockOp::write) copy_past_cache(at, segment.iov_base, segment.iov_len);
       at += segment.iov_len;
     }
+    if (io.op == BlockOp::write) fence_copies();
     tellers_[reactor_index].add(io);
   }
   bool lend(uint32_t /*reactor_index*/, uint64_t offset_bytes, uint64_t length_bytes,
@@ -48,7 +50,7 @@ class PlainMemory final : public BlockBackend {
   }
   bool write_in_place(uint32_t /*reactor_index*/, uint64_t offset_bytes,
                       std::span<const std::byte> bytes) noexcept override {
-    std::memcpy(memory_->at(offset_bytes), bytes.data(), bytes.size());
+    copy_past_cache(memory_->at(offset_bytes), bytes.data(), bytes.size());
     return true;
   }
 

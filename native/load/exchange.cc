@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 
 #include "base/check.h"
 #include "reactor/socket.h"
+#include "reactor/system.h"
 
 namespace ashlar::load {
 
@@ -18,12 +18,6 @@ namespace {
 constexpr size_t receive_bytes = 256 * 1024;
 constexpr size_t send_bytes = 1024 * 1024;
 constexpr unsigned ring_entries = 1024;
-
-uint64_t now_ns() noexcept {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
-}
 
 }  // namespace
 
@@ -71,7 +65,7 @@ bool Side::took(Flow& flow, ssize_t count) noexcept {
   if (flow.taken == before) return true;
   done.store(done.load(std::memory_order_relaxed) + flow.taken - before, std::memory_order_relaxed);
   if (latencies != nullptr) {
-    const uint64_t now = now_ns();
+    const uint64_t now = SystemClock().now_ns();
     if (measuring.load(std::memory_order_relaxed)) latencies->add(now - began_ns_);
     began_ns_ = now;
   }
