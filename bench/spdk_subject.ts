@@ -45,16 +45,17 @@ export class SpdkSubject implements OpenSubject {
   }
 
   check(setting: Setting): void {
-    this.#inner.check(setting);
+    this.#inner.check(this.#plain(setting));
   }
 
   prepare(setting: Setting, tell: (what: string) => void): Promise<void> {
-    // Of the snapshots that are due beforeRound knows.
-    const plain =
-      this.#snapshot !== undefined && setting.state === 'fresh-snapshot'
-        ? { ...setting, state: 'filled' as const }
-        : setting;
-    return running(this.pid, () => this.#inner.prepare(plain, tell));
+    return running(this.pid, () => this.#inner.prepare(this.#plain(setting), tell));
+  }
+
+  /** Of the snapshots that are due beforeRound knows. */
+  #plain(setting: Setting): Setting {
+    if (this.#snapshot === undefined || setting.state !== 'fresh-snapshot') return setting;
+    return { ...setting, state: 'filled' };
   }
 
   async beforeRound(setting: Setting): Promise<void> {
