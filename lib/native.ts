@@ -28,6 +28,7 @@ import type {
   LoopbackOptions,
   LoopbackResult,
 } from './native/host.js';
+import type { MeterCounters, MeterLimits } from './native/meters.js';
 import type {
   AnaChange,
   AsyncEvent,
@@ -97,6 +98,8 @@ export type HostHandle = Handle<'host'>;
 export type InspectHandle = Handle<'inspect'>;
 /** A file or device that is open to be loaded without a network. */
 export type LocalHandle = Handle<'local'>;
+/** Counts and limits the I/O of the namespaces that are attached with it. */
+export type MeterHandle = Handle<'meter'>;
 /** 16 bytes. */
 export type UuidBytes = Uint8Array;
 
@@ -430,6 +433,7 @@ export type NativeEvent =
 // ---- Target and host (initiator) ----------------------------------------------------------------
 
 export type * from './native/host.js';
+export type * from './native/meters.js';
 export type * from './native/target.js';
 
 // ---- The addon ----------------------------------------------------------------------------------
@@ -518,6 +522,26 @@ export interface NativeAddon {
   /** Deallocates: the range (any length, whole blocks) reads as zeroes. */
   volumeDeallocate(volume: VolumeHandle, offsetBytes: bigint, lengthBytes: bigint): Promise<void>;
   volumeFlush(volume: VolumeHandle): Promise<void>;
+
+  /**
+   * Upper bounds of the buckets of latency, ns, rising: 1,024 and then four an octave up to 2^34,
+   * which is 17 s.
+   */
+  latencyBoundsNs(): bigint[];
+  /**
+   * Without limits, of weight 100. `parent`: a meter without a parent, whose limits hold for all
+   * its children together.
+   */
+  meterCreate(runtime: RuntimeHandle, parent: MeterHandle | null): MeterHandle;
+  /**
+   * From now on, also for commands that wait. `limits`: null, none. `weight`: 1 to 10,000, the
+   * share of a reactor that more want than it can give.
+   */
+  meterSet(meter: MeterHandle, limits: MeterLimits | null, weight: number): void;
+  /** Asks no reactor. At most 4,096 at once. A parent tells the sum of all that were ever below. */
+  meterRead(meters: readonly MeterHandle[]): MeterCounters[];
+  /** 'busy' while one below it is open. What is attached with it counts on, unseen. */
+  meterClose(meter: MeterHandle): void;
 
   portalListen(
     runtime: RuntimeHandle,

@@ -227,6 +227,20 @@ void plain() {
                   {.name = "write 4 KiB, depth 32, plain memory", .op = write, .depth = 32}});
 }
 
+// What the rows of the same names in `depths` cost without being counted, and with limits.
+void not_counted() {
+  World world({.metered = Metered::no});
+  world.connect(1, false);
+  measure(world, {{.name = "read 4 KiB, depth 32, not counted", .depth = 32},
+                  {.name = "write 4 KiB, depth 32, not counted", .op = write, .depth = 32}});
+}
+void limited() {
+  World world({.metered = Metered::limited});
+  world.connect(1, false);
+  measure(world, {{.name = "read 4 KiB, depth 32, limited", .depth = 32},
+                  {.name = "write 4 KiB, depth 32, limited", .op = write, .depth = 32}});
+}
+
 struct Scene {
   const char* name;
   void (*run)();
@@ -241,6 +255,8 @@ constexpr Scene scenes[] = {
     {"volumes-10000", volumes_10000},
     {"snapshots", snapshots},
     {"plain", plain},
+    {"not-counted", not_counted},
+    {"limited", limited},
 };
 
 }  // namespace

@@ -136,6 +136,15 @@ void World::make_volumes() {
                                                      std::move(memory).value()));
       backends_.back() = plain_.back().get();
     }
+    if (options.metered != Metered::no) {
+      meters_.push_back(std::make_shared<target::Meter>(1, nullptr));
+      // As after the first command.
+      meters_.back()->part(0, sim_.loop(0));
+    }
+    if (options.metered == Metered::limited) {
+      meters_.back()->set_limits({.iops = 1'000'000'000, .bytes_per_second = uint64_t{1} << 40},
+                                 sim_.loop(0).clock().now_ns());
+    }
     const uint64_t step = std::min(options.mapped_bytes, write_bytes);
     for (uint64_t at = 0; at < options.mapped_bytes; at += step) {
       write(nsid, at / block_bytes, step);
@@ -180,7 +189,7 @@ void World::write(uint32_t nsid, uint64_t block, uint64_t bytes) {
 // ---- The control plane --------------------------------------------------------------------------
 
 bool World::connect_requested(target::ConnectRequest request) noexcept {
-  const uint16_t made = admit(*target_, request, backends_, controllers_);
+  const uint16_t made = admit(*target_, request, backends_, controllers_, meters_);
   if (made != 0) target_->set_enabled(made, true);
   return true;
 }

@@ -12,10 +12,18 @@
 #include "plain/plain_memory.h"
 #include "sim/sim_world.h"
 #include "store/pool.h"
+#include "target/meter.h"
 #include "target/target.h"
 #include "wire.h"
 
 namespace ashlar::bench {
+
+// What is done of a volume's I/O besides it.
+enum class Metered : uint8_t {
+  no,       // Nothing.
+  counted,  // What every volume of a daemon has.
+  limited,  // By a limit that keeps nothing waiting.
+};
 
 struct WorldOptions {
   uint32_t volumes = 1;  // NSIDs 1 to this.
@@ -24,6 +32,7 @@ struct WorldOptions {
   // Taken one after the other; between two a share of the blocks is written, here and there, so
   // that a read finds its block in any of them.
   uint32_t snapshots = 0;
+  Metered metered = Metered::counted;
   bool plain = false;  // Namespaces are pieces of memory without a map; no snapshots of those.
 };
 
@@ -63,6 +72,7 @@ class World final : public target::TargetEvents {
   std::vector<store::Volume*> volumes_;
   std::vector<std::unique_ptr<PlainMemory>> plain_;
   std::vector<BlockBackend*> backends_;  // By NSID - 1.
+  std::vector<std::shared_ptr<target::Meter>> meters_;  // Likewise; empty: none.
   std::vector<std::byte> scratch_;
   std::unique_ptr<target::Target> target_;
   std::vector<std::unique_ptr<Peer>> admins_;

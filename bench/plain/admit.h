@@ -4,10 +4,12 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <utility>
 #include <vector>
 
 #include "nvme/fabrics.h"
+#include "target/meter.h"
 #include "target/target.h"
 
 namespace ashlar::bench {
@@ -15,10 +17,12 @@ namespace ashlar::bench {
 inline constexpr uint32_t max_io_queues = 128;
 
 // An admin queue gets a controller with every backend, NSID 1 and so on; an I/O queue the one that
-// it names. `controllers`: how many there were, on any reactor. The new one's id; 0: none was made.
+// it names. `controllers`: how many there were, on any reactor. `meters`: one a backend, or none.
+// The new one's id; 0: none was made.
 inline uint16_t admit(target::Target& target, const target::ConnectRequest& request,
                       const std::vector<BlockBackend*>& backends,
-                      std::atomic<uint16_t>& controllers) noexcept {
+                      std::atomic<uint16_t>& controllers,
+                      const std::vector<std::shared_ptr<target::Meter>>& meters = {}) noexcept {
   nvme::ConnectCommand connect;
   std::memcpy(&connect, &request.sqe, sizeof connect);
   nvme::ConnectData data;
@@ -33,7 +37,10 @@ inline uint16_t admit(target::Target& target, const target::ConnectRequest& requ
   target.create_controller(id, {id, max_io_queues, 4, 1 << 20, hostid});
   std::vector<target::Namespace> namespaces;
   for (BlockBackend* backend : backends) {
-    namespaces.push_back({static_cast<uint32_t>(namespaces.size() + 1), 1, false, backend});
+    const size_t index = namespaces.size();
+    namespaces.push_back({static_cast<uint32_t>(index + 1), 1, false, backend,
+                          target::ReservationRule::none,
+                          index < meters.size() ? meters[index] : nullptr});
   }
   target.set_namespaces(id, std::move(namespaces), [] {});
   target.accept(request.connection, id);

@@ -1,5 +1,5 @@
 /** What the target takes and tells: the part of native.ts about it. */
-import type { ConnectHandle, ControllerHandle, VolumeHandle } from '../native.js';
+import type { ConnectHandle, ControllerHandle, MeterHandle, VolumeHandle } from '../native.js';
 
 export interface PortalOptions {
   /** Chosen by TypeScript; comes back in {@link ConnectEvent}. 1 to 65535. */
@@ -65,6 +65,8 @@ export interface NamespaceAttachment {
   readOnly: boolean;
   /** What the namespace's reservation leaves to this controller's host. */
   reservation: ReservationRule;
+  /** Counts and limits what is done through it; null: nobody does. */
+  meter: MeterHandle | null;
 }
 
 /** Which commands of a host end with Reservation Conflict (083h; Base 8.19). */

@@ -216,7 +216,7 @@ export class Controller {
     if (this.#ended) return;
     const attachments = [...next.values()].map((seen) => {
       const { nsid, volume, anagrpid, readOnly, reservation } = seen;
-      return { nsid, volume, anagrpid, readOnly, reservation };
+      return { nsid, volume, anagrpid, readOnly, reservation, meter: null };
     });
     try {
       await this.#native.controllerSetNamespaces(this.identity.handle, attachments);

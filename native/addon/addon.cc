@@ -10,6 +10,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   ashlar::addon::register_inspect(env, exports);
   ashlar::addon::register_volume(env, exports);
   ashlar::addon::register_devices(env, exports);
+  ashlar::addon::register_meters(env, exports);
   ashlar::addon::register_target(env, exports);
   ashlar::addon::register_host(env, exports);
   ashlar::addon::register_local(env, exports);

@@ -264,6 +264,7 @@ const char* Handle::kind_name(HandleKind kind) noexcept {
     case HandleKind::host: return "host";
     case HandleKind::inspect: return "inspected pool";
     case HandleKind::local: return "local load";
+    case HandleKind::meter: return "meter";
   }
   CHECK(false);
 }

@@ -145,6 +145,7 @@ enum class HandleKind : uint8_t {
   host,
   inspect,
   local,
+  meter,
 };
 
 // Something that JavaScript holds as an opaque object. The object keeps the Handle alive; when it

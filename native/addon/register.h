@@ -10,6 +10,7 @@ void register_pool(Napi::Env env, Napi::Object exports);
 void register_inspect(Napi::Env env, Napi::Object exports);
 void register_volume(Napi::Env env, Napi::Object exports);
 void register_devices(Napi::Env env, Napi::Object exports);
+void register_meters(Napi::Env env, Napi::Object exports);
 void register_target(Napi::Env env, Napi::Object exports);
 void register_host(Napi::Env env, Napi::Object exports);
 void register_local(Napi::Env env, Napi::Object exports);

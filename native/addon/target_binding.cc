@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "addon/meter_handle.h"
 #include "addon/register.h"
 #include "addon/runtime.h"
 #include "addon/values.h"
@@ -465,6 +466,10 @@ std::vector<target::Namespace> read_namespaces(Reader& in, Napi::Value value) {
     ns.read_only = in.boolean(item, "readOnly");
     ns.reservation = read_reservation(in, item);
     const auto volume = in.handle<VolumeHandle>(in.field(item, "volume"));
+    if (in.ok() && !in.is_null(item, "meter")) {
+      const auto meter = in.handle<MeterHandle>(in.field(item, "meter"));
+      if (meter != nullptr) ns.meter = meter->meter;
+    }
     if (!in.ok()) break;
     ns.backend = &volume->backend();
     if (ns.nsid == 0 || ns.nsid == nvme::nsid_all) {
@@ -480,7 +485,7 @@ std::vector<target::Namespace> read_namespaces(Reader& in, Napi::Value value) {
                 "namespace " + std::to_string(ns.nsid) + " is given twice");
       }
     }
-    namespaces.push_back(ns);
+    namespaces.push_back(std::move(ns));
   }
   return namespaces;
 }

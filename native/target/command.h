@@ -21,20 +21,22 @@
 namespace ashlar::target {
 
 class Connection;
+class MeterPart;
 
 enum class CommandState : uint8_t {
-  free,                  // In the free list; the next capsule moves it on.
-  receiving,             // Its capsule's data is next in the stream; the receive side moves it on.
-  awaiting_buffers,      // In the line of the buffer pool or of the connection's share.
-  awaiting_data,         // R2Ts are out; H2CData PDUs move it on.
-  awaiting_range,        // A change of blocks that a RangeLock covers; the gate moves it on.
-  awaiting_other_half,   // Fused, with its data: the other half or the range's lock moves it on.
-  awaiting_scratch,      // A Compare, Verify or Copy that waits for the scratch buffer.
-  at_store,              // BlockIo under way; done() moves it on.
-  at_control_plane,      // TypeScript has it; complete_command() or connectAccept/Reject.
-  parked,                // An Asynchronous Event Request; an event or an Abort moves it on.
-  responding,            // In the send queue.
-  sending,               // Its response is with the socket; the end of the send frees the slot.
+  free,                 // In the free list; the next capsule moves it on.
+  receiving,            // Its capsule's data is next in the stream; the receive side moves it on.
+  awaiting_buffers,     // In the line of the buffer pool or of the connection's share.
+  awaiting_data,        // R2Ts are out; H2CData PDUs move it on.
+  awaiting_limit,       // In a MeterPart's line; credits move it on.
+  awaiting_range,       // A change of blocks that a RangeLock covers; the gate moves it on.
+  awaiting_other_half,  // Fused, with its data: the other half or the range's lock moves it on.
+  awaiting_scratch,     // A Compare, Verify or Copy that waits for the scratch buffer.
+  at_store,             // BlockIo under way; done() moves it on.
+  at_control_plane,     // TypeScript has it; complete_command() or connectAccept/Reject.
+  parked,               // An Asynchronous Event Request; an event or an Abort moves it on.
+  responding,           // In the send queue.
+  sending,              // Its response is with the socket; the end of the send frees the slot.
 };
 
 // What happens to the connection when the response is out.
@@ -91,6 +93,8 @@ struct Command {
   uint8_t table_parity = 0;   // Which namespace table counts it while it is at the store.
   bool counts_as_change = false;  // The reactor's gate counts it, by this parity.
   uint8_t change_parity = 0;
+  bool admitted = false;           // It has taken its credits, or needs none.
+  bool limited_with_data = false;  // It waits for a limit with its data here.
   // Fused (connection_fused.cc).
   uint8_t fuse = 0;                      // nvme::fuse_first, fuse_second, or 0.
   uint8_t fused_block = no_fused_block;  // Where its data is.
@@ -113,6 +117,11 @@ struct Command {
   uint32_t received_bytes = 0;
   uint64_t progress_ns = 0;      // When data last came (or was first asked for).
 
+  // At its namespace's meter (connection_meter.cc); null: it has none.
+  MeterPart* part = nullptr;
+  uint64_t arrived_ns = 0;      // Later by what it waited for data that R2Ts asked for.
+  uint64_t waits_since_ns = 0;  // For that data, or for a limit.
+
   // At the store.
   BlockBackend* backend = nullptr;
   // Next DSM range; next NSID of a flush of all; next byte of a Compare or Verify;
@@ -129,14 +138,14 @@ struct Command {
   iovec own_segment{};                // Data elsewhere: in `own_data` or the reserve.
   std::vector<std::byte> own_data;  // Of Connect, and of commands that are forwarded.
 
-  Command* next = nullptr;  // The free list, the send queue, or the line for scratch or share.
+  Command* next = nullptr;  // The free list, the send queue, or a line: scratch, share, limit.
 
  private:
   CommandState state_ = CommandState::free;
 };
 
 static_assert(sizeof(Loan) <= sizeof(BlockIo::scratch));
-static_assert(sizeof(Command) <= 768);  // limits.h counts on it.
+static_assert(sizeof(Command) <= 800);  // limits.h counts on it.
 
 // A line of commands linked through Command::next.
 struct CommandLine {

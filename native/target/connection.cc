@@ -65,7 +65,10 @@ Connection::Connection(Shard& shard, ConnectionId id, std::unique_ptr<Stream> st
 Connection::~Connection() {
   CHECK(state_ == ConnectionState::closed);
   CHECK(at_store_[0] == 0 && at_store_[1] == 0);
-  for (Command& command : commands_) give_back(command);
+  for (Command& command : commands_) {
+    CHECK(command.part == nullptr);
+    give_back(command);
+  }
   shard_.buffers().cancel(rx_borrowed_);
 }
 
@@ -161,6 +164,7 @@ void Connection::close(bool linger, EndReason reason, std::string detail) noexce
       shard_.range_gate().leave(command);
     }
   }
+  leave_meters();
   end_loans();
   stream_->close(linger, closed_task_);
 }
@@ -388,14 +392,17 @@ void Connection::set_namespaces(std::shared_ptr<const NamespaceTable> table,
                                 uint64_t update) noexcept {
   if (controller_ == nullptr) return;  // It closed before it was taken in.
   CHECK(settling_update_ == 0);  // The controller sends the next one after this one has settled.
-  namespaces_ = std::move(table);
+  const bool waiting = leave_meters();
+  settling_ = std::exchange(namespaces_, std::move(table));
   table_parity_ ^= 1;
   settling_update_ = update;
   settle_namespaces();
+  if (waiting) judge_waiting_again();
 }
 
 void Connection::settle_namespaces() noexcept {
   if (settling_update_ == 0 || at_store_[table_parity_ ^ 1] != 0) return;
+  settling_.reset();
   shard_.home().namespaces_settled(controller_->id, id_, std::exchange(settling_update_, 0));
 }
 

@@ -7,6 +7,7 @@
 //   connection_io.cc       NVM commands to and from the store
 //   connection_copy.cc     Copy, range by range
 //   connection_fused.cc    pairs of a Compare and a Write
+//   connection_meter.cc    what is counted and limited of a namespace
 //   connection_admin.cc    Connect, the other Fabrics commands, and the admin queue
 //
 // Bounds: commands by the queue's entries, memory by limits.h, buffers by the pool and by this
@@ -24,13 +25,14 @@
 #include <string>
 #include <vector>
 
+#include "nvme/fabrics.h"
 #include "reactor/loop.h"
 #include "reactor/network.h"
 #include "target/async_events.h"
 #include "target/command.h"
 #include "target/limits.h"
+#include "target/meter.h"
 #include "target/range_lock.h"
-#include "nvme/fabrics.h"
 #include "target/shared.h"
 #include "tcp/codec.h"
 #include "tcp/receive.h"
@@ -85,6 +87,8 @@ class Connection {
                         QueueVerdict verdict) noexcept;
   // From the gate of this reactor: a change that waited may go on.
   void on_range_free(Command& command) noexcept;
+  // From a meter's part on this reactor: a command that a limit kept waiting may begin.
+  void on_limit(Command& command) noexcept;
   void end(EndReason reason, std::string detail) noexcept;
   // The same, but lets a C2HTermReq on its way out arrive.
   void end_with_controller() noexcept;
@@ -204,6 +208,29 @@ class Connection {
   void on_fused_written(Command& second) noexcept;
   void finish_fused(Refusal of_first, Refusal of_second) noexcept;
 
+  // ---- connection_meter.cc ----------------------------------------------------------------------
+  // What a command without a meter, or without limits, pays is here: a look at two pointers.
+  void meter(Command& command, const Namespace* ns) noexcept {
+    const bool metered = ns != nullptr && ns->meter != nullptr;
+    if (metered || command.part != nullptr) {
+      change_meter(command, metered ? ns->meter.get() : nullptr);
+    }
+  }
+  bool admit(Command& command) noexcept {
+    return command.part == nullptr || !command.part->limited() || admit_limited(command);
+  }
+  bool pass_limit(Command& command, bool with_data) noexcept {
+    return admit(command) || wait_for_limit(command, with_data);
+  }
+  void change_meter(Command& command, Meter* meter) noexcept;
+  void unmeter(Command& command) noexcept;
+  void count_answer(Command& command) noexcept;
+  bool admit_limited(Command& command) noexcept;
+  bool wait_for_limit(Command& command, bool with_data) noexcept;
+  void go_on_after_limit(Command& command) noexcept;
+  bool leave_meters() noexcept;
+  void judge_waiting_again() noexcept;
+
   // ---- connection_admin.cc ----------------------------------------------------------------------
   void dispatch_connect(Command& command, uint32_t capsule_bytes) noexcept;
   void dispatch_unauthenticated(Command& command, uint32_t capsule_bytes) noexcept;
@@ -272,6 +299,7 @@ class Connection {
   uint32_t pdu_data_seen_ = 0;
   uint32_t transfers_under_way_ = 0;  // R2Ts that have not had all their data.
   uint64_t received_total_ = 0;
+  uint64_t received_ns_ = 0;  // When the last receive completed.
 
   // Buffers.
   uint64_t held_bytes_ = 0;       // Held, or in the pool's line.
@@ -309,6 +337,7 @@ class Connection {
   size_t send_segments_used_ = 0;
   size_t send_bytes_ = 0;
   bool send_has_loans_ = false;
+  uint64_t answer_ns_ = 0;       // When the answers of this send go out; 0: not looked at yet.
   bool wrote_in_place_ = false;  // Since the last send: what it answers is to be fenced before.
   StreamOp send_op_;
   bool send_under_way_ = false;
@@ -320,6 +349,8 @@ class Connection {
 
   // Store.
   std::shared_ptr<const NamespaceTable> namespaces_;
+  // The one before, until it has settled: its meters count what is still at the store.
+  std::shared_ptr<const NamespaceTable> settling_;
   uint8_t table_parity_ = 0;
   uint32_t at_store_[2] = {0, 0};  // By parity of the table they began with.
   uint64_t settling_update_ = 0;   // 0: none.

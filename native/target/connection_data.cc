@@ -10,6 +10,8 @@ namespace ashlar::target {
 
 // A command that was let in, with `data` planned. Moves it to whatever it waits for first.
 void Connection::begin(Command& command) noexcept {
+  // Data in the capsule is next in the stream, where others wait behind it: it is taken first.
+  if (command.data.path != DataPath::in_capsule && !pass_limit(command, false)) return;
   switch (command.data.path) {
     case DataPath::none: execute(command); return;
     case DataPath::to_host:
@@ -136,10 +138,11 @@ void Connection::on_buffers(Command& command) noexcept {
 
 // Asks for the rest of the data in as many R2Ts as the host takes at a time.
 void Connection::issue_r2ts(Command& command) noexcept {
+  command.progress_ns = now_ns();
   if (command.state() != CommandState::awaiting_data) {
     command.set_state(CommandState::awaiting_data);
+    command.waits_since_ns = command.progress_ns;
   }
-  command.progress_ns = now_ns();
   uint32_t active = 0;
   for (const Transfer& transfer : command.transfers) active += transfer.active ? 1 : 0;
   for (Transfer& transfer : command.transfers) {

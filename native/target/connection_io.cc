@@ -77,6 +77,7 @@ bool Connection::judge_io(Command& command, uint32_t capsule_bytes, Refusal& ref
   command.data = command.request.data;
   command.backend = ns == nullptr ? nullptr : ns->backend;
   command.table = namespaces_.get();
+  meter(command, ns);
   if (command.fuse != 0) {
     command.own_segment = {fused_memory(command.fused_block), command.data.bytes};
   }
@@ -97,6 +98,7 @@ void Connection::execute_io(Command& command) noexcept {
       return;
     }
   }
+  if (!pass_limit(command, true)) return;
   if (command.request.kind == IoKind::dataset_management && !check_dsm_ranges(command)) return;
   if (command.request.kind == IoKind::copy && !check_copy_ranges(command)) return;
   if (must_wait_for_range(command)) {
@@ -162,7 +164,7 @@ bool Connection::write_in_place(Command& command, uint32_t capsule_bytes) noexce
   }
   const auto bytes =
       receiver_.whole_data({rx_ + rx_begin_, static_cast<size_t>(rx_end_ - rx_begin_)});
-  if (bytes.empty() ||
+  if (bytes.empty() || !admit(command) ||
       !command.backend->write_in_place(shard_.reactor_index(), request.offset_bytes, bytes)) {
     return false;
   }

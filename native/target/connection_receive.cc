@@ -89,6 +89,7 @@ void Connection::on_received() noexcept {
     return;
   }
   const auto bytes = static_cast<uint32_t>(receive_op_.result);
+  received_ns_ = now_ns();
   received_total_ += bytes;
   if (state_ == ConnectionState::terminating) {
     post_receive();
@@ -215,6 +216,7 @@ void Connection::on_capsule() noexcept {
   command.requested_bytes = command.received_bytes = 0;
   command.transfers = {};
   command.cursor = 0;
+  command.arrived_ns = received_ns_;
   shard_.counters().commands.add(1);
   if (state_ == ConnectionState::live) {
     sq_head_ = static_cast<uint16_t>((sq_head_ + 1u) % entries_);
@@ -322,6 +324,7 @@ void Connection::on_pdu_end(bool digest_ok) noexcept {
     return;
   }
   command.digest_failed = !digest_ok;
+  command.arrived_ns = received_ns_;
   execute(command);
 }
 
@@ -337,6 +340,7 @@ void Connection::on_transfer_end(bool digest_ok) noexcept {
   bool more_due = false;
   for (const Transfer& other : command.transfers) more_due = more_due || other.active;
   if (command.received_bytes == command.data.bytes || (command.digest_failed && !more_due)) {
+    command.arrived_ns += received_ns_ - command.waits_since_ns;
     execute(command);
   } else if (!command.digest_failed) {
     issue_r2ts(command);

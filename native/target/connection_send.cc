@@ -25,7 +25,15 @@ void Connection::respond(Command& command, Refusal outcome, uint64_t result) noe
   }
   command.set_state(CommandState::responding);
   if (command.response_data_bytes == 0) give_back(command);
-  if (may_respond()) enqueue_send(command);
+  if (command.part != nullptr && command.table != namespaces_.get()) {
+    answer_ns_ = 0;
+    count_answer(command);
+  }
+  if (may_respond()) {
+    enqueue_send(command);
+  } else {
+    unmeter(command);
+  }
 }
 
 void Connection::enqueue_send(Command& command) noexcept {
@@ -64,6 +72,7 @@ void Connection::flush_sends() noexcept {
     send_segments_.resize(limits::send_segments);
   }
   send_headers_used_ = send_segments_used_ = send_bytes_ = 0;
+  answer_ns_ = 0;
   send_has_loans_ = false;
   if (control_pdu_bytes_ != 0) {
     put_segment(control_pdu_.data(), std::exchange(control_pdu_bytes_, 0));
@@ -153,6 +162,7 @@ std::span<std::byte> Connection::header_room() noexcept {
 void Connection::put_response(Command& command) noexcept {
   command.set_state(CommandState::sending);
   ++sending_count_;
+  if (command.part != nullptr) count_answer(command);
   if (command.owns_cid) mark_cid(command.sqe.cid, false);
   sent_.push(command);
   const uint32_t data_bytes = command.response_data_bytes;

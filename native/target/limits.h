@@ -13,10 +13,10 @@ using ashlar::limits::max_transfer_bytes;
 
 // ---- Queues -------------------------------------------------------------------------------------
 
-// Entries of a submission queue. Two is the spec's least (Base 3.3.3.1). A slot is 768 bytes and
+// Entries of a submission queue. Two is the spec's least (Base 3.3.3.1). A slot is 800 bytes and
 // made when it is first needed, so a queue has as many as it was ever deep: for 1,024 entries at
-// most 768 KiB, for 128, which is what hosts ask for, 96 KiB. A controller of 128 I/O queues is 12
-// MiB of slots at most as hosts ask, and 97 MiB at its very largest.
+// most 800 KiB, for 128, which is what hosts ask for, 100 KiB. A controller of 128 I/O queues is 13
+// MiB of slots at most as hosts ask, and 101 MiB at its very largest.
 inline constexpr uint32_t min_queue_entries = 2;
 inline constexpr uint32_t max_queue_entries = 1024;
 inline constexpr uint32_t max_io_queues = 128;
@@ -74,6 +74,11 @@ inline constexpr uint32_t copy_bytes = 16u << 20;
 // from a queue's first fused command on: 32 halves and one block to read into, 132 KiB.
 inline constexpr uint32_t fused_bytes = ashlar::limits::block_bytes;
 inline constexpr uint32_t fused_per_queue = 32;
+
+// ---- Meters -------------------------------------------------------------------------------------
+
+// Commands that a limit lets go before the loop has its turn.
+inline constexpr uint32_t limited_per_turn = 64;
 
 // ---- Memory of a connection ---------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -16,12 +17,15 @@
 
 namespace ashlar::target {
 
+class Meter;
+
 struct Namespace {
   uint32_t nsid = 0;
   uint32_t anagrpid = 1;
   bool read_only = false;
   BlockBackend* backend = nullptr;
   ReservationRule reservation = ReservationRule::none;
+  std::shared_ptr<Meter> meter = nullptr;  // Null: nothing is counted or limited.
 };
 
 class NamespaceTable {

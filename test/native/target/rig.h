@@ -17,6 +17,7 @@
 #include "nvme/fabrics.h"
 #include "nvme/nvm.h"
 #include "sim/sim_network.h"
+#include "target/meter.h"
 #include "target/target.h"
 #include "tcp/receive.h"
 
@@ -201,6 +202,7 @@ class Rig final : public TargetEvents {
     CHECK(run_until([&] { return closed; }));
     settle();
     CHECK_EQ(volume.under_way(), 0);
+    CHECK_EQ(counted().under_way, 0);
   }
 
   bool step() {
@@ -265,7 +267,23 @@ class Rig final : public TargetEvents {
     return true;
   }
   void controller_ended(ControllerEnded end) noexcept override { ended.push_back(end); }
-  std::vector<Namespace> namespaces() { return {{1, 1, false, &volume}, {5, 2, true, &volume}}; }
+  std::vector<Namespace> namespaces() {
+    return {{1, 1, false, &volume, ReservationRule::none, meter},
+            {5, 2, true, &volume, ReservationRule::none, meter}};
+  }
+  MeterSum counted() const {
+    MeterSum sum;
+    meter->read(sum);
+    return sum;
+  }
+  // As the control plane does it, on both reactors.
+  void limit(const RateLimits& limits) {
+    meter->set_limits(limits, clock.now);
+    for (uint32_t reactor = 0; reactor < 2; ++reactor) {
+      MeterPart* part = meter->part_if_made(reactor);
+      if (part != nullptr) part->limits_changed();
+    }
+  }
 
   TestClock clock;
   TestRandom random;
@@ -281,6 +299,8 @@ class Rig final : public TargetEvents {
   BufferPool a_buffers{a, a_counters};
   BufferPool b_buffers{b, b_counters};
   MemoryVolume volume;
+  std::shared_ptr<Meter> tenant = std::make_shared<Meter>(2, nullptr);
+  std::shared_ptr<Meter> meter = std::make_shared<Meter>(2, tenant);
   std::unique_ptr<Target> target;
   uint16_t port = 0;
   uint64_t time_limit = 0;

@@ -1,0 +1,181 @@
+// Meter: what is counted of the I/O of a namespace, and how much of it there may be.
+//
+//   Meter ──parts──▶ MeterPart, one a reactor      counts (one writer, any reader)
+//     │                                            commands that wait for a limit, in order
+//     └──parent──▶ Meter                           limits of several together; counts nothing
+//
+// A command belongs to the meter of its namespace from when it is let in until its answer is with
+// the socket (connection_meter.cc). A namespace without one costs a test for null; one without
+// limits a test of `limited()`.
+//
+// Limits hold over all reactors (rate_limit.h). Commands that may not begin wait on their own
+// reactor, before they have buffers unless their data came with the capsule, in the order in which
+// they came. The first of each line has taken its credits and waits until they are there; so
+// meters that share a parent, and reactors that share a meter, take turns.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "reactor/counters.h"
+#include "reactor/loop.h"
+#include "target/command.h"
+#include "target/rate_limit.h"
+
+namespace ashlar::target {
+
+// ---- Latency ------------------------------------------------------------------------------------
+
+// Four buckets an octave, from 1,024 ns to 17.2 s (2^34 ns), one for less and one for more: no
+// bucket is wider than a quarter of what it begins with.
+inline constexpr uint32_t latency_first_bit = 10;
+inline constexpr uint32_t latency_last_bit = 33;
+inline constexpr uint32_t latency_bounds = (latency_last_bit - latency_first_bit + 1) * 4 + 1;
+inline constexpr uint32_t latency_buckets = latency_bounds + 1;
+
+constexpr uint32_t latency_bucket(uint64_t ns) noexcept {
+  if (ns < (uint64_t{1} << latency_first_bit)) return 0;
+  const auto bit = 63u - static_cast<uint32_t>(__builtin_clzll(ns));
+  if (bit > latency_last_bit) return latency_buckets - 1;
+  return 1 + (bit - latency_first_bit) * 4 + static_cast<uint32_t>(ns >> (bit - 2) & 3);
+}
+
+// What bucket `index` counts is below this, and what the next one counts is not.
+constexpr uint64_t latency_bound_ns(uint32_t index) noexcept {
+  if (index == 0) return uint64_t{1} << latency_first_bit;
+  const uint32_t bit = latency_first_bit + (index - 1) / 4;
+  return (uint64_t{1} << bit) + ((index - 1) % 4 + 1) * (uint64_t{1} << (bit - 2));
+}
+
+// ---- Counts -------------------------------------------------------------------------------------
+
+// Of one meter on one reactor: 1.7 KiB.
+struct MeterCounts {
+  Counter begun;
+  Counter ended;  // Answered, or their connection ended before.
+  Counter reads;
+  Counter writes;
+  Counter others;
+  Counter flushes;
+  Counter read_bytes;
+  Counter written_bytes;
+  Counter errors;
+  Counter limited_commands;
+  Counter limited_ns;
+  std::array<Counter, latency_buckets> read_latency;
+  std::array<Counter, latency_buckets> write_latency;
+};
+
+// The sum over reactors, as lib/native/meters.ts tells it.
+struct MeterSum {
+  uint64_t under_way = 0;
+  uint64_t reads = 0;
+  uint64_t writes = 0;
+  uint64_t others = 0;
+  uint64_t flushes = 0;
+  uint64_t read_bytes = 0;
+  uint64_t written_bytes = 0;
+  uint64_t errors = 0;
+  uint64_t limited_commands = 0;
+  uint64_t limited_ns = 0;
+  std::array<uint64_t, latency_buckets> read_latency{};
+  std::array<uint64_t, latency_buckets> write_latency{};
+};
+
+// ---- Meters -------------------------------------------------------------------------------------
+
+class Connection;
+class Meter;
+
+// Own thread only, but for what may be read of `counts`.
+class alignas(64) MeterPart {
+ public:
+  MeterPart(Meter& meter, Loop& loop);
+  ~MeterPart();  // Nothing waits (CHECKed).
+  MeterPart(const MeterPart&) = delete;
+  MeterPart& operator=(const MeterPart&) = delete;
+
+  MeterCounts counts;
+
+  bool limited() const noexcept;
+  // Whether the command may go on now; it has taken its credits then.
+  bool admit(const Command& command) noexcept;
+  // Connection::on_limit() follows, unless it leaves before.
+  void wait(Command& command) noexcept;
+  // All commands of a connection.
+  void leave(const Connection& connection) noexcept;
+  // It goes on whatever the limits say, and what comes behind it pays.
+  void charge(IoDirection direction, uint64_t commands, uint64_t bytes) noexcept;
+  // The first command waits by the limits as they are now.
+  void limits_changed() noexcept;
+
+ private:
+  struct OwnedTimer : Timer {
+    MeterPart* owner = nullptr;
+  };
+  void on_timer() noexcept;
+  void take_for_first() noexcept;
+
+  Meter& meter_;
+  Loop& loop_;
+  CommandLine line_;
+  uint64_t first_due_ns_ = 0;
+  OwnedTimer timer_;
+};
+
+class Meter {
+ public:
+  static constexpr uint32_t default_weight = 100;
+
+  // A parent has no parent.
+  Meter(uint32_t reactor_count, std::shared_ptr<Meter> parent);
+  ~Meter();  // No reactor uses it any more.
+  Meter(const Meter&) = delete;
+  Meter& operator=(const Meter&) = delete;
+
+  const std::shared_ptr<Meter>& parent() const noexcept { return parent_; }
+  // On that reactor's thread: its part, made when it is first asked for.
+  MeterPart& part(uint32_t reactor_index, Loop& loop) noexcept {
+    MeterPart* part = parts_[reactor_index].load(std::memory_order_relaxed);
+    return part != nullptr ? *part : make_part(reactor_index, loop);
+  }
+  // On that reactor's thread: null when it was never asked for.
+  MeterPart* part_if_made(uint32_t reactor_index) noexcept {
+    return parts_[reactor_index].load(std::memory_order_relaxed);
+  }
+
+  // One thread at a time. What waits learns of it by limits_changed(), which is the caller's to
+  // send to each reactor, for this meter and its children.
+  void set_limits(const RateLimits& limits, uint64_t now_ns) noexcept;
+  // Of a meter with a parent: the parent's limits have come or gone.
+  void parent_changed() noexcept { update_limited(); }
+  void set_weight(uint32_t weight) noexcept { weight_.store(weight, std::memory_order_relaxed); }
+  uint32_t weight() const noexcept { return weight_.load(std::memory_order_relaxed); }
+  // Any thread. Adds to `sum`.
+  void read(MeterSum& sum) const noexcept;
+
+  // Any reactor.
+  bool limited() const noexcept { return limited_.load(std::memory_order_relaxed); }
+  uint64_t due_ns(IoDirection direction) const noexcept;
+  void take(IoDirection direction, uint64_t commands, uint64_t bytes, uint64_t now_ns) noexcept;
+
+ private:
+  MeterPart& make_part(uint32_t reactor_index, Loop& loop) noexcept;
+  void update_limited() noexcept;
+
+  const std::shared_ptr<Meter> parent_;
+  const uint32_t reactor_count_;
+  const std::unique_ptr<std::atomic<MeterPart*>[]> parts_;
+  std::atomic<bool> own_limits_{false};
+  std::atomic<bool> limited_{false};  // By its own limits or its parent's.
+  std::atomic<uint32_t> weight_{default_weight};
+  RateLimit limit_;
+};
+
+inline bool MeterPart::limited() const noexcept {
+  return meter_.limited();
+}
+
+}  // namespace ashlar::target
