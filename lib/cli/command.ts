@@ -30,7 +30,7 @@ export function addCommand(parent: Command, spec: CommandSpec): void {
   if (spec.tenant === true || spec.daemon === true) {
     command.option(
       '--socket <path>',
-      "the daemon's socket (default: $ASHLAR_SOCKET or .ashlar/ashlar.sock)",
+      "the daemon's socket (default: $ASHLAR_SOCKET, .ashlar/ashlar.sock, the service's)",
     );
   }
   addExamples(command, spec.examples);

@@ -1,7 +1,10 @@
 /** How a command reaches the daemon. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ApiClient, type RemoteDaemon } from '../api/client.js';
+import { configDefaults } from '../config/config.js';
+import { ownFolder, serviceSocket } from '../config/places.js';
 import { checkSocketPath } from '../config/socket_path.js';
 import { AshlarError } from '../errors.js';
 
@@ -16,12 +19,20 @@ export interface TenantOptions extends DaemonOptions {
   tenant?: string;
 }
 
-/** The control socket: `--socket`, else ASHLAR_SOCKET, else the one in this folder. */
+/**
+ * The control socket: `--socket`, else ASHLAR_SOCKET, else that of the daemon of this folder, else,
+ * where there is none, that of the installed service.
+ */
 export function socketOf(options: DaemonOptions): string {
   const named = options.socket ?? process.env.ASHLAR_SOCKET;
-  const path = resolve(named === undefined || named === '' ? '.ashlar/ashlar.sock' : named);
+  const path = named === undefined || named === '' ? nearestSocket() : resolve(named);
   checkSocketPath(path, options.socket === undefined ? 'ASHLAR_SOCKET' : '--socket');
   return path;
+}
+
+function nearestSocket(): string {
+  const own = resolve(ownFolder, configDefaults.socketName);
+  return !existsSync(own) && existsSync(serviceSocket) ? serviceSocket : own;
 }
 
 /** A daemon elsewhere, when ASHLAR_SERVER names one and no socket is given; null: the socket's. */

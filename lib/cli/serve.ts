@@ -62,6 +62,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     flags: flagsOf(options),
     flagNames,
     cwd: process.cwd(),
+    environment: process.env,
   });
   const logger = openLog(config.log.level);
   const stop = new StopSignal(logger, config.shutdownTimeoutMs);

@@ -49,6 +49,8 @@ export async function configPage(): Promise<string> {
   const { exampleConfig } = await import('../config/example.js');
   return `Configuration file of 'ashlar serve --config FILE', in TOML. Every key may be left out;
 the values below are the defaults. Flags override the file. Unknown keys are refused.
+Of a service (systemd, a container), what is in .ashlar/ below is in the folders that
+$STATE_DIRECTORY and $RUNTIME_DIRECTORY name: /var/lib/ashlar and /run/ashlar.
 
 ${exampleConfig()}`;
 }

@@ -44,13 +44,13 @@ export type KtlsMode = (typeof ktlsModes)[number];
 
 /** What holds where neither the file nor a flag says otherwise. */
 export const configDefaults = {
-  poolFile: '.ashlar/pool.ashlar',
+  poolName: 'pool.ashlar',
   poolSize: '64GiB',
   mapCache: '256MiB',
   portals: [`127.0.0.1:${portalPort}`],
   cntlids: `${minCntlid}-${maxCntlid}`,
   buffers: '64MiB',
-  socket: '.ashlar/ashlar.sock',
+  socketName: 'ashlar.sock',
   auditSize: '16MiB',
   auditKeep: 8,
   logLevel: 'info',

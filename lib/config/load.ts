@@ -4,7 +4,7 @@
  * name, with its line and the nearest key that exists.
  */
 import { readFile } from 'node:fs/promises';
-import { dirname, isAbsolute, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { AshlarError, toAshlarError } from '../errors.js';
 import {
   apiPort,
@@ -20,6 +20,7 @@ import {
 } from './config.js';
 import { parseEndpoint, referralProblem } from './endpoint.js';
 import { lineOfKey } from './locate.js';
+import { type Environment, type Places, placesOf } from './places.js';
 import type { ConfigFile } from './schema.js';
 import { checkSocketPath } from './socket_path.js';
 import { formatSize, parseDurationMs, parseSize } from './units.js';
@@ -33,8 +34,10 @@ export interface LoadOptions {
   flags: ConfigFile;
   /** Flag names by dotted key, for messages: `pool.size` → `--pool-size`. */
   flagNames: ReadonlyMap<string, string>;
-  /** Where relative paths of flags and defaults start. */
+  /** Where relative paths of flags start, and where the folder of a daemon is. */
   cwd: string;
+  /** May name the folders of a service ({@link placesOf}). */
+  environment: Environment;
 }
 
 /**
@@ -74,8 +77,11 @@ class Resolver {
   readonly #file: ConfigFile;
   readonly #toml: string;
   readonly #options: LoadOptions;
+  /** Where files are of which nothing is said. */
+  readonly places: Places;
 
   constructor(file: ConfigFile, toml: string, options: LoadOptions) {
+    this.places = placesOf(options.environment, options.cwd);
     this.#file = file;
     this.#toml = toml;
     this.#options = options;
@@ -131,7 +137,12 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
     },
     runtime: resolveRuntime(from),
     api: {
-      socket: from.get('api.socket', (f) => f.api?.socket, configDefaults.socket, socketPath),
+      socket: from.get(
+        'api.socket',
+        (f) => f.api?.socket,
+        join(from.places.runtime, configDefaults.socketName),
+        socketPath,
+      ),
       https: resolveHttps(from),
     },
     audit: resolveAudit(from, pool.device),
@@ -180,7 +191,9 @@ function resolvePool(from: Resolver): Config['pool'] {
             'a pool is a file or in memory',
         );
       }
-      return resolve(given.base, given.value ?? configDefaults.poolFile);
+      return given.value === undefined
+        ? join(from.places.state, configDefaults.poolName)
+        : resolve(given.base, given.value);
     },
   );
   const sizeBytes = from.get(
@@ -225,7 +238,7 @@ function resolvePool(from: Resolver): Config['pool'] {
       ({ value, base }) => {
         if (value !== undefined) return resolve(base, value);
         if (memory !== null) return null;
-        return file.startsWith('/dev/') ? resolve(base, '.ashlar/pool.key') : `${file}.key`;
+        return file.startsWith('/dev/') ? join(from.places.state, 'pool.key') : `${file}.key`;
       },
     ),
     mapCacheBytes: from.get(
@@ -381,7 +394,7 @@ function resolveAudit(from: Resolver, device: Config['pool']['device']): Config[
       if (value !== undefined) return resolve(base, value);
       if (device.kind === 'memory') return null;
       const beside = `${device.path}.audit.log`;
-      return device.path.startsWith('/dev/') ? resolve(base, '.ashlar/audit.log') : beside;
+      return device.path.startsWith('/dev/') ? join(from.places.state, 'audit.log') : beside;
     },
   );
   const bytes = from.get(

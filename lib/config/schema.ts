@@ -4,6 +4,7 @@
  */
 import Type, { type Static } from 'typebox';
 import { configDefaults, ktlsModes, logLevels, tlsModes } from './config.js';
+import { ownFolder } from './places.js';
 
 /** Said when a value has the wrong type or shape: "must be …". */
 interface Expectation {
@@ -48,7 +49,7 @@ const poolSection = Type.Object(
     file: text({
       description:
         'The pool: a regular file or a block device. A relative path starts at the folder of this file.',
-      default: configDefaults.poolFile,
+      default: `${ownFolder}/${configDefaults.poolName}`,
       expected: 'a path',
     }),
     size: size({
@@ -189,7 +190,7 @@ const apiSection = Type.Object(
     socket: text({
       description:
         'Unix socket of the control API; only its owner may use it (mode 0600). At most 107 bytes.',
-      default: configDefaults.socket,
+      default: `${ownFolder}/${configDefaults.socketName}`,
       expected: 'a path',
     }),
     listen: text({

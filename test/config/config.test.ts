@@ -11,6 +11,7 @@ import { parseConfigFile } from '../../lib/config/file.js';
 import { loadConfig } from '../../lib/config/load.js';
 import { lineOfKey } from '../../lib/config/locate.js';
 import { nearest } from '../../lib/config/nearest.js';
+import type { Environment } from '../../lib/config/places.js';
 import type { ConfigFile } from '../../lib/config/schema.js';
 import { AshlarError } from '../../lib/errors.js';
 
@@ -20,12 +21,16 @@ const flagNames = new Map([
 ]);
 
 /** Loads a file with this text; its folder is `cwd`'s sister, so that relative paths can be told. */
-async function load(toml: string | null, flags: ConfigFile = {}): Promise<Config> {
+async function load(
+  toml: string | null,
+  flags: ConfigFile = {},
+  environment: Environment = {},
+): Promise<Config> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ashlar-config-'));
   try {
     const file = toml === null ? null : path.join(folder, 'a.toml');
     if (file !== null) fs.writeFileSync(file, toml ?? '');
-    return await loadConfig({ file, flags, flagNames, cwd: '/cwd' });
+    return await loadConfig({ file, flags, flagNames, cwd: '/cwd', environment });
   } finally {
     fs.rmSync(folder, { recursive: true });
   }
@@ -69,6 +74,18 @@ test('config: no file and no flags: the documented defaults', async () => {
     demo: null,
     shutdownTimeoutMs: 10_000,
   });
+});
+
+test('config: as a service: files are in the folders that the service manager made', async () => {
+  const environment = { STATE_DIRECTORY: '/var/lib/ashlar:/srv', RUNTIME_DIRECTORY: '/run/ashlar' };
+  const own = await load(null, {}, environment);
+  assert.deepEqual(own.pool.device, { kind: 'file', path: '/var/lib/ashlar/pool.ashlar' });
+  assert.equal(own.api.socket, '/run/ashlar/ashlar.sock');
+  const device = await load('[pool]\nfile = "/dev/sdb"\n', {}, environment);
+  assert.equal(device.pool.keyFile, '/var/lib/ashlar/pool.key');
+  assert.equal(device.audit?.path, '/var/lib/ashlar/audit.log');
+  const relative = await load(null, {}, { STATE_DIRECTORY: 'here' });
+  assert.deepEqual(relative.pool.device, { kind: 'file', path: '/cwd/.ashlar/pool.ashlar' });
 });
 
 test('config: the example file: accepted, and the same as the defaults', async () => {
@@ -239,10 +256,13 @@ test('config: a socket path over 107 bytes: refused with its length', async () =
 });
 
 test('config: a file that is not there: not-found, with its path', async () => {
-  await assert.rejects(loadConfig({ file: 'no.toml', flags: {}, flagNames, cwd: '/nowhere' }), {
-    code: 'not-found',
-    message: "configuration file '/nowhere/no.toml' does not exist",
-  });
+  await assert.rejects(
+    loadConfig({ file: 'no.toml', flags: {}, flagNames, cwd: '/nowhere', environment: {} }),
+    {
+      code: 'not-found',
+      message: "configuration file '/nowhere/no.toml' does not exist",
+    },
+  );
 });
 
 test('endpoints: good writings', () => {
