@@ -8,6 +8,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addBench } from './bench_commands.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { addDoctor } from './doctor_commands.js';
 import { addHostKeys } from './host_key_commands.js';
 import { addAna, addPortals } from './portal_commands.js';
 import { addPsks } from './psk_commands.js';
@@ -74,6 +75,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addReferrals(program);
   addPool(program);
   addBench(program, outcome);
+  addDoctor(program, outcome);
   addHelp(program);
   addExamples(program, [
     ['ashlar serve --demo', 'a pool in .ashlar/, a first volume, and how to connect to it'],

@@ -26,6 +26,7 @@ export function exitCodesPage(): string {
   }
   lines.push(
     '',
+    "'ashlar doctor' has codes of its own: 0 fine, 1 warnings, 2 failures.",
     'With --json an error is one JSON object on stderr: code, message, hint, exitCode.',
   );
   return `${lines.join('\n')}\n`;

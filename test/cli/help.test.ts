@@ -77,6 +77,7 @@ const pages: readonly string[] = [
   'bench report --help',
   'bench compare --help',
   'bench fio --help',
+  'doctor --help',
   'pool device --help',
   'pool device add --help',
   'pool device attach --help',
