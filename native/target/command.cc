@@ -15,30 +15,35 @@ void Command::set_state(CommandState to) noexcept {
     case S::receiving:
       CHECK(from == S::free || from == S::awaiting_buffers);
       break;
-    case S::awaiting_buffers: CHECK(from == S::free || from == S::awaiting_limit); break;
+    case S::awaiting_buffers:
+      CHECK(from == S::free || from == S::awaiting_limit || from == S::awaiting_share);
+      break;
     case S::awaiting_data:
       CHECK(from == S::free || from == S::awaiting_buffers || from == S::awaiting_limit);
       break;
     case S::awaiting_limit:
+    case S::awaiting_share:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_buffers ||
             from == S::awaiting_data || from == S::awaiting_range || from == S::awaiting_scratch ||
-            from == S::awaiting_limit);
+            from == S::awaiting_limit || from == S::awaiting_share);
       break;
     case S::awaiting_range:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_data ||
-            from == S::awaiting_scratch || from == S::awaiting_range || from == S::awaiting_limit);
+            from == S::awaiting_scratch || from == S::awaiting_range || from == S::awaiting_limit ||
+            from == S::awaiting_share);
       break;
     case S::awaiting_other_half:
       CHECK(from == S::receiving || from == S::awaiting_data);
       break;
     case S::awaiting_scratch:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_data ||
-            from == S::awaiting_range || from == S::awaiting_limit);
+            from == S::awaiting_range || from == S::awaiting_limit || from == S::awaiting_share);
       break;
     case S::at_store:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_buffers ||
             from == S::awaiting_data || from == S::awaiting_scratch || from == S::awaiting_range ||
-            from == S::awaiting_other_half || from == S::awaiting_limit || from == S::at_store);
+            from == S::awaiting_other_half || from == S::awaiting_limit ||
+            from == S::awaiting_share || from == S::at_store);
       break;
     case S::at_control_plane:
       CHECK(from == S::free || from == S::receiving || from == S::awaiting_data);

@@ -29,6 +29,7 @@ enum class CommandState : uint8_t {
   awaiting_buffers,     // In the line of the buffer pool or of the connection's share.
   awaiting_data,        // R2Ts are out; H2CData PDUs move it on.
   awaiting_limit,       // In a MeterPart's line; credits move it on.
+  awaiting_share,       // Its meter has enough in service; the end of one moves it on.
   awaiting_range,       // A change of blocks that a RangeLock covers; the gate moves it on.
   awaiting_other_half,  // Fused, with its data: the other half or the range's lock moves it on.
   awaiting_scratch,     // A Compare, Verify or Copy that waits for the scratch buffer.
@@ -94,7 +95,7 @@ struct Command {
   bool counts_as_change = false;  // The reactor's gate counts it, by this parity.
   uint8_t change_parity = 0;
   bool admitted = false;           // It has taken its credits, or needs none.
-  bool limited_with_data = false;  // It waits for a limit with its data here.
+  bool waits_with_data = false;    // It waits for its meter with its data here.
   // Fused (connection_fused.cc).
   uint8_t fuse = 0;                      // nvme::fuse_first, fuse_second, or 0.
   uint8_t fused_block = no_fused_block;  // Where its data is.
@@ -119,6 +120,7 @@ struct Command {
 
   // At its namespace's meter (connection_meter.cc); null: it has none.
   MeterPart* part = nullptr;
+  uint32_t service_units = 0;   // What it counts among those in service; 0: it is not.
   uint64_t arrived_ns = 0;      // Later by what it waited for data that R2Ts asked for.
   uint64_t waits_since_ns = 0;  // For that data, or for a limit.
 
@@ -138,7 +140,7 @@ struct Command {
   iovec own_segment{};                // Data elsewhere: in `own_data` or the reserve.
   std::vector<std::byte> own_data;  // Of Connect, and of commands that are forwarded.
 
-  Command* next = nullptr;  // The free list, the send queue, or a line: scratch, share, limit.
+  Command* next = nullptr;  // The free list, the send queue, or a line: scratch, buffers, meter.
 
  private:
   CommandState state_ = CommandState::free;

@@ -26,6 +26,7 @@ void Connection::FreePages::operator()(std::byte* memory) const noexcept { std::
 Connection::Connection(Shard& shard, ConnectionId id, std::unique_ptr<Stream> stream,
                        std::shared_ptr<PortalState> portal)
     : shard_(shard),
+      share_(shard.share()),
       id_(id),
       stream_(std::move(stream)),
       portal_(std::move(portal)),

@@ -59,7 +59,8 @@ enum class Gate : uint8_t {
   shut,       // None: the host failed to authenticate, and the connection ends with the answer.
 };
 
-class Connection {
+// In its tenant's line (share.h) while what it has received waits for a turn.
+class Connection : public ListNode {
  public:
   Connection(Shard& shard, ConnectionId id, std::unique_ptr<Stream> stream,
              std::shared_ptr<PortalState> portal);
@@ -89,6 +90,11 @@ class Connection {
   void on_range_free(Command& command) noexcept;
   // From a meter's part on this reactor: a command that a limit kept waiting may begin.
   void on_limit(Command& command) noexcept;
+  // Likewise, one that waited until less of its meter is in service.
+  void on_share(Command& command) noexcept { go_on(command); }
+  // From the reactor's share: its turn. Runs what has come, up to `most` units: one a capsule, and
+  // what its data is worth while tenants share the reactor. How many it took.
+  uint32_t pump_units(uint32_t most) noexcept;
   void end(EndReason reason, std::string detail) noexcept;
   // The same, but lets a C2HTermReq on its way out arrive.
   void end_with_controller() noexcept;
@@ -129,6 +135,7 @@ class Connection {
   std::span<std::byte> choose_rx() noexcept;
   void on_received() noexcept;
   void pump() noexcept;
+  void go_on_later() noexcept;
   void resume() noexcept;
   void handle_step(const tcp::Step& step) noexcept;
   void on_header() noexcept;
@@ -222,12 +229,19 @@ class Connection {
   bool pass_limit(Command& command, bool with_data) noexcept {
     return admit(command) || wait_for_limit(command, with_data);
   }
+  // Whether it may begin beside what its meter has in service; on_share() goes on with it
+  // otherwise.
+  bool pass_share(Command& command, bool with_data) noexcept {
+    return command.part == nullptr || command.service_units != 0 ||
+           command.part->enter_service(share_, command) || wait_for_share(command, with_data);
+  }
+  bool wait_for_share(Command& command, bool with_data) noexcept;
   void change_meter(Command& command, Meter* meter) noexcept;
   void unmeter(Command& command) noexcept;
   void count_answer(Command& command) noexcept;
   bool admit_limited(Command& command) noexcept;
   bool wait_for_limit(Command& command, bool with_data) noexcept;
-  void go_on_after_limit(Command& command) noexcept;
+  void go_on(Command& command) noexcept;
   bool leave_meters() noexcept;
   void judge_waiting_again() noexcept;
 
@@ -258,6 +272,7 @@ class Connection {
   using Line = CommandLine;
 
   Shard& shard_;
+  ReactorShare& share_;
   const ConnectionId id_;
   std::unique_ptr<Stream> stream_;
   std::shared_ptr<PortalState> portal_;
@@ -299,6 +314,8 @@ class Connection {
   uint32_t pdu_data_seen_ = 0;
   uint32_t transfers_under_way_ = 0;  // R2Ts that have not had all their data.
   uint64_t received_total_ = 0;
+  uint32_t pumped_units_ = 0;    // In this call of pump_units().
+  MeterPart* tenant_ = nullptr;  // Whose share of the reactor it uses; null: not known.
   uint64_t received_ns_ = 0;  // When the last receive completed.
 
   // Buffers.

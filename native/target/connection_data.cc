@@ -12,6 +12,8 @@ namespace ashlar::target {
 void Connection::begin(Command& command) noexcept {
   // Data in the capsule is next in the stream, where others wait behind it: it is taken first.
   if (command.data.path != DataPath::in_capsule && !pass_limit(command, false)) return;
+  // A read has no buffers before it may use them; a write's are where its data comes.
+  if (command.data.path == DataPath::to_host && !pass_share(command, false)) return;
   switch (command.data.path) {
     case DataPath::none: execute(command); return;
     case DataPath::to_host:

@@ -54,6 +54,7 @@ void Connection::dispatch_io(Command& command, uint32_t capsule_bytes) noexcept 
     refuse(command, {StatusCode::invalid_field});
     return;
   }
+  if (share_.contended()) pumped_units_ += command.data.bytes / limits::turn_unit_bytes;
   if (command.request.kind == IoKind::write && write_in_place(command, capsule_bytes)) return;
   begin(command);
 }
@@ -98,7 +99,7 @@ void Connection::execute_io(Command& command) noexcept {
       return;
     }
   }
-  if (!pass_limit(command, true)) return;
+  if (!pass_limit(command, true) || !pass_share(command, true)) return;
   if (command.request.kind == IoKind::dataset_management && !check_dsm_ranges(command)) return;
   if (command.request.kind == IoKind::copy && !check_copy_ranges(command)) return;
   if (must_wait_for_range(command)) {

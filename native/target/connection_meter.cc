@@ -27,7 +27,11 @@ constexpr bool is_error(nvme::StatusCode status) noexcept {
 // The command was judged by a table. It may have been at another meter, by an older one.
 void Connection::change_meter(Command& command, Meter* meter) noexcept {
   MeterPart* part = nullptr;
-  if (meter != nullptr) part = &meter->part(shard_.reactor_index(), shard_.loop());
+  if (meter != nullptr) {
+    part = &meter->part(shard_.reactor_index(), shard_.loop());
+    if (!linked()) tenant_ = &part->tenant();
+    share_.seen(*part, received_ns_);
+  }
   if (command.part == part) return;
   if (command.part != nullptr) unmeter(command);
   command.part = part;
@@ -37,8 +41,9 @@ void Connection::change_meter(Command& command, Meter* meter) noexcept {
 
 // It ends without an answer, or leaves the meter for another.
 void Connection::unmeter(Command& command) noexcept {
-  MeterPart* part = std::exchange(command.part, nullptr);
-  if (part != nullptr) part->counts.ended.add(1);
+  if (command.part == nullptr) return;
+  if (command.service_units != 0) command.part->leave_service(share_, command);
+  std::exchange(command.part, nullptr)->counts.ended.add(1);
 }
 
 // Its answer goes out now.
@@ -99,7 +104,7 @@ bool Connection::admit_limited(Command& command) noexcept {
 
 // False: it waits, and on_limit() goes on with it. `with_data`: all that it needs is here.
 bool Connection::wait_for_limit(Command& command, bool with_data) noexcept {
-  command.limited_with_data = with_data;
+  command.waits_with_data = with_data;
   command.set_state(CommandState::awaiting_limit);
   command.part->wait(command);
   return false;
@@ -107,16 +112,25 @@ bool Connection::wait_for_limit(Command& command, bool with_data) noexcept {
 
 void Connection::on_limit(Command& command) noexcept {
   command.admitted = true;
-  go_on_after_limit(command);
+  go_on(command);
 }
 
-void Connection::go_on_after_limit(Command& command) noexcept {
+void Connection::go_on(Command& command) noexcept {
   if (!may_respond()) return;
-  if (command.limited_with_data) {
+  if (command.waits_with_data) {
     execute_io(command);
   } else {
     begin(command);
   }
+}
+
+// ---- Shares -------------------------------------------------------------------------------------
+
+bool Connection::wait_for_share(Command& command, bool with_data) noexcept {
+  command.waits_with_data = with_data;
+  command.set_state(CommandState::awaiting_share);
+  command.part->wait_for_service(command);
+  return false;
 }
 
 // ---- Changes ------------------------------------------------------------------------------------
@@ -126,6 +140,11 @@ void Connection::go_on_after_limit(Command& command) noexcept {
 // limit are judged by the new table; true when there are any.
 bool Connection::leave_meters() noexcept {
   bool waiting = false;
+  if (linked()) {
+    share_.leave(*tenant_, *this);
+    if (may_receive()) resume();
+  }
+  tenant_ = nullptr;
   MeterPart* left = nullptr;
   for (Command& command : commands_) {
     if (command.part == nullptr) continue;
@@ -136,6 +155,7 @@ bool Connection::leave_meters() noexcept {
         count_answer(command);
         break;
       case CommandState::awaiting_limit:
+      case CommandState::awaiting_share:
         if (left != command.part) command.part->leave(*this);
         left = command.part;
         waiting = true;
@@ -158,8 +178,10 @@ bool Connection::leave_meters() noexcept {
 
 void Connection::judge_waiting_again() noexcept {
   for (Command& command : commands_) {
-    if (command.state() == CommandState::awaiting_limit && command.part == nullptr) {
-      go_on_after_limit(command);
+    const bool waits = command.state() == CommandState::awaiting_limit ||
+                       command.state() == CommandState::awaiting_share;
+    if (waits && command.part == nullptr) {
+      go_on(command);
     }
   }
 }

@@ -111,22 +111,39 @@ void Connection::on_received() noexcept {
 // first: what is ready goes out while its data is in the CPU's cache and the host has nothing to
 // do, and other connections need not wait for the rest.
 void Connection::pump() noexcept {
-  uint32_t capsules = 0;
+  if (tenant_ != nullptr && share_.contended()) {
+    share_.wait_turn(*tenant_, *this);
+  } else {
+    pump_units(limits::capsules_per_turn);
+  }
+}
+
+uint32_t Connection::pump_units(uint32_t most) noexcept {
+  pumped_units_ = 0;
   while (may_receive() && hold_ == Hold::none) {
     const tcp::Step step =
         receiver_.next({rx_ + rx_begin_, static_cast<size_t>(rx_end_ - rx_begin_)});
     rx_begin_ += static_cast<uint32_t>(step.consumed);
     if (step.kind == tcp::Step::Kind::need_more) break;
     handle_step(step);
-    if (step.kind == tcp::Step::Kind::header && ++capsules == limits::capsules_per_turn &&
-        rx_begin_ != rx_end_) {
-      resume();
-      return;
+    if (step.kind == tcp::Step::Kind::header && ++pumped_units_ >= most && rx_begin_ != rx_end_) {
+      go_on_later();
+      return pumped_units_;
     }
   }
   if (may_receive() && !receiver_.between_pdus()) watch_for_stall();
   if (!may_receive()) rx_begin_ = rx_end_ = 0;
   post_receive();
+  return pumped_units_;
+}
+
+// With what is still there, once others had their turn.
+void Connection::go_on_later() noexcept {
+  if (tenant_ != nullptr && share_.contended()) {
+    share_.wait_turn(*tenant_, *this);
+  } else {
+    resume();
+  }
 }
 
 // pump() goes on from the loop.

@@ -25,6 +25,7 @@ void Connection::respond(Command& command, Refusal outcome, uint64_t result) noe
   }
   command.set_state(CommandState::responding);
   if (command.response_data_bytes == 0) give_back(command);
+  if (command.service_units != 0) command.part->leave_service(share_, command);
   if (command.part != nullptr && command.table != namespaces_.get()) {
     answer_ns_ = 0;
     count_answer(command);

@@ -80,6 +80,15 @@ inline constexpr uint32_t fused_per_queue = 32;
 // Commands that a limit lets go before the loop has its turn.
 inline constexpr uint32_t limited_per_turn = 64;
 
+// While several tenants want a reactor (share.h). Units of commands that all of them together have
+// in service, one for each 64 KiB begun: enough to keep a device busy, few enough that one behind
+// them is not late.
+inline constexpr uint32_t shared_units = 32;
+inline constexpr uint32_t service_unit_bytes = 64 * 1024;
+// Units of a turn of the loop, one a command and one for each 16 KiB of its data: about 50 us.
+inline constexpr uint32_t shared_per_turn = 32;
+inline constexpr uint32_t turn_unit_bytes = 16 * 1024;
+
 // ---- Memory of a connection ---------------------------------------------------------------------
 
 // Before Connect: ICReq (128) or a Connect capsule (72 + 4 + 124 padding + 1,024 + 4) at a time.

@@ -36,13 +36,15 @@ Cost cost_of(const Command& command) noexcept {
 
 // ---- On one reactor -----------------------------------------------------------------------------
 
-MeterPart::MeterPart(Meter& meter, Loop& loop) : meter_(meter), loop_(loop) {
+MeterPart::MeterPart(Meter& meter, Loop& loop, MeterPart* tenant)
+    : meter_(meter), loop_(loop), tenant_(tenant == nullptr ? this : tenant) {
   timer_.owner = this;
   timer_.fire = [](Timer& timer) noexcept { static_cast<OwnedTimer&>(timer).owner->on_timer(); };
 }
 
 MeterPart::~MeterPart() {
   CHECK(line_.head == nullptr && !timer_.armed());
+  CHECK(share.line.head == nullptr && share.units == 0);
 }
 
 bool MeterPart::admit(const Command& command) noexcept {
@@ -86,12 +88,16 @@ void MeterPart::on_timer() noexcept {
 }
 
 void MeterPart::leave(const Connection& connection) noexcept {
+  const auto filter = [&](CommandLine& line) {
+    CommandLine stay;
+    while (Command* command = line.pop()) {
+      if (&command->connection != &connection) stay.push(*command);
+    }
+    line = stay;
+  };
+  filter(share.line);
   const Command* first = line_.head;
-  CommandLine stay;
-  while (Command* command = line_.pop()) {
-    if (&command->connection != &connection) stay.push(*command);
-  }
-  line_ = stay;
+  filter(line_);
   if (line_.head == nullptr) {
     loop_.cancel(timer_);
   } else if (line_.head != first) {
@@ -105,6 +111,31 @@ void MeterPart::charge(IoDirection direction, uint64_t commands, uint64_t bytes)
 
 void MeterPart::limits_changed() noexcept {
   if (line_.head != nullptr) take_for_first();
+}
+
+// ---- Beside others ------------------------------------------------------------------------------
+
+// What has nothing in service may always begin, so that whatever waits has something ahead of it
+// whose end lets it go.
+bool MeterPart::has_room(const ReactorShare& reactor, uint32_t units) noexcept {
+  if (share.version != reactor.version()) {
+    share.version = reactor.version();
+    share.allowance = reactor.allowance(*this);
+  }
+  return share.units == 0 || share.units + units <= share.allowance;
+}
+
+// The loop, and not what it calls, goes through the line: that may end at once and come by here.
+void MeterPart::serve_line(const ReactorShare& reactor) noexcept {
+  if (share.serving) return;
+  share.serving = true;
+  while (share.line.head != nullptr && has_room(reactor, units_of(*share.line.head))) {
+    Command& next = *share.line.pop();
+    next.service_units = units_of(next);
+    share.units += next.service_units;
+    next.connection.on_share(next);
+  }
+  share.serving = false;
 }
 
 // ---- Over all reactors --------------------------------------------------------------------------
@@ -123,7 +154,8 @@ Meter::~Meter() {
 
 MeterPart& Meter::make_part(uint32_t reactor_index, Loop& loop) noexcept {
   CHECK(reactor_index < reactor_count_);
-  auto* part = new MeterPart(*this, loop);
+  MeterPart* tenant = parent_ == nullptr ? nullptr : &parent_->part(reactor_index, loop);
+  auto* part = new MeterPart(*this, loop, tenant);
   parts_[reactor_index].store(part, std::memory_order_release);
   return *part;
 }

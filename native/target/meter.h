@@ -8,6 +8,8 @@
 // the socket (connection_meter.cc). A namespace without one costs a test for null; one without
 // limits a test of `limited()`.
 //
+// Of several that want one reactor at once each has its share (share.h).
+//
 // Limits hold over all reactors (rate_limit.h). Commands that may not begin wait on their own
 // reactor, before they have buffers unless their data came with the capsule, in the order in which
 // they came. The first of each line has taken its credits and waits until they are there; so
@@ -19,10 +21,12 @@
 #include <cstdint>
 #include <memory>
 
+#include "base/list.h"
 #include "reactor/counters.h"
 #include "reactor/loop.h"
 #include "target/command.h"
 #include "target/rate_limit.h"
+#include "target/share.h"
 
 namespace ashlar::target {
 
@@ -89,22 +93,65 @@ struct MeterSum {
 class Connection;
 class Meter;
 
-// Own thread only, but for what may be read of `counts`.
-class alignas(64) MeterPart {
+// What ReactorShare knows of a meter.
+struct PartShare {
+  uint64_t epoch = 0;  // When a command of it was last seen.
+  // Of its commands that have begun and are not done.
+  uint64_t version = 0;  // Of ReactorShare, when `allowance` was looked up.
+  uint32_t allowance = ReactorShare::none;
+  uint32_t units = 0;
+  CommandLine line;  // Those that may not begin.
+  bool serving = false;
+  // Of a tenant's.
+  uint64_t tenant_epoch = 0;
+  Weights volumes;
+  List<Connection> connections;  // Those that wait for a turn.
+  uint64_t turn_parts = 0;       // Of units that it may take and has not.
+};
+
+// Own thread only, but for what may be read of `counts`. In ReactorShare's list while connections
+// of this tenant wait.
+class alignas(64) MeterPart : public ListNode {
  public:
-  MeterPart(Meter& meter, Loop& loop);
+  // `tenant`: of the meter's parent on this reactor; null: it has none.
+  MeterPart(Meter& meter, Loop& loop, MeterPart* tenant);
   ~MeterPart();  // Nothing waits (CHECKed).
   MeterPart(const MeterPart&) = delete;
   MeterPart& operator=(const MeterPart&) = delete;
 
   MeterCounts counts;
+  PartShare share;
+
+  // The one that shares the reactor with others: the parent's, or this.
+  MeterPart& tenant() const noexcept { return *tenant_; }
+  uint32_t weight() const noexcept;
 
   bool limited() const noexcept;
   // Whether the command may go on now; it has taken its credits then.
   bool admit(const Command& command) noexcept;
   // Connection::on_limit() follows, unless it leaves before.
   void wait(Command& command) noexcept;
-  // All commands of a connection.
+  // Whether the command may begin beside what the meter has in service; it has its units then.
+  bool enter_service(const ReactorShare& reactor, Command& command) noexcept {
+    const uint32_t units = units_of(command);
+    const bool known = share.version == reactor.version();
+    if (share.line.head != nullptr) return false;
+    if (!(known && share.units + units <= share.allowance) && !has_room(reactor, units)) {
+      return false;
+    }
+    command.service_units = units;
+    share.units += units;
+    return true;
+  }
+  void leave_service(const ReactorShare& reactor, Command& command) noexcept {
+    share.units -= command.service_units;
+    command.service_units = 0;
+    if (share.line.head != nullptr) serve_line(reactor);
+  }
+  // Connection::on_share() follows, unless it leaves before.
+  void wait_for_service(Command& command) noexcept { share.line.push(command); }
+
+  // All commands of a connection that wait here, for limits or for service.
   void leave(const Connection& connection) noexcept;
   // It goes on whatever the limits say, and what comes behind it pays.
   void charge(IoDirection direction, uint64_t commands, uint64_t bytes) noexcept;
@@ -118,8 +165,15 @@ class alignas(64) MeterPart {
   void on_timer() noexcept;
   void take_for_first() noexcept;
 
+  static uint32_t units_of(const Command& command) noexcept {
+    return 1 + command.data.bytes / limits::service_unit_bytes;
+  }
+  bool has_room(const ReactorShare& reactor, uint32_t units) noexcept;
+  void serve_line(const ReactorShare& reactor) noexcept;
+
   Meter& meter_;
   Loop& loop_;
+  MeterPart* const tenant_;
   CommandLine line_;
   uint64_t first_due_ns_ = 0;
   OwnedTimer timer_;
@@ -174,6 +228,9 @@ class Meter {
   RateLimit limit_;
 };
 
+inline uint32_t MeterPart::weight() const noexcept {
+  return meter_.weight();
+}
 inline bool MeterPart::limited() const noexcept {
   return meter_.limited();
 }

@@ -10,7 +10,7 @@
 namespace ashlar::target {
 
 Shard::Shard(const ReactorPort& port, uint32_t index, Home& home, TargetEvents& events)
-    : port_(port), index_(index), home_(home), events_(events) {
+    : port_(port), index_(index), home_(home), events_(events), share_(*port.loop) {
   CHECK(index < limits::max_reactors);
 }
 

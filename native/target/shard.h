@@ -15,6 +15,7 @@
 #include "target/connection.h"
 #include "target/events.h"
 #include "target/range_lock.h"
+#include "target/share.h"
 #include "target/shared.h"
 
 namespace ashlar::target {
@@ -42,6 +43,7 @@ class Shard {
   Home& home() noexcept { return home_; }
   TargetEvents& events() noexcept { return events_; }
   RangeGate& range_gate() noexcept { return range_gate_; }
+  ReactorShare& share() noexcept { return share_; }
   uint32_t reactor_index() noexcept { return port_.loop->index(); }
 
   // Takes a socket over. Beyond connections_per_reactor, or when the network refuses, it is closed.
@@ -79,6 +81,7 @@ class Shard {
   TargetEvents& events_;
   uint64_t next_sequence_ = 1;
   RangeGate range_gate_;
+  ReactorShare share_;
   std::unordered_map<ConnectionId, std::unique_ptr<Entry>> connections_;
   Newcomers newcomers_;
   size_t newcomer_count_ = 0;
