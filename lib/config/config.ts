@@ -20,6 +20,9 @@ export type LogLevel = (typeof logLevels)[number];
 export const minPoolBytes = 16n << 20n;
 export const maxPoolBytes = 256n << 40n;
 
+/** I/O buffers of a reactor of which nothing is said; native/base/limits.h. */
+export const defaultBufferBytes = 64n << 20n;
+
 /** Where the API is over HTTPS when only an address is given. */
 export const apiPort = 8420;
 
@@ -49,7 +52,6 @@ export const configDefaults = {
   mapCache: '256MiB',
   portals: [`127.0.0.1:${portalPort}`],
   cntlids: `${minCntlid}-${maxCntlid}`,
-  buffers: '64MiB',
   socketName: 'ashlar.sock',
   auditSize: '16MiB',
   auditKeep: 8,
@@ -106,8 +108,11 @@ export interface RuntimeConfig {
   reactors: number | null;
   /** CPU numbers to pin the reactors to, one each; null: not pinned. */
   cpus: number[] | null;
-  /** Registered I/O buffer memory a reactor, bytes. */
-  bufferBytes: bigint;
+  /**
+   * I/O buffer memory a reactor, bytes: all of it locked, or the daemon does not start. null:
+   * {@link defaultBufferBytes}, locked where the limit allows it.
+   */
+  bufferBytes: bigint | null;
   /** Poll this long before sleeping, microseconds; 0: sleep at once. */
   busyPollUs: number;
 }

@@ -32,6 +32,7 @@ const samples: Readonly<Record<string, string>> = {
   clientCa: '"/etc/ashlar/clients.crt"',
   file: '"/var/log/ashlar/audit.log"',
   volume: '"demo"',
+  buffers: '"64MiB"',
   reactors: '2',
   cpus: '[0, 1]',
   discovery: '["127.0.0.1:8009"]',

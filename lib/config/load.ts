@@ -334,8 +334,9 @@ function resolveRuntime(from: Resolver): Config['runtime'] {
     bufferBytes: from.get(
       'runtime.buffers',
       (f) => f.runtime?.buffers,
-      configDefaults.buffers,
-      (given) => boundedSize(given, 4n << 20n, 64n << 30n),
+      undefined,
+      ({ value, ...given }) =>
+        value === undefined ? null : boundedSize({ ...given, value }, 4n << 20n, 64n << 30n),
     ),
     busyPollUs: from.get(
       'runtime.busyPollUs',

@@ -167,8 +167,8 @@ const runtimeSection = Type.Object(
       }),
     ),
     buffers: size({
-      description: 'Memory for I/O buffers of each I/O thread.',
-      default: configDefaults.buffers,
+      description:
+        'Memory for I/O buffers of each I/O thread. What is written here is locked, or the daemon does not start. Unset: 64MiB, locked where the limit (ulimit -l) allows it.',
     }),
     busyPollUs: Type.Optional(
       Type.Integer({

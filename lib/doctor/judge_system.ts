@@ -1,4 +1,5 @@
 /** Judges kernel, limits, memory, processors and clock. */
+import { defaultBufferBytes } from '../config/config.js';
 import { formatSizeShort } from '../config/units.js';
 import type { ClockFacts, SystemFacts, TargetFacts } from './facts.js';
 import { Check, type Finding, listed, sysctlFix } from './findings.js';
@@ -114,17 +115,18 @@ function judgeMemlock(facts: TargetFacts): Finding {
   const check = new Check('memlock', 'locked memory');
   const { memlockBytes, mayLock } = facts.process;
   const reactors = reactorCount(facts);
-  const need = BigInt(reactors) * facts.config.config.runtime.bufferBytes;
+  const asked = facts.config.config.runtime.bufferBytes;
+  const need = BigInt(reactors) * (asked ?? defaultBufferBytes);
   if (limitsUnseen(facts)) return check.unknown(unseen);
   if (mayLock) return check.ok('unlimited by right (CAP_IPC_LOCK)');
   if (memlockBytes === null) return check.ok('unlimited');
   const limit = formatSizeShort(memlockBytes);
   if (memlockBytes >= need) return check.ok(`${limit}, ${formatSizeShort(need)} needed`);
-  return check.warn(
-    `${limit}${whose(facts)}, and ${formatSizeShort(need)} of I/O buffers want to be locked`,
-    'Buffers that are not registered with the kernel cost CPU time with every I/O.',
-    limitFix(facts, 'LimitMEMLOCK=infinity', 'ulimit -l unlimited'),
-  );
+  const found = `${limit}${whose(facts)}, and ${formatSizeShort(need)} of I/O buffers to be locked`;
+  const fix = limitFix(facts, 'LimitMEMLOCK=infinity', 'ulimit -l unlimited');
+  return asked === null
+    ? check.warn(found, 'They are not, which costs CPU time with every I/O.', fix)
+    : check.fail(found, 'The daemon does not start: [runtime] buffers asks for exactly that.', fix);
 }
 
 /** A host with many processors has 129 connections; 100 such hosts fit. */
@@ -150,7 +152,7 @@ function judgeMemory(facts: TargetFacts): Finding {
   const check = new Check('memory', 'memory');
   const { runtime, pool } = facts.config.config;
   const held = facts.pool.kind === 'memory' ? facts.pool.sizeBytes : 0n;
-  const buffers = BigInt(reactorCount(facts)) * runtime.bufferBytes;
+  const buffers = BigInt(reactorCount(facts)) * (runtime.bufferBytes ?? defaultBufferBytes);
   const need = buffers + pool.mapCacheBytes + programBytes + held;
   const { availableMemoryBytes } = facts.system;
   const { groupMemoryBytes, residentBytes } = facts.process;

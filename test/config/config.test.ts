@@ -67,7 +67,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       ktls: 'auto',
     },
     node: { cntlids: { first: 1, last: 65_519 } },
-    runtime: { reactors: null, cpus: null, bufferBytes: 64n << 20n, busyPollUs: 0 },
+    runtime: { reactors: null, cpus: null, bufferBytes: null, busyPollUs: 0 },
     api: { socket: '/cwd/.ashlar/ashlar.sock', https: null },
     audit: { path: '/cwd/.ashlar/pool.ashlar.audit.log', maxBytes: 16 << 20, keep: 8 },
     log: { level: 'info' },

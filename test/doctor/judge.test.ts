@@ -90,6 +90,17 @@ describe('doctor: kernel, limits and processors', () => {
       /LimitMEMLOCK=infinity/,
     ],
     [
+      'locked memory too small for what is asked for: fails',
+      ({ config, process }) => {
+        config.config.runtime.bufferBytes = 64n << 20n;
+        process.memlockBytes = 8n << 20n;
+      },
+      'fail',
+      'memlock',
+      /^8 MiB, and 128 MiB/,
+      /LimitMEMLOCK=infinity/,
+    ],
+    [
       'few open files: how many hosts that is',
       ({ process }) => (process.openFiles = 1024),
       'warn',
