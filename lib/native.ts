@@ -446,6 +446,12 @@ export interface NativeAddon {
    */
   tlsKernelProblem(): string | null;
 
+  /**
+   * Tells the service manager, as sd_notify(3) has it: lines such as `READY=1`, to the socket that
+   * it named. null, or in one line why it was not taken; a full socket is waited for, 1 s at most.
+   */
+  serviceNotify(socket: string, message: string): string | null;
+
   /** Starts the reactors. Throws io-uring-*, kernel-too-old, memlock-too-small. */
   runtimeOpen(options: RuntimeOptions, onEvents: (events: NativeEvent[]) => void): RuntimeHandle;
   /** Everything on it must be closed. Resolves when all threads have ended. */

@@ -15,7 +15,8 @@ import type { Node, NodeConfig } from '../node/types.js';
 import { connectLines } from './connect_lines.js';
 import { openLog } from './log.js';
 import { checkPortals } from './portals.js';
-import { printLines } from './terminal.js';
+import { ServiceNotices } from './service_notices.js';
+import { plural, printLines } from './terminal.js';
 
 export interface ServeOptions {
   config?: string;
@@ -69,6 +70,8 @@ export async function serve(options: ServeOptions): Promise<number> {
   surviveReaders();
   reportMistakes(logger);
   const found = await claim(config.api.socket);
+  const notices = new ServiceNotices(process.env, logger);
+  notices.starting('opening the pool');
   // The API's modules load while native threads open the pool.
   const opening = openInFolder(config, logger);
   const loading = Promise.all([import('../api/server.js'), import('../api/handlers.js')]);
@@ -102,9 +105,11 @@ export async function serve(options: ServeOptions): Promise<number> {
     throw thrown;
   }
   await announce(node, config, madeDemo, options.json === true);
+  await notices.ready(() => serviceStatus(node));
   await afterStart();
   const signal = await stop.requested;
-  logger.info({ signal }, 'stopping: connections end, then a checkpoint');
+  logger.info({ signal }, stopping);
+  notices.stopping(stopping);
   try {
     await api.close();
     await node.close();
@@ -114,6 +119,16 @@ export async function serve(options: ServeOptions): Promise<number> {
   }
   logger.info('stopped');
   return 0;
+}
+
+const stopping = 'stopping: connections end, then a checkpoint';
+
+/** One line for `systemctl status`. */
+async function serviceStatus(node: Node): Promise<string> {
+  const status = await node.status();
+  if (status.problem !== null) return `${status.state}: ${status.problem}`;
+  const volumes = plural(status.volumes, 'volume');
+  return `serving ${volumes} to ${plural(status.connections.length, 'controller')}`;
 }
 
 async function openAudit({ audit }: Config, logger: Logger): Promise<AuditLog | undefined> {

@@ -15,6 +15,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   ashlar::addon::register_host(env, exports);
   ashlar::addon::register_local(env, exports);
   ashlar::addon::register_loopback(env, exports);
+  ashlar::addon::register_service(env, exports);
   return exports;
 }
 

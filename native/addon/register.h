@@ -15,5 +15,6 @@ void register_target(Napi::Env env, Napi::Object exports);
 void register_host(Napi::Env env, Napi::Object exports);
 void register_local(Napi::Env env, Napi::Object exports);
 void register_loopback(Napi::Env env, Napi::Object exports);
+void register_service(Napi::Env env, Napi::Object exports);
 
 }  // namespace ashlar::addon

@@ -86,8 +86,8 @@ ProbeVerdict decide(const ProbeNotes& notes) {
               "; set it to 0 with: sysctl kernel.io_uring_disabled=0";
       } else {
         why = "a seccomp filter or security module refuses it (Docker's default profile does); "
-              "allow io_uring_setup, io_uring_enter and io_uring_register in the container's "
-              "seccomp profile";
+              "start the container with --security-opt seccomp=deploy/docker/seccomp.json of "
+              "Ashlar, or allow io_uring_setup, io_uring_enter and io_uring_register in its own";
       }
       return {Error{ErrorCode::io_uring_forbidden, "io_uring is forbidden here: " + why}, {}};
     }

@@ -63,7 +63,7 @@ TEST_CASE("probe: forbidden by sysctl names the sysctl, otherwise seccomp") {
   CHECK(says(*decide(notes).problem, "sysctl kernel.io_uring_disabled=0"));
   notes.sysctl_disabled = 0;
   CHECK_EQ(decide(notes).problem->code, ErrorCode::io_uring_forbidden);
-  CHECK(says(*decide(notes).problem, "seccomp"));
+  CHECK(says(*decide(notes).problem, "deploy/docker/seccomp.json"));
   notes.sysctl_disabled = std::nullopt;
   CHECK(says(*decide(notes).problem, "seccomp"));
 }
