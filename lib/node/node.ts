@@ -27,6 +27,7 @@ import {
   type RuntimeHandle,
 } from '../native.js';
 import { PortalService } from '../portals/portals.js';
+import { Meters } from '../qos/meters.js';
 import { type Clock, systemClock } from '../schedules/clock.js';
 import { ScheduleService } from '../schedules/schedules.js';
 import { ScheduledSnapshots } from '../schedules/snapshots.js';
@@ -44,6 +45,7 @@ import { KeyedLocks } from '../volumes/locks.js';
 import { ReservationService } from '../volumes/reservations.js';
 import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant, type EventSubject } from '../volumes/state.js';
+import { StatisticsService } from '../volumes/statistics.js';
 import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
@@ -299,6 +301,7 @@ class RunningNode implements Node {
   readonly hosts: HostService;
   readonly hostKeys: HostKeyService;
   readonly tenants: TenantService;
+  readonly statistics: StatisticsService;
   readonly tokens: TokenService;
   readonly jobs: JobService;
   readonly reservations: ReservationService;
@@ -328,7 +331,8 @@ class RunningNode implements Node {
       usages: (layers) => native.layerUsages(pool, layers),
     };
     const { keyFile } = parts;
-    this.exports = new Exports(catalog, volumePool, target, (tenant, hostnqn) =>
+    const meters = new Meters(native, parts.runtime);
+    this.exports = new Exports(catalog, volumePool, target, meters, (tenant, hostnqn) =>
       knownKeys(catalog, keyFile, tenant, hostnqn),
     );
     const state: ControlState = {
@@ -353,6 +357,7 @@ class RunningNode implements Node {
     this.hosts = new HostService(state);
     this.hostKeys = new HostKeyService(state, keyFile, () => target.hostsChanged());
     this.tenants = new TenantService(state);
+    this.statistics = new StatisticsService(state);
     this.tokens = new TokenService(state);
     this.jobs = new JobService(catalog);
     const reclaiming = new Reclaiming(this.jobs, () => native.poolStatus(pool));

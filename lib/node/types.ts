@@ -21,6 +21,7 @@ import type { HostPsks } from '../secrets/psk_types.js';
 import type { HostKeys } from '../secrets/types.js';
 import type { Streams } from '../stream/types.js';
 import type { VolumeReservations } from '../volumes/reservation_types.js';
+import type { Statistics } from '../volumes/statistics.js';
 import type {
   CallOptions,
   ConnectedHost,
@@ -181,6 +182,7 @@ export interface Node extends AsyncDisposable {
   readonly hosts: Hosts;
   readonly hostKeys: HostKeys;
   readonly tenants: Tenants;
+  readonly statistics: Statistics;
   readonly tokens: Tokens;
   readonly jobs: Jobs;
   readonly reservations: VolumeReservations;

@@ -215,8 +215,8 @@ export class Controller {
   async #attach(next: ReadonlyMap<number, VisibleNamespace>): Promise<void> {
     if (this.#ended) return;
     const attachments = [...next.values()].map((seen) => {
-      const { nsid, volume, anagrpid, readOnly, reservation } = seen;
-      return { nsid, volume, anagrpid, readOnly, reservation, meter: null };
+      const { nsid, volume, anagrpid, readOnly, reservation, meter } = seen;
+      return { nsid, volume, anagrpid, readOnly, reservation, meter };
     });
     try {
       await this.#native.controllerSetNamespaces(this.identity.handle, attachments);

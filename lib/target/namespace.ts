@@ -1,5 +1,5 @@
 /** A namespace as its subsystem holds it, and as one host sees it. */
-import type { ReservationRule, VolumeHandle } from '../native.js';
+import type { MeterHandle, ReservationRule, VolumeHandle } from '../native.js';
 import type { IdentifiedNamespace } from './identify.js';
 
 export type HostAccess = 'read-write' | 'read-only';
@@ -7,6 +7,8 @@ export type HostAccess = 'read-write' | 'read-only';
 /** Immutable: a change (size, ANA group, grants) is a new object for the same NSID. */
 export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
   volume: VolumeHandle;
+  /** Counts and limits what hosts do; null: nobody does. The same for life. */
+  meter: MeterHandle | null;
   /** A snapshot: nobody can ever write to it. */
   frozen: boolean;
   /** What a host may do; null: to that host the namespace does not exist. */
@@ -16,6 +18,7 @@ export interface TargetNamespace extends Omit<IdentifiedNamespace, 'readOnly'> {
 /** With `readOnly` as this host's grant says. */
 export interface VisibleNamespace extends IdentifiedNamespace {
   volume: VolumeHandle;
+  meter: MeterHandle | null;
   frozen: boolean;
   /** What its reservation leaves to this host. */
   reservation: ReservationRule;
@@ -28,7 +31,7 @@ export function asSeenBy(
 ): VisibleNamespace | null {
   const access = namespace.access(hostnqn);
   if (access === null) return null;
-  const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume, frozen } = namespace;
+  const { nsid, uuid, nguid, sizeBytes, blockBytes, anagrpid, volume, meter, frozen } = namespace;
   return {
     nsid,
     uuid,
@@ -37,6 +40,7 @@ export function asSeenBy(
     blockBytes,
     anagrpid,
     volume,
+    meter,
     frozen,
     readOnly: frozen || access === 'read-only',
     reservation,

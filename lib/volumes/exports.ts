@@ -21,6 +21,8 @@ import {
 import { reservationKind } from '../catalog/reservation_kinds.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import type { LayerUsage, VolumeHandle } from '../native.js';
+import type { Metered, Meters } from '../qos/meters.js';
+import { termsOfTenant } from '../qos/terms.js';
 import type { HostKeys } from '../target/authentication.js';
 import type { Controller } from '../target/controller.js';
 import type { HostAccess, TargetNamespace } from '../target/namespace.js';
@@ -56,6 +58,8 @@ export class Exports {
   readonly #pool: VolumePool;
   readonly #target: Target;
   readonly #keysOf: KeysOf;
+  /** What hosts do, and may do, of each tenant, volume and snapshot. */
+  readonly meters: Meters;
   /** By tenant record. */
   readonly #subsystems = new Map<bigint, Subsystem>();
   /** By volume record. */
@@ -66,12 +70,19 @@ export class Exports {
   /** How often each snapshot is borrowed. */
   readonly #borrowed = new Map<bigint, number>();
 
-  constructor(catalog: Catalog, pool: VolumePool, target: Target, keysOf: KeysOf = () => null) {
+  constructor(
+    catalog: Catalog,
+    pool: VolumePool,
+    target: Target,
+    meters: Meters,
+    keysOf: KeysOf = () => null,
+  ) {
     this.#catalog = catalog;
     this.#pool = pool;
     this.#target = target;
     this.#snapshots = new OpenSnapshots(pool);
     this.#keysOf = keysOf;
+    this.meters = meters;
   }
 
   /** Opens all that the catalog has. @throws AshlarError catalog-corrupt. */
@@ -93,6 +104,7 @@ export class Exports {
 
   addTenant(tenant: Stored<TenantRecord>): void {
     const { id, value } = tenant;
+    this.meters.addTenant(id, termsOfTenant(value.quota));
     const subsystem = this.#target.addSubsystem({
       nqn: value.subnqn,
       // 20 digits of the tenant's UUID: the same on every node and after every restart.
@@ -104,11 +116,17 @@ export class Exports {
     this.#subsystems.set(id, subsystem);
   }
 
+  /** What the tenant may do a second is another now, also for what is under way. */
+  updateTenant({ id, value }: Stored<TenantRecord>): void {
+    this.meters.setTenant(id, termsOfTenant(value.quota));
+  }
+
   removeTenant(tenant: bigint): void {
     const subsystem = this.#subsystems.get(tenant);
     if (subsystem === undefined) return;
     this.#subsystems.delete(tenant);
     this.#target.removeSubsystem(subsystem);
+    this.meters.removeTenant(tenant);
   }
 
   subsystem(tenant: bigint): Subsystem {
@@ -142,7 +160,9 @@ export class Exports {
   }
 
   /** The volume or snapshot is deleted: what hosts had reserved of it is over. */
-  async forget({ value }: Stored<VolumeRecord | SnapshotRecord>): Promise<void> {
+  async forget(kind: Metered, item: Stored<VolumeRecord | SnapshotRecord>): Promise<void> {
+    const { id, value } = item;
+    this.meters.remove(value.tenant, kind, id);
     await this.#subsystems.get(value.tenant)?.forgetReservations(value.nsid);
   }
 
@@ -168,6 +188,7 @@ export class Exports {
     this.#shown.clear();
     await Promise.all(handles.map((handle) => this.#pool.close(handle)));
     await this.#snapshots.closeAll();
+    this.meters.closeAll();
   }
 
   // ---- Snapshots --------------------------------------------------------------------------------
@@ -247,6 +268,7 @@ export class Exports {
       blockBytes,
       anagrpid,
       volume: handle,
+      meter: this.meters.meter(volume.value.tenant, 'volume', volume.id),
       frozen: false,
       access: (hostnqn) => this.#access((host) => grantKey(volume.id, host), hostnqn),
       // The top layer changes with every snapshot, without a new namespace.
@@ -267,6 +289,7 @@ export class Exports {
       blockBytes,
       anagrpid: defaultAnaGroup,
       volume: handle,
+      meter: this.meters.meter(snapshot.value.tenant, 'snapshot', snapshot.id),
       frozen: true,
       access: (hostnqn) => this.#access((host) => snapshotGrantKey(snapshot.id, host), hostnqn),
       usedBytes: async () => (await this.#pool.usage(layer)).mappedBytes,

@@ -307,7 +307,7 @@ export class SnapshotService implements Snapshots {
         deleteGrants(this.#catalog, transaction, 'snapshot', snapshot);
         deleteReservations(this.#catalog, transaction, snapshot);
       });
-      await exports.forget(snapshot);
+      await exports.forget('snapshot', snapshot);
     } finally {
       const now = this.#catalog.get(snapshotKind, snapshot.id);
       // It is still there, so its hosts get it back.

@@ -104,6 +104,7 @@ export class TenantService implements Tenants {
         options.signal,
       );
       const now = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
+      this.#state.exports.updateTenant(now);
       const renamed = newName === name ? '' : `, now '${newName}'`;
       this.#state.emit('tenant-changed', `tenant '${name}' changed${renamed}`, aboutTenant(now));
       return this.#info(now);

@@ -309,7 +309,7 @@ export class VolumeService implements Volumes {
         deleteReservations(this.#catalog, transaction, volume);
       }),
     );
-    await this.#state.exports.forget(volume);
+    await this.#state.exports.forget('volume', volume);
     this.#emit('volume-deleted', `${text} deleted`, volume);
     for (const name of idle) {
       const message = `schedule '${name}' is idle: ${text} was the last one that it had`;

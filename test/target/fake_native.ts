@@ -10,6 +10,8 @@ import type {
   ControllerHandle,
   ControllerOptions,
   ErrorLog,
+  MeterHandle,
+  MeterLimits,
   NamespaceAttachment,
   NativeAddon,
   PortalHandle,
@@ -40,6 +42,8 @@ const handle = <T>(name: string): T => ({ name }) as T;
 export class FakeNative {
   readonly told: Told[] = [];
   readonly created: ControllerOptions[] = [];
+  /** The meters that are open, with what was set last. */
+  readonly meters = new Map<MeterHandle, { limits: MeterLimits | null; weight: number }>();
   readonly attached = new Map<ControllerHandle, NamespaceAttachment[]>();
   /** What controllerErrorLog answers. */
   errors: ErrorLog = { errorCount: 0n, entries: [] };
@@ -91,6 +95,17 @@ export class FakeNative {
         else this.generatedKeys = keys;
       },
       portalSetAna: async () => undefined,
+      meterCreate: () => {
+        const meter = handle<MeterHandle>('meter');
+        this.meters.set(meter, { limits: null, weight: 100 });
+        return meter;
+      },
+      meterSet: (meter, limits, weight) => {
+        this.meters.set(meter, { limits, weight });
+      },
+      meterClose: (meter) => {
+        this.meters.delete(meter);
+      },
       controllerCreate: (_runtime, options) => {
         this.created.push(options);
         return handle<ControllerHandle>(`controller ${options.cntlid}`);

@@ -81,6 +81,7 @@ class Bench {
       blockBytes: 4096,
       anagrpid: 1,
       volume: this.native.volume(`volume ${nsid}`),
+      meter: null,
       frozen,
       access: (hostnqn) => grants[hostnqn] ?? null,
       usedBytes: async () => 0n,

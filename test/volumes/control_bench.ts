@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { Catalog } from '../../lib/catalog/catalog.js';
 import { allKinds, snapshotKind, tenantKind, volumeKind } from '../../lib/catalog/kinds.js';
 import type { ControllerHandle } from '../../lib/native.js';
+import { Meters } from '../../lib/qos/meters.js';
 import { Target, type TargetListener } from '../../lib/target/target.js';
 import { Exports } from '../../lib/volumes/exports.js';
 import { GrantService } from '../../lib/volumes/grants.js';
@@ -56,7 +57,8 @@ export class ControlBench {
       health: async () => ({ poolFailed: false, freePercent: 50, powerOnHours: 0n }),
       listener,
     });
-    this.exports = new Exports(catalog, layers, this.#target);
+    const meters = new Meters(this.native.addon(), this.native.runtime);
+    this.exports = new Exports(catalog, layers, this.#target, meters);
     this.state = {
       catalog,
       exports: this.exports,

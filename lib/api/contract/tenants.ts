@@ -25,8 +25,8 @@ const quota = {
   capacityBytes: most('Sum of the sizes of its volumes.'),
   volumes: most('Volumes.'),
   snapshots: most('Snapshots.'),
-  iops: most('Reads and writes a second; kept, and not yet enforced.'),
-  bytesPerSecond: most('Bytes read and written a second; kept, and not yet enforced.'),
+  iops: most('Reads and writes a second, of all its volumes together.'),
+  bytesPerSecond: most('Bytes read and written a second, of all its volumes together.'),
 };
 
 export const quotaSchema = Type.Object(quota, {
