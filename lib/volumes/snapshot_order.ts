@@ -6,7 +6,7 @@ import { nameFilter } from './filters.js';
 import { compare, pageStart } from './pages.js';
 import { volumeNameOf } from './references.js';
 import { lookUpVolume, tenantOf } from './state.js';
-import type { PageOptions } from './types.js';
+import type { PageOptions, SnapshotFilter } from './types.js';
 import { isUuidText } from './uuid.js';
 
 /** The snapshots of one volume, which may be deleted. */
@@ -29,7 +29,7 @@ const padded = (id: bigint): string => id.toString(16).padStart(hexDigits, '0');
  */
 export function orderedSnapshots(
   catalog: Catalog,
-  options: PageOptions & { volume?: string | undefined; name?: string | undefined },
+  options: PageOptions & SnapshotFilter,
 ): Iterable<{ key: string; item: Stored<SnapshotRecord> }> {
   const start = pageStart(options);
   const families = familiesIn(catalog, options)
@@ -53,10 +53,7 @@ function* membersOf(
   }
 }
 
-function familiesIn(
-  catalog: Catalog,
-  options: PageOptions & { volume?: string | undefined },
-): Family[] {
+function familiesIn(catalog: Catalog, options: PageOptions & SnapshotFilter): Family[] {
   const only = options.tenant === undefined ? null : tenantOf(catalog, options).id;
   const { volume } = options;
   const byUuid = volume !== undefined && isUuidText(volume);
@@ -67,6 +64,8 @@ function familiesIn(
     if (member === undefined) continue;
     const { value } = member;
     if (only !== null && value.tenant !== only) continue;
+    const deleted = catalog.get(volumeKind, value.volume) === null;
+    if (options.deletedVolume !== undefined && deleted !== options.deletedVolume) continue;
     const name = volumeNameOf(catalog, value);
     if (byUuid ? value.volume !== wanted?.id : volume !== undefined && name !== volume) continue;
     const tenant = catalog.get(tenantKind, value.tenant)?.value.name ?? '';

@@ -26,6 +26,7 @@ import type {
   Page,
   PageOptions,
   SnapshotDetail,
+  SnapshotFilter,
   SnapshotInfo,
   Snapshots,
   VolumeDetail,
@@ -189,9 +190,7 @@ export class SnapshotService implements Snapshots {
       .map((snapshot) => snapshotInfo(this.#catalog, snapshot));
   }
 
-  async page(
-    options: PageOptions & { volume?: string | undefined; name?: string | undefined } = {},
-  ): Promise<Page<SnapshotDetail>> {
+  async page(options: PageOptions & SnapshotFilter = {}): Promise<Page<SnapshotDetail>> {
     this.#state.assertOpen();
     const { items, next } = takePage(orderedSnapshots(this.#catalog, options), options);
     return { items: await snapshotDetails(this.#state, items), next };

@@ -122,6 +122,20 @@ export interface VolumeFilter {
   /** Those granted to this NQN by name, or to any host ('*'). */
   host?: string | undefined;
   reserved?: boolean | undefined;
+  /** Clones of this volume or of its snapshots, by name or UUID. */
+  cloneOf?: string | undefined;
+  /** Those that have snapshots, or have none. */
+  snapshots?: boolean | undefined;
+}
+
+/** Which snapshots a list has; every part that is given counts. */
+export interface SnapshotFilter {
+  /** Of this volume, by name (also of a deleted one) or UUID. */
+  volume?: string | undefined;
+  /** Those whose name has this in it, whatever the case. */
+  name?: string | undefined;
+  /** Those whose volume is deleted, or is not. */
+  deletedVolume?: boolean | undefined;
 }
 
 /** `volume` is a name in the tenant of the options, or a UUID. */
@@ -281,9 +295,7 @@ export interface Snapshots {
    * volume, or UUID). `name`: those whose own name has this in it, whatever the case. Without a
    * tenant in the options: all.
    */
-  page(
-    options?: PageOptions & { volume?: string | undefined; name?: string | undefined },
-  ): Promise<Page<SnapshotDetail>>;
+  page(options?: PageOptions & SnapshotFilter): Promise<Page<SnapshotDetail>>;
   /** @throws AshlarError not-found, conflict (several of that name; it lists their UUIDs). */
   show(snapshot: string, options?: CallOptions): Promise<SnapshotDetail>;
   /**

@@ -15,6 +15,7 @@ import { volumeFilter } from './filters.js';
 import { deleteGrants, type GrantService } from './grants.js';
 import { deleteImport } from './importing.js';
 import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
+import { lineageFilter } from './lineage.js';
 import { compare, takePage } from './pages.js';
 import { assertQuota } from './quotas.js';
 import { findSource } from './references.js';
@@ -153,6 +154,7 @@ export class VolumeService implements Volumes {
     const tenants = new Map(this.#catalog.all(tenantKind).map(({ id, value }) => [id, value.name]));
     return volumes
       .filter(volumeFilter(this.#catalog, options))
+      .filter(lineageFilter(this.#catalog, options))
       .map((item) => ({ key: `${tenants.get(item.value.tenant) ?? ''}/${item.value.name}`, item }))
       .sort((a, b) => compare(a.key, b.key));
   }

@@ -135,6 +135,14 @@ export const volumeContract = {
           }),
         ),
         reserved: trueOrFalse('Only those with room reserved, or without.'),
+        cloneOf: Type.Optional(
+          Type.String({
+            minLength: 1,
+            maxLength: 255,
+            description: 'Only clones of this volume or of its snapshots, by its name or UUID.',
+          }),
+        ),
+        snapshots: trueOrFalse('Only those that have snapshots, or have none.'),
         ...paging,
       },
       exact,

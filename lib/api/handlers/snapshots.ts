@@ -12,8 +12,10 @@ export function snapshotOperations(
 > {
   return {
     listSnapshots: async ({ query }, signal) => {
-      const { volume, name } = query;
-      const options = { ...pageOptions(query, signal), volume, name };
+      const { volume, name, deletedVolume } = query;
+      const deleted =
+        deletedVolume === undefined ? {} : { deletedVolume: deletedVolume === 'true' };
+      const options = { ...pageOptions(query, signal), volume, name, ...deleted };
       const { items, next } = await node.snapshots.page(options);
       return { items: items.map(snapshotObject), next };
     },

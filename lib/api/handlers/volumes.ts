@@ -12,8 +12,14 @@ export function volumeOperations(
 > {
   return {
     listVolumes: async ({ query }, signal) => {
-      const { name, host, reserved } = query;
-      const filter = { name, host, ...(reserved && { reserved: reserved === 'true' }) };
+      const { name, host, reserved, cloneOf, snapshots } = query;
+      const filter = {
+        name,
+        host,
+        cloneOf,
+        ...(reserved && { reserved: reserved === 'true' }),
+        ...(snapshots && { snapshots: snapshots === 'true' }),
+      };
       const { items, next } = await node.volumes.page({ ...pageOptions(query, signal), ...filter });
       return { items: items.map(volumeObject), next };
     },
