@@ -56,6 +56,8 @@ const fuzzPackages = {
 const instructionPackages = { ...opensslPackages, valgrind: program('valgrind') };
 // Reads, and runs, the job files that `ashlar bench fio` prints.
 const benchPackages = { fio: program('fio') };
+// The browser of a person; playwright-core brings none.
+const consolePackages = { chromium: program('chromium') };
 const mdnsPackages = { iproute2: program('ip') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
@@ -132,6 +134,27 @@ const bundleDist = () =>
     work: async () => (await import('./bundle.mjs')).bundleProgram(),
   });
 
+/** The page that the daemon serves. Its size is told when it is built. */
+const bundleConsole = () =>
+  stamped({
+    name: 'console',
+    what: 'bundling the web console',
+    key: digest([
+      ...listFiles(['lib/console/app'], () => true),
+      'lib/console/paths.ts',
+      'lib/api/operations.ts',
+      'lib/config/units.ts',
+      'lib/errors.ts',
+      'package-lock.json',
+      '.scripts/console.mjs',
+    ]),
+    outputs: ['dist/console/app/index.html'],
+    work: async () => {
+      const kib = await (await import('./console.mjs')).buildConsole();
+      console.log(`web console: ${kib.toFixed(1)} KiB compressed`);
+    },
+  });
+
 const compileTests = () =>
   compile(
     'tests',
@@ -188,6 +211,7 @@ export function setUp(goal, only = null, suite = 'default') {
       ...(native ? testPackages : {}),
       ...(tests('protocol') ? protocolPackages : {}),
       ...(tests('mdns') ? mdnsPackages : {}),
+      ...(tests('console') || tests('unit') ? consolePackages : {}),
       ...(tests('bench') || tests('unit') ? benchPackages : {}),
       ...(tests('instructions') ? instructionPackages : {}),
       ...(guest ? guestPackages : {}),
@@ -197,6 +221,7 @@ export function setUp(goal, only = null, suite = 'default') {
     if (goal === 'native') return;
     await compileDist();
     await bundleDist();
+    await bundleConsole();
     if (goal === 'build') return;
     await compileTests();
     if (native) await buildNativeTests();

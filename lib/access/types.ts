@@ -16,11 +16,14 @@ export interface Caller {
   readonly role: Role;
   /** Name of the tenant that it is kept to; null: the node. */
   readonly tenant: string | null;
-  readonly via: 'socket' | 'token' | 'certificate';
+  readonly via: 'socket' | 'token' | 'certificate' | 'session';
 }
 
 /** Whoever reaches the control socket, which is the daemon's user's alone. */
 export const localCaller: Caller = { name: 'local', role: 'admin', tenant: null, via: 'socket' };
+
+/** A caller who has shown nothing yet: of what is for strangers, see `open` in operations.ts. */
+export const stranger: Caller = { name: 'stranger', role: 'viewer', tenant: null, via: 'session' };
 
 export interface TokenInfo {
   /** Unique in its tenant, or among those of the node. */
@@ -76,4 +79,24 @@ export interface Tokens {
   callerOf(secret: string): Caller;
   /** By the subject of a certificate whose chain is proved. @throws AshlarError unauthenticated. */
   callerWithCertificate(subject: string): Caller;
+}
+
+/** A secret, and when it is good no more. */
+export interface TimedSecret {
+  secret: string;
+  expiresAt: string;
+}
+
+/** Links that sign a browser in, and the sessions that they are changed for. In memory alone. */
+export interface Sessions {
+  /** URLs of the console; whoever serves it says so. */
+  consoles: readonly string[];
+  /** Of a link, good once and for 5 minutes. @throws AshlarError permission-denied: a session. */
+  createLink(caller: Caller): TimedSecret;
+  /** Changes a link's secret for a session's. @throws AshlarError unauthenticated. */
+  redeem(secret: string): TimedSecret;
+  /** null: no session has this secret. @throws AshlarError unauthenticated: it has ended. */
+  callerOf(secret: string): Caller | null;
+  /** Ends the session of a caller. */
+  end(caller: Caller): void;
 }

@@ -22,6 +22,8 @@ export interface Operation {
   readonly of?: string;
   /** Field of the body and of the answer that is a secret: shown once, and never written down. */
   readonly secret?: string;
+  /** Whether a stranger may call it, who proves himself by what the body holds. */
+  readonly open?: boolean;
   /** Whether it reads what hosts wrote: a viewer sees what there is, and not what is in it. */
   readonly data?: boolean;
 }
@@ -263,6 +265,22 @@ export const operations = {
     of: 'getJob',
   },
   getSelf: { method: 'GET', path: '/v1/self', status: 200, scope: 'self' },
+  createSignIn: {
+    method: 'POST',
+    path: '/v1/sign-ins',
+    status: 201,
+    scope: 'node',
+    secret: 'secret',
+  },
+  createSession: {
+    method: 'POST',
+    path: '/v1/sessions',
+    status: 201,
+    scope: 'self',
+    secret: 'secret',
+    open: true,
+  },
+  deleteSession: { method: 'DELETE', path: '/v1/sessions/own', status: 204, scope: 'self' },
   listTokens: { method: 'GET', path: '/v1/tokens', status: 200, scope: 'tenant' },
   createToken: {
     method: 'POST',

@@ -1,5 +1,6 @@
 /**
- * The API over HTTP: fastify on a unix socket, and on an address over TLS where that is configured.
+ * The API over HTTP: fastify on a unix socket, and where that is configured on an address over TLS
+ * and within this machine over plain HTTP.
  * It checks everything that comes in and answers every error as a problem document. What it holds
  * is bounded: connections, header and body sizes, and time.
  */
@@ -12,20 +13,20 @@ import fastify, {
   LogController,
 } from 'fastify';
 import type { Logger } from 'pino';
-import { type Caller, localCaller, type Tokens } from '../access/types.js';
+import { type Caller, localCaller, type Sessions, stranger, type Tokens } from '../access/types.js';
 import type { AuditLog } from '../audit/log.js';
 import { AshlarError } from '../errors.js';
 import type { Jobs } from '../jobs/types.js';
 import { version } from '../node/version.js';
 import type { Streams } from '../stream/types.js';
 import { maxBodyBytes, refuseConnection, sendProblem } from './answers.js';
-import { authenticate, type Transport } from './calls/access.js';
+import { assertOwnPage, authenticate, type Transport } from './calls/access.js';
 import { AuditTrail } from './calls/audit_trail.js';
 import { Calls } from './calls/calls.js';
 import { decode, msgpackTypes } from './codec.js';
 import type { Input, Output } from './contract.js';
 import { addDocuments, isDocument } from './openapi/routes.js';
-import type { OperationId } from './operations.js';
+import { type Operation, type OperationId, operations } from './operations.js';
 import { addRoutes, unknownRoute } from './routes.js';
 import { listenAt, listenOn, type SocketFinding } from './socket.js';
 import { addTransfers, isTransfer } from './transfers.js';
@@ -61,6 +62,23 @@ export interface HttpsOptions {
   clientCa: Buffer | null;
 }
 
+/** Pages that need no token. */
+export interface Pages {
+  /** Their paths, as routes. */
+  readonly routes: ReadonlySet<string>;
+  add(app: FastifyInstance): void;
+}
+
+/** Where plain HTTP is served, within this machine. */
+export interface LoopbackOptions {
+  /** One of loopback. */
+  address: string;
+  /** 0: any free port. */
+  port: number;
+  /** Whether to do without when the port is taken, with a warning. */
+  optional: boolean;
+}
+
 /** What is served. */
 export interface ApiParts {
   handlers: Handlers;
@@ -68,6 +86,10 @@ export interface ApiParts {
   streams?: Streams | undefined;
   /** Without them, only the control socket is served, without tokens. */
   tokens?: Tokens | undefined;
+  /** Of browsers; without them, nobody has one. */
+  sessions?: Sessions | undefined;
+  /** Adds pages for people, which hold nothing of this node, to all but the control socket. */
+  pages?: Pages | undefined;
   /** Where exports and imports are told of. */
   jobs?: Jobs | undefined;
   audit?: AuditLog | undefined;
@@ -79,6 +101,7 @@ export interface ServeApiOptions extends ApiParts {
   socket: string;
   found: SocketFinding;
   https?: HttpsOptions | undefined;
+  loopback?: LoopbackOptions | undefined;
 }
 
 /** A listening API. */
@@ -86,6 +109,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly socket: string;
   /** Port of HTTPS; null: it is not served. */
   readonly port: number | null;
+  /** Port of plain HTTP on loopback; null: it is not served. */
+  readonly loopbackPort: number | null;
   /** Refuses new calls, lets those under way end for a second, removes the socket. Repeatable. */
   close(): Promise<void>;
 }
@@ -97,19 +122,26 @@ export interface ApiServer extends AsyncDisposable {
  * 'config-invalid', 'address-in-use', 'address-unavailable'.
  */
 export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
-  const { https } = options;
+  const { https, loopback } = options;
   const calls = new Calls(options.handlers, new AuditTrail(options.audit ?? null));
   const apps: FastifyInstance[] = [];
   const closeAll = async (): Promise<void> => {
     await Promise.all(apps.map(closeServer));
   };
   let port: number | null = null;
+  let loopbackPort: number | null = null;
   try {
     if (https !== undefined) {
       const app = buildApp(options, calls, 'https', tlsServer(https));
       apps.push(app);
       await app.ready();
-      port = await listenOn(app.server, https.address, https.port);
+      port = await listenOn(app.server, 'api.listen', https.address, https.port);
+    }
+    if (loopback !== undefined) {
+      const app = buildApp(options, calls, 'loopback', plainServer);
+      apps.push(app);
+      await app.ready();
+      loopbackPort = await listenOnLoopback(app.server, loopback, options.logger);
     }
     const app = buildApp(options, calls, 'socket', plainServer);
     await app.ready();
@@ -124,7 +156,21 @@ export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
     closing ??= closeAll();
     return closing;
   };
-  return { socket: options.socket, port, close, [Symbol.asyncDispose]: close };
+  return { socket: options.socket, port, loopbackPort, close, [Symbol.asyncDispose]: close };
+}
+
+async function listenOnLoopback(
+  server: Server,
+  { address, port, optional }: LoopbackOptions,
+  logger: Logger,
+): Promise<number | null> {
+  try {
+    return await listenOn(server, 'api.console', address, port);
+  } catch (thrown) {
+    if (!optional || !(thrown instanceof AshlarError)) throw thrown;
+    logger.warn(`${thrown.message}; no console there: set api.console or --console`);
+    return null;
+  }
 }
 
 async function closeServer(app: FastifyInstance): Promise<void> {
@@ -186,9 +232,16 @@ function bounded(server: Server): Server {
   return server;
 }
 
+/** What strangers may call. */
+const openRoutes: ReadonlySet<string> = new Set(
+  Object.values<Operation>(operations)
+    .filter(({ open }) => open === true)
+    .map(({ method, path }) => `${method} ${path}`),
+);
+
 /** The routes on a server of one transport. */
 function buildApp(
-  { tokens, streams, jobs, logger }: ApiParts,
+  { tokens, sessions, streams, jobs, pages, logger }: ApiParts,
   calls: Calls,
   transport: Transport,
   serverOf: (handler: Listener) => Server,
@@ -222,13 +275,19 @@ function buildApp(
   boundRequests(app);
   // Before anything of the body is read.
   app.addHook('onRequest', async (request) => {
-    if (isDocument(request)) return;
-    callers.set(request, authenticate(request, transport, tokens ?? null));
+    assertOwnPage(request.headers, transport);
+    const { url = '' } = request.routeOptions;
+    if (isDocument(request) || pages?.routes.has(url) === true) return;
+    const caller = openRoutes.has(`${request.method} ${url}`)
+      ? stranger
+      : authenticate(request, transport, { tokens: tokens ?? null, sessions: sessions ?? null });
+    callers.set(request, caller);
   });
   const peerOf = (request: FastifyRequest): string | null =>
     transport === 'socket' ? null : request.ip;
   addRoutes(app, { calls, callerOf, peerOf });
   addDocuments(app, version);
+  if (transport !== 'socket') pages?.add(app);
   if (streams !== undefined) addTransfers(app, streams, { calls, callerOf, peerOf }, jobs);
   return app;
 }

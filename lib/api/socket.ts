@@ -131,10 +131,15 @@ export async function listenAt(server: Server, path: string, found: SocketFindin
 }
 
 /**
- * Listens on an address. @returns the port.
+ * Listens on an address. @param key where it is configured. @returns the port.
  * @throws AshlarError address-in-use, address-unavailable, permission-denied.
  */
-export async function listenOn(server: Server, address: string, port: number): Promise<number> {
+export async function listenOn(
+  server: Server,
+  key: string,
+  address: string,
+  port: number,
+): Promise<number> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -145,7 +150,7 @@ export async function listenOn(server: Server, address: string, port: number): P
     });
   } catch (thrown) {
     const error = toAshlarError(thrown);
-    throw new AshlarError(error.code, `api.listen '${address}' port ${port}: ${error.message}`);
+    throw new AshlarError(error.code, `${key} '${address}' port ${port}: ${error.message}`);
   }
   const bound = server.address();
   return typeof bound === 'object' && bound !== null ? bound.port : port;

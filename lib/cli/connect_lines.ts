@@ -36,7 +36,7 @@ export function connectLines(
 }
 
 /** A wildcard is no address to connect to: the machine's first outward one stands in for it. */
-function reachable(address: string): string {
+export function reachable(address: string): string {
   if (address !== '0.0.0.0' && address !== '::') return address;
   const family = address === '::' ? 'IPv6' : 'IPv4';
   for (const addresses of Object.values(networkInterfaces())) {

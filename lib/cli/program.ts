@@ -112,6 +112,8 @@ function addServe(program: Command, outcome: Outcome): void {
         .option('--cpus <list>', 'CPUs to pin them to, e.g. 0,1', cpuList)
         .option('--busy-poll-us <us>', 'poll so long before sleeping', wholeNumber(0, 1_000_000))
         .option('--socket <path>', 'control socket (default: .ashlar/ashlar.sock)')
+        .option('--console <address:port>', 'web console on loopback (default: 127.0.0.1:8420)')
+        .option('--no-console', 'no web console on loopback')
         .addOption(new Option('--log-level <level>', 'how much is logged').choices([...logLevels]))
         .option('--demo', "with a new pool, make a volume 'demo' of 10GiB for any host")
         .action(async (options) => {
@@ -131,6 +133,20 @@ function addStatus(program: Command): void {
     ],
     build: (command) =>
       command.action(async (options) => (await import('./status.js')).showStatus(options)),
+  });
+  addCommand(program, {
+    usage: 'console',
+    description: 'Print a link that signs a browser in at the web console, once.',
+    daemon: true,
+    examples: [
+      ['ashlar console', 'open it within 5 minutes; the session lasts 12 hours'],
+      [
+        'ssh -L 8420:127.0.0.1:8420 node',
+        "from elsewhere; then the link of 'ashlar console' there",
+      ],
+    ],
+    build: (command) =>
+      command.action(async (options) => (await import('./console.js')).printSignIn(options)),
   });
   addCommand(program, {
     usage: 'connect-info',

@@ -2,7 +2,8 @@
 import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
-import type { ApiServer, HttpsOptions } from '../api/server.js';
+import { localCaller } from '../access/types.js';
+import type { ApiServer, HttpsOptions, LoopbackOptions } from '../api/server.js';
 import { claimSocket, type SocketFinding } from '../api/socket.js';
 import type { AuditLog } from '../audit/log.js';
 import { type Config, formatEndpoint } from '../config/config.js';
@@ -12,7 +13,8 @@ import { formatSize, formatSizeShort } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { openNode } from '../node/node.js';
 import type { Node, NodeConfig } from '../node/types.js';
-import { connectLines } from './connect_lines.js';
+import { connectLines, reachable } from './connect_lines.js';
+import { signInUrl } from './console.js';
 import { openLog } from './log.js';
 import { checkPortals } from './portals.js';
 import { ServiceNotices } from './service_notices.js';
@@ -34,6 +36,7 @@ export interface ServeOptions {
   cpus?: number[];
   busyPollUs?: number;
   socket?: string;
+  console?: string | false;
   logLevel?: Config['log']['level'];
   demo?: boolean;
   json?: boolean;
@@ -53,6 +56,7 @@ const flagNames: ReadonlyMap<string, string> = new Map([
   ['runtime.cpus', '--cpus'],
   ['runtime.busyPollUs', '--busy-poll-us'],
   ['api.socket', '--socket'],
+  ['api.console', '--console'],
   ['demo.volume', '--demo'],
 ]);
 
@@ -74,7 +78,11 @@ export async function serve(options: ServeOptions): Promise<number> {
   notices.starting('opening the pool');
   // The API's modules load while native threads open the pool.
   const opening = openInFolder(config, logger);
-  const loading = Promise.all([import('../api/server.js'), import('../api/handlers.js')]);
+  const loading = Promise.all([
+    import('../api/server.js'),
+    import('../api/handlers.js'),
+    import('../console/pages.js'),
+  ]);
   loading.catch(() => undefined); // Reported below, unless the pool's failure comes first.
   const node = await opening;
   const madeDemo = demoLines(node, config);
@@ -82,22 +90,26 @@ export async function serve(options: ServeOptions): Promise<number> {
   let audit: AuditLog | undefined;
   let afterStart: () => Promise<unknown>;
   try {
-    const [{ serveApi, loadChecks }, { nodeHandlers }] = await loading;
+    const [{ serveApi, loadChecks }, { nodeHandlers }, { consolePages }] = await loading;
     const handlers = nodeHandlers(node);
-    const { streams, tokens, jobs } = node;
+    const { streams, tokens, sessions, jobs } = node;
     audit = await openAudit(config, logger);
     const https = await httpsOptions(config);
     api = await serveApi({
       handlers,
       streams,
       tokens,
+      sessions,
       jobs,
       audit,
       https,
+      loopback: loopbackOptions(config),
+      pages: consolePages(),
       logger,
       socket: config.api.socket,
       found,
     });
+    sessions.consoles = consoleUrls(config, api);
     afterStart = loadChecks;
   } catch (thrown) {
     await node.close();
@@ -149,6 +161,25 @@ async function httpsOptions({ api }: Config): Promise<HttpsOptions | undefined> 
   };
 }
 
+function loopbackOptions({ api }: Config): LoopbackOptions | undefined {
+  if (api.console === null) return undefined;
+  const { address, port, implied } = api.console;
+  return { address, port, optional: implied };
+}
+
+/** Where a browser finds the console. */
+function consoleUrls({ api }: Config, { port, loopbackPort }: ApiServer): string[] {
+  const { console: loopback, https } = api;
+  return [
+    ...(loopback === null || loopbackPort === null
+      ? []
+      : [`http://${formatEndpoint({ ...loopback, port: loopbackPort })}`]),
+    ...(https === null || port === null
+      ? []
+      : [`https://${formatEndpoint({ address: reachable(https.address), port })}`]),
+  ];
+}
+
 async function pem(name: string, path: string): Promise<Buffer> {
   try {
     return await readFile(path);
@@ -198,7 +229,10 @@ function flagsOf(options: ServeOptions): ConfigFile {
       ...given(options.cpus, 'cpus'),
       ...given(options.busyPollUs, 'busyPollUs'),
     },
-    api: { ...given(options.socket, 'socket') },
+    api: {
+      ...given(options.socket, 'socket'),
+      ...given(options.console === false ? 'off' : options.console, 'console'),
+    },
     log: { ...given(options.logLevel, 'level') },
     ...(options.demo === true ? { demo: { volume: 'demo' } } : {}),
   };
@@ -331,6 +365,7 @@ async function announce(
       pid: process.pid,
       socket: config.api.socket,
       https: config.api.https === null ? null : formatEndpoint(config.api.https),
+      consoles: node.sessions.consoles,
       pool: poolPath,
       created: status.created,
       portals: node.portals.list(),
@@ -352,6 +387,7 @@ async function announce(
     `  volumes  ${status.volumes}`,
     `  control  ${config.api.socket}`,
     ...(config.api.https === null ? [] : [`  https    ${formatEndpoint(config.api.https)}`]),
+    ...consoleLines(node, config),
     '',
     'On a Linux host with nvme-cli, as root:',
     '',
@@ -359,6 +395,18 @@ async function announce(
     '',
     "Next: 'ashlar volume list', 'ashlar --help'. Ctrl-C stops.",
   ]);
+}
+
+/** Where the console is; in the demo with the link that signs in, good once and for 5 minutes. */
+function consoleLines({ sessions }: Node, { demo }: Config): string[] {
+  const [first] = sessions.consoles;
+  if (first === undefined) return [];
+  if (demo === null) return [`  console  ${first}/ ('ashlar console' prints a link to sign in)`];
+  const { secret } = sessions.createLink(localCaller);
+  return [
+    `  console  ${signInUrl(first, secret)}`,
+    "           (good once, for 5 minutes; 'ashlar console' prints another)",
+  ];
 }
 
 /** A line on the demo volume if this start made it; asked before any program can make others. */

@@ -23,7 +23,7 @@ export const maxPoolBytes = 256n << 40n;
 /** I/O buffers of a reactor of which nothing is said; native/base/limits.h. */
 export const defaultBufferBytes = 64n << 20n;
 
-/** Where the API is over HTTPS when only an address is given. */
+/** Where the API is over HTTPS, or the console on loopback, when only an address is given. */
 export const apiPort = 8420;
 
 /** The registered ports of subsystems and of discovery services over TCP (TCP Transport 3.1.2). */
@@ -53,6 +53,7 @@ export const configDefaults = {
   portals: [`127.0.0.1:${portalPort}`],
   cntlids: `${minCntlid}-${maxCntlid}`,
   socketName: 'ashlar.sock',
+  console: `127.0.0.1:${apiPort}`,
   auditSize: '16MiB',
   auditKeep: 8,
   logLevel: 'info',
@@ -120,8 +121,16 @@ export interface RuntimeConfig {
 export interface ApiConfig {
   /** Path of the control socket. */
   socket: string;
-  /** null: the API is at the control socket alone. */
+  /** null: the API is not served over HTTPS. */
   https: HttpsConfig | null;
+  /** Where API and console are over plain HTTP, within this machine; null: nowhere. */
+  console: ConsoleConfig | null;
+}
+
+/** An address of loopback. */
+export interface ConsoleConfig extends Endpoint {
+  /** It was not asked for: where the port is taken, it is done without. */
+  implied: boolean;
 }
 
 /** The API over HTTPS. Paths are absolute; the files are PEM. */

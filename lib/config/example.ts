@@ -26,6 +26,7 @@ function propertiesOf(schema: TSchema): [string, TSchema][] | null {
 const samples: Readonly<Record<string, string>> = {
   memory: '"4GiB"',
   keyFile: '"/etc/ashlar/pool.key"',
+  console: '"127.0.0.1:8420"',
   listen: '"0.0.0.0:8420"',
   certificate: '"/etc/ashlar/api.crt"',
   key: '"/etc/ashlar/api.key"',

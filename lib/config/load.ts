@@ -18,7 +18,7 @@ import {
   minPoolBytes,
   portalPort,
 } from './config.js';
-import { parseEndpoint, referralProblem } from './endpoint.js';
+import { canonicalAddress, parseEndpoint, referralProblem } from './endpoint.js';
 import { lineOfKey } from './locate.js';
 import { type Environment, type Places, placesOf } from './places.js';
 import type { ConfigFile } from './schema.js';
@@ -136,15 +136,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
       ),
     },
     runtime: resolveRuntime(from),
-    api: {
-      socket: from.get(
-        'api.socket',
-        (f) => f.api?.socket,
-        join(from.places.runtime, configDefaults.socketName),
-        socketPath,
-      ),
-      https: resolveHttps(from),
-    },
+    api: resolveApi(from),
     audit: resolveAudit(from, pool.device),
     log: {
       level: from.get(
@@ -361,6 +353,42 @@ function resolveDemo(from: Resolver): Config['demo'] {
     (given) => boundedSize(given, 512n, maxVolumeBytes),
   );
   return volume === undefined ? null : { volume, sizeBytes };
+}
+
+function resolveApi(from: Resolver): Config['api'] {
+  const https = resolveHttps(from);
+  return {
+    socket: from.get(
+      'api.socket',
+      (f) => f.api?.socket,
+      join(from.places.runtime, configDefaults.socketName),
+      socketPath,
+    ),
+    https,
+    console: from.get(
+      'api.console',
+      (f) => f.api?.console,
+      undefined,
+      ({ value, origin }) => {
+        if (value === 'off') return null;
+        // Where HTTPS is, the console is too.
+        if (value === undefined && https !== null) return null;
+        const endpoint = parseEndpoint(value ?? configDefaults.console, apiPort, origin);
+        assertLoopback(endpoint, origin);
+        return { ...endpoint, implied: value === undefined };
+      },
+    ),
+  };
+}
+
+/** Tokens do not travel over a network in plain text. */
+function assertLoopback({ address }: Endpoint, origin: string): void {
+  if (address.startsWith('127.') || canonicalAddress(address) === '::1') return;
+  throw new AshlarError(
+    'invalid-argument',
+    `${origin} '${address}' is reached from other machines, and plain HTTP is for this one alone; ` +
+      "give '127.0.0.1' or '[::1]', or serve HTTPS with api.listen",
+  );
 }
 
 function resolveHttps(from: Resolver): Config['api']['https'] {

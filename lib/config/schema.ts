@@ -193,9 +193,14 @@ const apiSection = Type.Object(
       default: `${ownFolder}/${configDefaults.socketName}`,
       expected: 'a path',
     }),
+    console: text({
+      description:
+        "Address of loopback at which the web console and the API are served over plain HTTP, for those who have a token or a link of 'ashlar console'. 'off': nowhere. Unset: 127.0.0.1:8420, with a warning where that is taken, unless `listen` is set, which serves the console too.",
+      expected: "an address such as '127.0.0.1:8420', or 'off'",
+    }),
     listen: text({
       description:
-        'Address at which the API is served over HTTPS too, for those who have a token or a client certificate. Port 8420 when none is given. Unset: nowhere.',
+        'Address at which the API and the web console are served over HTTPS, for those who have a token or a client certificate. Port 8420 when none is given. Unset: nowhere.',
       expected: "an address such as '0.0.0.0:8420'",
     }),
     certificate: text({

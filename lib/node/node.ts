@@ -1,6 +1,7 @@
 /** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
+import { SessionService } from '../access/sessions.js';
 import { TokenService } from '../access/tokens.js';
 import { Catalog, type Stored } from '../catalog/catalog.js';
 import {
@@ -303,6 +304,7 @@ class RunningNode implements Node {
   readonly tenants: TenantService;
   readonly statistics: StatisticsService;
   readonly tokens: TokenService;
+  readonly sessions: SessionService;
   readonly jobs: JobService;
   readonly reservations: ReservationService;
   readonly portals: PortalService;
@@ -359,6 +361,7 @@ class RunningNode implements Node {
     this.tenants = new TenantService(state);
     this.statistics = new StatisticsService(state);
     this.tokens = new TokenService(state);
+    this.sessions = new SessionService(this.tokens);
     this.jobs = new JobService(catalog);
     const reclaiming = new Reclaiming(this.jobs, () => native.poolStatus(pool));
     events.listen(({ kind }) => {

@@ -2,7 +2,7 @@
  * A node: one pool, its volumes, and the target that serves them. What the API, the CLI and
  * embedders hold in their hands.
  */
-import type { Tokens } from '../access/types.js';
+import type { Sessions, Tokens } from '../access/types.js';
 import type { Referrals } from '../discovery/types.js';
 import type { Jobs } from '../jobs/types.js';
 import type {
@@ -184,6 +184,7 @@ export interface Node extends AsyncDisposable {
   readonly tenants: Tenants;
   readonly statistics: Statistics;
   readonly tokens: Tokens;
+  readonly sessions: Sessions;
   readonly jobs: Jobs;
   readonly reservations: VolumeReservations;
   readonly portals: Portals;

@@ -105,6 +105,7 @@ export class ApiFixture implements AsyncDisposable {
       handlers: nodeHandlers(node),
       streams: node.streams,
       tokens: node.tokens,
+      sessions: node.sessions,
       jobs: node.jobs,
       audit,
       logger,

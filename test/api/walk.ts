@@ -200,6 +200,10 @@ async function walkEvents({ client }: ApiFixture): Promise<void> {
 
 async function walkTokens({ client }: ApiFixture): Promise<void> {
   await client.call('getSelf', {});
+  const link = await client.call('createSignIn', {});
+  assert.deepEqual(link.consoles, []);
+  await client.call('createSession', { body: { secret: link.secret } });
+  await client.call('deleteSession', {});
   const params = { token: 'walker' };
   const { secret } = await client.call('createToken', { body: { name: 'walker', role: 'viewer' } });
   assert.match(secret ?? '', /^ashlar_/);

@@ -136,10 +136,12 @@ const mayImport: Record<string, readonly string[]> = {
     'stream',
     'node',
   ],
+  console: ['errors', 'config', 'api'],
   bench: ['errors', 'native', 'config', 'node', 'api', 'host'],
   doctor: ['errors', 'native', 'config', 'node', 'api'],
   cli: [
     'errors',
+    'access',
     'audit',
     'native',
     'config',
@@ -147,6 +149,7 @@ const mayImport: Record<string, readonly string[]> = {
     'stream',
     'node',
     'api',
+    'console',
     'host',
     'bench',
     'doctor',
@@ -170,8 +173,8 @@ const mayImport: Record<string, readonly string[]> = {
 };
 
 describe('lib/', () => {
-  const files = sources('lib', ['.ts']);
-  const partOf = (file: string) => folderOf(file).replace(/\.ts$/, '');
+  const files = sources('lib', ['.ts', '.tsx']);
+  const partOf = (file: string) => folderOf(file).replace(/\.tsx?$/, '');
 
   test('every folder has a place in the order', () => {
     const parts = new Set(files.map(partOf));
@@ -206,7 +209,7 @@ describe('lib/', () => {
 describe('every source file', () => {
   const files = [
     ...sources('native', ['.h', '.cc']),
-    ...sources('lib', ['.ts']),
+    ...sources('lib', ['.ts', '.tsx', '.css']),
     ...sources('test', ['.ts', '.h', '.cc', '.sh', 'Makefile']),
     ...sources('bench', ['.ts']),
     ...sources('.scripts', ['.mjs']),

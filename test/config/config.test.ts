@@ -68,7 +68,11 @@ test('config: no file and no flags: the documented defaults', async () => {
     },
     node: { cntlids: { first: 1, last: 65_519 } },
     runtime: { reactors: null, cpus: null, bufferBytes: null, busyPollUs: 0 },
-    api: { socket: '/cwd/.ashlar/ashlar.sock', https: null },
+    api: {
+      socket: '/cwd/.ashlar/ashlar.sock',
+      https: null,
+      console: { address: '127.0.0.1', port: 8420, implied: true },
+    },
     audit: { path: '/cwd/.ashlar/pool.ashlar.audit.log', maxBytes: 16 << 20, keep: 8 },
     log: { level: 'info' },
     demo: null,
@@ -135,7 +139,7 @@ test('config: unknown keys: refused by name, line and nearest key', () => {
     ['pool.sizes = 3', "f:1: 'pool.sizes' is not known; did you mean 'size'?"],
     [
       '[api]\nport = 80\n',
-      "f:2: 'api.port' is not known; known in 'api': socket, listen, certificate, key, clientCa",
+      "f:2: 'api.port' is not known; known in 'api': socket, console, listen, certificate, key, clientCa",
     ],
     [
       '[pool]\n# c\nsiz = "3"\nfoo = """\nsize = 1\n"""\nbar = 1',
@@ -248,6 +252,16 @@ test('config: the audit log: none of a pool in memory, beside no block device', 
   assert.equal(await path('[pool]\nmemory = "1GiB"\n'), null);
   assert.equal(await path('[pool]\nfile = "/dev/sdb"\n'), '/cwd/.ashlar/audit.log');
   assert.equal(await path('[pool]\nmemory = "1GiB"\n[audit]\nfile = "/a"\n'), '/a');
+});
+
+test('config: the console: off, of loopback alone, and where HTTPS is there by itself', async () => {
+  assert.equal((await load('[api]\nconsole = "off"\n')).api.console, null);
+  const own = await load('[api]\nconsole = "[::1]:9000"\n');
+  assert.deepEqual(own.api.console, { address: '::1', port: 9000, implied: false });
+  const https = '[api]\nlisten = "0.0.0.0"\ncertificate = "c"\nkey = "k"\n';
+  assert.equal((await load(https)).api.console, null);
+  const { message } = await refusal('[api]\nconsole = "0.0.0.0:8420"\n', {});
+  assert.match(message, /api\.console '0\.0\.0\.0' is reached from other machines/);
 });
 
 test('config: a socket path over 107 bytes: refused with its length', async () => {

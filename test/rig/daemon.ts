@@ -38,6 +38,8 @@ export interface DaemonOptions {
   tls?: 'none' | 'allowed' | 'required';
   /** Whether the kernel may do its records; as the program has it when not given. */
   ktls?: 'auto' | 'off';
+  /** The web console on loopback; none when not given. */
+  console?: boolean;
   /** Another script than the program itself, given the same arguments. */
   script?: string;
   /** Where files and the socket are; a folder of its own when not given. */
@@ -162,6 +164,7 @@ export class Daemon implements AsyncDisposable {
       `reactors = ${this.#options.reactors ?? 1}`,
       '[api]',
       `socket = ${JSON.stringify(this.socket)}`,
+      `console = "${this.#options.console === true ? '127.0.0.1:0' : 'off'}"`,
       ...(demoSize === null ? [] : ['[demo]', 'volume = "demo"', `size = "${demoSize}"`]),
     ].join('\n');
     const file = this.workspace.file('config.toml');

@@ -1,30 +1,36 @@
 /** Who calls, and whether that one may: every request goes through here before anything is done. */
 import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
-import { type Caller, localCaller, type Tokens } from '../../access/types.js';
+import { type Caller, localCaller, type Sessions, type Tokens } from '../../access/types.js';
 import { AshlarError } from '../../errors.js';
 import type { Operation } from '../operations.js';
 
-/** How a request came: over the control socket, or over HTTPS. */
-export type Transport = 'socket' | 'https';
+/** How a request came: over the control socket, HTTPS, or plain HTTP within this machine. */
+export type Transport = 'socket' | 'https' | 'loopback';
+
+/** Who can say whose secret one is. */
+export interface Secrets {
+  tokens: Tokens | null;
+  sessions: Sessions | null;
+}
 
 /**
- * By the bearer token that a request brings; else at the control socket its owner, and over HTTPS
- * whoever the client certificate is of.
+ * By the token that a request brings, or that of a session; else at the control socket its owner,
+ * and over HTTPS whoever the client certificate is of.
  *
  * @throws AshlarError unauthenticated.
  */
 export function authenticate(
   request: FastifyRequest,
   transport: Transport,
-  tokens: Tokens | null,
+  { tokens, sessions }: Secrets,
 ): Caller {
   const { authorization } = request.headers;
   if (authorization === undefined && transport === 'socket') return localCaller;
   if (tokens === null) throw new AshlarError('unauthenticated', 'there are no tokens here');
   if (authorization !== undefined) {
     const secret = /^Bearer +([\x21-\x7e]{1,512})$/i.exec(authorization)?.[1];
-    if (secret !== undefined) return tokens.callerOf(secret);
+    if (secret !== undefined) return sessions?.callerOf(secret) ?? tokens.callerOf(secret);
     throw new AshlarError(
       'unauthenticated',
       "the Authorization header is not of the form 'Bearer TOKEN'",
@@ -92,4 +98,33 @@ export function authorize<I extends TenantInput>(
 function refuseOther(own: string, named: unknown): void {
   if (named === undefined || named === own) return;
   throw new AshlarError('not-found', `tenant '${String(named)}' does not exist`);
+}
+
+const loopbackHost = /^(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d+)?$/i;
+
+/**
+ * Refuses what a page of somebody else makes a browser send. One whose name is pointed at this
+ * machine (DNS rebinding) shows in Host; one that counts on the browser's client certificate in
+ * Origin, which browsers add to every change.
+ *
+ * @throws AshlarError permission-denied.
+ */
+export function assertOwnPage(
+  { host = '', origin }: { host?: string | undefined; origin?: string | undefined },
+  transport: Transport,
+): void {
+  if (transport === 'loopback' && !loopbackHost.test(host)) {
+    throw new AshlarError(
+      'permission-denied',
+      `Host '${host.slice(0, 100)}': here only 127.0.0.1, localhost and [::1] are answered`,
+    );
+  }
+  if (origin === undefined || transport === 'socket') return;
+  const own = `${transport === 'https' ? 'https' : 'http'}://${host}`;
+  if (origin.toLowerCase() !== own.toLowerCase()) {
+    throw new AshlarError(
+      'permission-denied',
+      `Origin '${origin.slice(0, 100)}': pages of other sites may not call this API`,
+    );
+  }
 }

@@ -87,9 +87,28 @@ export const selfSchema = Type.Object(
     name: text("Name of the token; 'local' at the control socket."),
     role,
     tenant: orNull(text('The tenant that it is kept to; null: the node.')),
-    via: Type.Enum(['socket', 'token', 'certificate'], { description: 'How it is known.' }),
+    via: Type.Enum(['socket', 'token', 'certificate', 'session'], {
+      description: 'How it is known.',
+    }),
   },
   { ...exact, description: 'Who calls.' },
+);
+
+export const timedSecretSchema = Type.Object(
+  {
+    secret: text('The secret.'),
+    expiresAt: time('When it is good no more.'),
+  },
+  { ...exact, description: 'A secret for a while.' },
+);
+
+export const signInSchema = Type.Object(
+  {
+    secret: text('Goes behind `/#sign-in=` of a console.'),
+    expiresAt: time('When it is good no more.'),
+    consoles: Type.Array(Type.String(), { description: 'URLs of the console; may be none.' }),
+  },
+  { ...exact, description: 'What signs a browser in, once.' },
 );
 
 /** Unlike elsewhere, no tenant means the node, not 'default'. */
@@ -111,6 +130,32 @@ export const tokenContract = {
     query: none,
     body: none,
     response: selfSchema,
+  },
+  createSignIn: {
+    summary:
+      'A secret that signs a browser in at the console, once and within 5 minutes, as whoever ' +
+      "calls; 'ashlar console' makes a link of it",
+    params: none,
+    query: none,
+    body: none,
+    response: signInSchema,
+  },
+  createSession: {
+    summary: 'Change the secret of a sign-in for the token of a session; needs no other token',
+    params: none,
+    query: none,
+    body: Type.Object(
+      { secret: Type.String({ minLength: 1, maxLength: 512, description: 'Of the sign-in.' }) },
+      exact,
+    ),
+    response: timedSecretSchema,
+  },
+  deleteSession: {
+    summary: 'End the session that calls; tokens and certificates have none to end, and stay',
+    params: none,
+    query: none,
+    body: none,
+    response: none,
   },
   listTokens: {
     summary: 'Tokens of the node and of tenants, without secrets',

@@ -3,11 +3,28 @@ import type { Node } from '../../node/types.js';
 import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
 
-type TokenOperation = Extract<keyof Handlers, `${string}Token` | `${string}Tokens` | 'getSelf'>;
+type TokenOperation = Extract<
+  keyof Handlers,
+  | `${string}Token`
+  | `${string}Tokens`
+  | 'getSelf'
+  | 'createSignIn'
+  | 'createSession'
+  | 'deleteSession'
+>;
 
-export function tokenOperations({ tokens }: Node): Pick<Handlers, TokenOperation> {
+export function tokenOperations({ tokens, sessions }: Node): Pick<Handlers, TokenOperation> {
   return {
     getSelf: async (_input, _signal, caller) => ({ ...caller }),
+    createSignIn: async (_input, _signal, caller) => ({
+      ...sessions.createLink(caller),
+      consoles: [...sessions.consoles],
+    }),
+    createSession: async ({ body }) => sessions.redeem(body.secret),
+    deleteSession: async (_input, _signal, caller) => {
+      sessions.end(caller);
+      return {};
+    },
     listTokens: async ({ query }, signal) =>
       page(
         tokens.list(callOptions(query, signal)),

@@ -33,6 +33,8 @@ import {
   madeTokenSchema,
   rotateTokenSchema,
   selfSchema,
+  signInSchema,
+  timedSecretSchema,
   tokenSchema,
 } from '../contract/tokens.js';
 import {
@@ -87,6 +89,8 @@ const named: Readonly<Record<string, TSchema>> = {
   RotateToken: rotateTokenSchema,
   MadeToken: madeTokenSchema,
   Self: selfSchema,
+  SignIn: signInSchema,
+  TimedSecret: timedSecretSchema,
   Problem: problemSchema,
 };
 

@@ -27,7 +27,7 @@ const groups: readonly (readonly [name: string, words: readonly string[], descri
     ['Portals', ['portals', 'ana', 'referrals'], 'Where hosts connect.'],
     ['Events', ['events'], 'What happened.'],
     ['Jobs', ['jobs'], 'Long work, with progress and cancel.'],
-    ['Tokens', ['tokens', 'self'], 'Who may call, and what each may.'],
+    ['Tokens', ['tokens', 'self', 'sign-ins', 'sessions'], 'Who may call, and what each may.'],
   ];
 
 export const tags: readonly Tag[] = groups.map(([name, , description]) => ({ name, description }));

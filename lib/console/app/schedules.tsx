@@ -1,0 +1,121 @@
+/** Snapshots by the clock. */
+import type { Schedule } from '../../api/contract.js';
+import { call, rights } from './api.js';
+import { cli, count } from './format.js';
+import { createSchedule, deleteSchedule, enableSchedule, runSchedule } from './node_tasks.js';
+import { listState, Pager, usePaged } from './paged.js';
+import {
+  Badge,
+  type Column,
+  Empty,
+  Head,
+  Problem,
+  Table,
+  type Tone,
+  Waiting,
+  When,
+} from './parts.js';
+import { TaskButton } from './task.js';
+import { homeTenant, useTenants } from './tenants.js';
+
+const tones: Readonly<Record<Schedule['state'], Tone>> = {
+  waiting: 'good',
+  running: 'info',
+  disabled: 'calm',
+  idle: 'warn',
+  broken: 'bad',
+};
+
+function kept({ keep }: Schedule): string {
+  const rules = Object.entries(keep).filter(([, number]) => number > 0);
+  return rules.map(([rule, number]) => `${number} ${rule}`).join(', ') || 'none';
+}
+
+const columns = (may: boolean): Column<Schedule>[] => [
+  { title: 'Name', value: ({ name }) => name },
+  {
+    title: 'State',
+    value: ({ state, lastFailure }) =>
+      lastFailure === null ? (
+        <Badge tone={tones[state]}>{state}</Badge>
+      ) : (
+        <Badge tone="bad">{`${state}; last run: ${lastFailure}`}</Badge>
+      ),
+  },
+  {
+    title: 'When',
+    value: ({ cron, timezone }) => (
+      <>
+        <code>{cron}</code> <span class="soft">{timezone}</span>
+      </>
+    ),
+  },
+  { title: 'Volumes', value: ({ volumes }) => volumes.join(', ') || '–' },
+  { title: 'Keeps', value: kept, minor: true },
+  { title: 'Snapshots', value: ({ snapshots }) => count(snapshots), number: true, minor: true },
+  { title: 'Next run', value: ({ nextRunAt }) => <When at={nextRunAt} /> },
+  ...(may
+    ? [
+        {
+          title: 'Actions',
+          quiet: true,
+          value: (schedule: Schedule) => (
+            <span class="row-actions">
+              <TaskButton label={`Run ${schedule.name} now`} task={() => runSchedule(schedule)}>
+                Run now
+              </TaskButton>
+              <TaskButton
+                label={`Switch ${schedule.name} ${schedule.enabled ? 'off' : 'on'}`}
+                task={() => enableSchedule(schedule)}
+              >
+                {schedule.enabled ? 'Off' : 'On'}
+              </TaskButton>
+              <TaskButton
+                kind="danger"
+                label={`Delete schedule ${schedule.name}`}
+                task={() => deleteSchedule(schedule)}
+              >
+                Delete
+              </TaskButton>
+            </span>
+          ),
+        } as Column<Schedule>,
+      ]
+    : []),
+];
+
+export function Schedules() {
+  const tenants = useTenants();
+  const { change } = rights();
+  const paged = usePaged('', (page, aborter) => call('listSchedules', { query: page }, aborter));
+  return (
+    <>
+      <Head title="Schedules">
+        {change && (
+          <TaskButton kind="primary" task={() => createSchedule(homeTenant(tenants))}>
+            Create schedule
+          </TaskButton>
+        )}
+      </Head>
+      <Problem error={paged.value === null ? null : paged.error} />
+      {listState(
+        paged,
+        <Empty
+          title="No schedules."
+          line={cli("schedule create nightly --cron '0 2 * * *' --volume web --keep-daily 7")}
+        >
+          <p>A schedule takes snapshots by the clock, and deletes old ones of its own.</p>
+        </Empty>,
+        <Waiting error={paged.error} />,
+      ) ?? (
+        <Table
+          caption="Schedules"
+          columns={columns(change)}
+          rows={paged.items}
+          rowKey={({ uuid }) => uuid}
+        />
+      )}
+      {paged.value !== null && <Pager paged={paged} noun="schedules" />}
+    </>
+  );
+}
