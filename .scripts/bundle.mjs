@@ -2,20 +2,28 @@
 // thousand. Finding, reading and linking the files was more than half of the time from SIGTERM to
 // serving again; the library in dist/ stays as the compiler wrote it.
 import { build } from 'esbuild';
+import { root } from './steps.mjs';
 
 /** These find files of their own beside them: binaries, WebAssembly. They load only when needed. */
-const external = ['@bokuweb/zstd-wasm', 'node-gyp-build', 'msgpackr-extract'];
+export const external = ['@bokuweb/zstd-wasm', 'node-gyp-build', 'msgpackr-extract'];
 
 /** CommonJS packages call `require`, which an ES module has to bring along. */
 const banner =
   "import { createRequire as createRequireOfBundle } from 'node:module';" +
   'const require = createRequireOfBundle(import.meta.url);';
 
-export async function bundleProgram() {
-  await build({
+/**
+ * Resolves to the files' names. `outdir` is dist/program, or an empty folder of a package's;
+ * without `write` the names are all that comes of it.
+ */
+export async function bundleProgram({ outdir = 'dist/program', write = true } = {}) {
+  const { metafile } = await build({
     // A thread is started by the name of its file, beside the code that starts it.
     entryPoints: { main: 'dist/cli/main.js', responder: 'dist/mdns/responder.js' },
-    outdir: 'dist/program',
+    absWorkingDir: root,
+    outdir,
+    metafile: true,
+    write,
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -26,4 +34,5 @@ export async function bundleProgram() {
     legalComments: 'linked',
     logLevel: 'warning',
   });
+  return Object.keys(metafile.outputs);
 }

@@ -58,6 +58,8 @@ const instructionPackages = { ...opensslPackages, valgrind: program('valgrind') 
 const benchPackages = { fio: program('fio') };
 // The browser of a person; playwright-core brings none.
 const consolePackages = { chromium: program('chromium') };
+// Of the package's own making; it is installed in a machine that is thrown away.
+const debPackages = { debhelper: program('dh'), 'dpkg-dev': program('dpkg-buildpackage') };
 const mdnsPackages = { iproute2: program('ip') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
@@ -212,6 +214,7 @@ export function setUp(goal, only = null, suite = 'default') {
       ...(tests('protocol') ? protocolPackages : {}),
       ...(tests('mdns') ? mdnsPackages : {}),
       ...(tests('console') || tests('unit') ? consolePackages : {}),
+      ...(tests('package') ? debPackages : {}),
       ...(tests('bench') || tests('unit') ? benchPackages : {}),
       ...(tests('instructions') ? instructionPackages : {}),
       ...(guest ? guestPackages : {}),
@@ -226,10 +229,8 @@ export function setUp(goal, only = null, suite = 'default') {
     await compileTests();
     if (native) await buildNativeTests();
     if (fuzz) await buildFuzzTargets();
-    if (tests('smoke')) {
-      await otherNodes();
-      await prebuildNative();
-    }
+    if (tests('smoke')) await otherNodes();
+    if (tests('smoke') || tests('package')) await prebuildNative();
     if (guest) await prepareGuest(suite);
   });
 }

@@ -96,7 +96,7 @@ export class Machine implements AsyncDisposable {
     return new Promise((resolve) => {
       execFile(
         'nsenter',
-        [...inside, '/bin/sh', '-c', `exec 2>&1\n${script}`],
+        [...inside, '/bin/sh', '-c', `exec 2>&1; cd /\n${script}`],
         { env, timeout: scriptTimeoutMs, killSignal: 'SIGKILL', maxBuffer: 16 << 20 },
         (error, stdout) => {
           const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
@@ -112,6 +112,11 @@ export class Machine implements AsyncDisposable {
     if (code === 0) return output.trim();
     const { output: journal } = await this.attempt('journalctl -u ashlar --no-pager | tail -40');
     throw new Error(`exit code ${code} in the machine:\n${script}\n${output}\n${journal}`);
+  }
+
+  /** Copies a file of this machine into it. */
+  async give(file: string, place: string): Promise<void> {
+    await fs.promises.copyFile(file, path.join(`/proc/${this.#init}/root`, place));
   }
 
   /** Asks again and again until the answer fits. */

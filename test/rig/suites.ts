@@ -100,6 +100,7 @@ const apart = [
   'protocol',
   'daemon',
   'smoke',
+  'package',
   'kill',
   'planted',
   'fuzz',

@@ -37,12 +37,31 @@ function npm(args: string[], cwd: string): string {
 }
 
 before(() => {
-  const name = npm(['pack', '--silent', '--pack-destination', workspace.path], root);
+  const said = npm(['pack', '--silent', '--pack-destination', workspace.path], root);
+  const name = said.split('\n').at(-1) ?? '';
   fs.writeFileSync(workspace.file('package.json'), '{"private":true}\n');
   const options = ['--ignore-scripts', '--omit=dev', '--no-audit', '--no-fund'];
   npm(['install', ...options, workspace.file(name)], workspace.path);
 });
 after(() => workspace[Symbol.dispose]());
+
+test('the packed package: all of dist/ comes from sources that there are, all of it is used', () => {
+  const dist = path.join(installed, 'dist');
+  const files = fs.readdirSync(dist, { recursive: true, encoding: 'utf8' });
+  const stray = files.filter((file) => /^(?!program\/|console\/app\/).*\.js$/.test(file));
+  assert.ok(files.includes('console/app/index.html'), 'it has the console');
+  assert.ok(!files.includes('.tsbuildinfo'));
+  assert.deepEqual(
+    stray.filter((file) => !fs.existsSync(path.join(root, 'lib', file.replace(/\.js$/, '.ts')))),
+    [],
+  );
+  const pieces = files.filter((file) => /^program\/.*\.js$/.test(file));
+  const texts = pieces.map((file) => fs.readFileSync(path.join(dist, file), 'utf8')).join('\n');
+  const unused = pieces
+    .map((file) => path.basename(file))
+    .filter((name) => name !== 'main.js' && !texts.includes(name));
+  assert.deepEqual(unused, []);
+});
 
 test('the packed package: holds one binary and no build folder', () => {
   assert.deepEqual(fs.readdirSync(path.join(installed, 'prebuilds', arch)), ['ashlar.node']);
