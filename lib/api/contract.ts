@@ -15,6 +15,7 @@ import { hostKeyContract, type hostKeySchema } from './contract/host_keys.js';
 import { type controllerSchema, hostContract, type hostSchema } from './contract/hosts.js';
 import { jobContract, type jobSchema } from './contract/jobs.js';
 import { nodeContract, type reactorSchema, type statusSchema } from './contract/node.js';
+import { policyContract, type policySchema } from './contract/policies.js';
 import {
   type deviceSchema,
   type poolCheckSchema,
@@ -60,6 +61,7 @@ export const contract = {
   ...eventContract,
   ...jobContract,
   ...tokenContract,
+  ...policyContract,
 } as const satisfies Record<OperationId, OperationContract>;
 
 type Contract = typeof contract;
@@ -94,5 +96,6 @@ export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;
 export type Job = Static<typeof jobSchema>;
+export type Policy = Static<typeof policySchema>;
 export type Token = Static<typeof tokenSchema>;
 export type NodeEvent = Static<typeof eventSchema>;

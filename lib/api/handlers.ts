@@ -10,6 +10,7 @@ import { hostKeyOperations } from './handlers/host_keys.js';
 import { hostOperations } from './handlers/hosts.js';
 import { jobOperations } from './handlers/jobs.js';
 import { nodeOperations } from './handlers/node.js';
+import { policyOperations } from './handlers/policies.js';
 import { poolOperations } from './handlers/pools.js';
 import { portalOperations } from './handlers/portals.js';
 import { pskOperations } from './handlers/psks.js';
@@ -44,5 +45,6 @@ export function nodeHandlers(node: Node): Handlers {
     ...eventOperations(node),
     ...jobOperations(node),
     ...tokenOperations(node),
+    ...policyOperations(node),
   };
 }

@@ -15,11 +15,12 @@
  *
  * Kind 9 is in reservation_kinds.ts, kinds 10 and 11 in portal_kinds.ts, kind 12 in
  * key_kinds.ts, kind 13 in psk_kinds.ts, kinds 14 and 15 in discovery_kinds.ts, kind 16 in
- * token_kinds.ts.
+ * token_kinds.ts, kind 17 in policy_kinds.ts.
  */
 import type { RecordKind } from './codec.js';
 import { discoveryGenerationKind, referralKind } from './discovery_kinds.js';
 import { hostKeyKind } from './key_kinds.js';
+import { policyKind } from './policy_kinds.js';
 import { anaKind, portalKind } from './portal_kinds.js';
 import { pskKind } from './psk_kinds.js';
 import { reservationKind } from './reservation_kinds.js';
@@ -33,6 +34,8 @@ export interface TenantRecord {
   nextNsid: number;
   createdMs: number;
   quota: TenantQuota;
+  /** Record id of what limits all its hosts together; 0: nothing but the quota. */
+  policy: bigint;
 }
 
 /** What a tenant may have at most; 0: as much as the node can. */
@@ -76,6 +79,8 @@ export interface VolumeRecord {
   reserved: boolean;
   /** UUID of the snapshot or volume that it was cloned from, 16 bytes; empty: none. */
   source: Uint8Array;
+  /** Record id of what limits its hosts; 0: nothing. */
+  policy: bigint;
 }
 
 export interface SnapshotRecord {
@@ -172,7 +177,7 @@ export interface GrantRecord {
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn', never> = {
+export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn', 'policy'> = {
   kind: 1,
   name: 'tenant',
   version: 1,
@@ -189,6 +194,7 @@ export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn', ne
       iops: fields.integerOr('quotaIops', 0),
       bytesPerSecond: fields.has('quotaRate') ? fields.u64('quotaRate') : 0n,
     },
+    policy: fields.has('policy') ? fields.u64('policy') : 0n,
   }),
   encode: ({ quota, ...rest }) => ({
     ...rest,
@@ -203,7 +209,7 @@ export const tenantKind: RecordKind<TenantRecord, 'name' | 'uuid' | 'subnqn', ne
     uuid: ({ uuid }) => hex(uuid),
     subnqn: ({ subnqn }) => subnqn,
   },
-  groups: {},
+  groups: { policy: ({ policy }) => (policy === 0n ? null : String(policy)) },
 };
 
 export const hostKind: RecordKind<HostRecord, 'nqn', 'tenant'> = {
@@ -220,7 +226,11 @@ export const hostKind: RecordKind<HostRecord, 'nqn', 'tenant'> = {
   groups: { tenant: ({ tenant }) => String(tenant) },
 };
 
-export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'nsid', 'tenant'> = {
+export const volumeKind: RecordKind<
+  VolumeRecord,
+  'name' | 'uuid' | 'layer' | 'nsid',
+  'tenant' | 'policy'
+> = {
   kind: 3,
   name: 'volume',
   version: 1,
@@ -237,6 +247,7 @@ export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'n
     createdMs: fields.integer('createdMs'),
     reserved: fields.flag('reserved'),
     source: fields.bytesOrNone('source', 16),
+    policy: fields.has('policy') ? fields.u64('policy') : 0n,
   }),
   encode: (value) => ({ ...value }),
   indexes: {
@@ -245,7 +256,10 @@ export const volumeKind: RecordKind<VolumeRecord, 'name' | 'uuid' | 'layer' | 'n
     layer: ({ layer }) => hex(layer),
     nsid: ({ tenant, nsid }) => nsidKey(tenant, nsid),
   },
-  groups: { tenant: ({ tenant }) => String(tenant) },
+  groups: {
+    tenant: ({ tenant }) => String(tenant),
+    policy: ({ policy }) => (policy === 0n ? null : String(policy)),
+  },
 };
 
 export const grantKind: RecordKind<GrantRecord, 'host', 'volume' | 'snapshot' | 'host'> = {
@@ -420,4 +434,5 @@ export const allKinds = [
   referralKind,
   discoveryGenerationKind,
   tokenKind,
+  policyKind,
 ] as const;

@@ -2,6 +2,7 @@
  * The command line: every command with its options and examples. What a command does is in a
  * module of its own, loaded when it runs.
  */
+
 import { Command, CommanderError, Option } from 'commander';
 import { logLevels, tlsModes } from '../config/config.js';
 import { AshlarError, toAshlarError } from '../errors.js';
@@ -10,6 +11,7 @@ import { addBench } from './bench_commands.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addDoctor } from './doctor_commands.js';
 import { addHostKeys } from './host_key_commands.js';
+import { addLimit, addPolicies } from './policy_commands.js';
 import { addAna, addPortals } from './portal_commands.js';
 import { addPsks } from './psk_commands.js';
 import { addReferrals } from './referral_commands.js';
@@ -69,6 +71,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addSchedules(program);
   addAccess(program);
   addTenants(program);
+  addPolicies(program);
   addTokens(program);
   addJobs(program);
   addReservations(program);
@@ -184,6 +187,7 @@ function addVolume(program: Command): void {
         .option('--block-size <bytes>', 'logical block size, 4096 or 512 (default: 4096)')
         .option('--host <nqn...>', 'hosts that may use it: NQNs, or "*" for any')
         .option('--reserved', 'promise it room for all its blocks: it never finds the pool full')
+        .option('--policy <name>', 'what its hosts may do a second (see ashlar policy)')
         .option('--if-missing', 'succeed when the same volume exists already')
         .action(async (name, options) => (await import('./volume.js')).createVolume(name, options)),
   });
@@ -247,6 +251,7 @@ function addVolumeChanges(volume: Command): void {
           (await import('./volume.js')).reserveVolume(name, options),
         ),
   });
+  addLimit(volume);
   addCommand(volume, {
     usage: 'rename <volume> <name>',
     description: 'Give a volume another name.',

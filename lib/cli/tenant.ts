@@ -12,6 +12,12 @@ export interface QuotaOptions extends DaemonOptions {
   snapshots?: string;
   iops?: string;
   rate?: string;
+  policy?: string;
+}
+
+/** What was given of a policy; null: none. */
+function policyOf({ policy }: QuotaOptions): { policy?: string | null } {
+  return policy === undefined ? {} : { policy: policy === 'none' ? null : policy };
 }
 
 /** What was given of a quota; null: no limit. */
@@ -41,7 +47,11 @@ export async function createTenant(
   const tenant = await withDaemon(options, (client) =>
     client.call('createTenant', {
       query: options.ifMissing === true ? { repeatable: 'true' } : {},
-      body: { name, ...(Object.keys(quota).length === 0 ? {} : { quota }) },
+      body: {
+        name,
+        ...policyOf(options),
+        ...(Object.keys(quota).length === 0 ? {} : { quota }),
+      },
     }),
   );
   if (options.json === true) return printJson(tenant);
@@ -59,6 +69,7 @@ export async function setTenant(
       params: { tenant },
       body: {
         ...(name === undefined ? {} : { name }),
+        ...policyOf(options),
         ...(Object.keys(quota).length === 0 ? {} : { quota }),
       },
     }),

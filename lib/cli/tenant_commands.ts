@@ -10,7 +10,8 @@ export function addTenants(program: Command): void {
       .option('--volumes <count>', "how many volumes; 'none' for no limit")
       .option('--snapshots <count>', "how many snapshots; 'none' for no limit")
       .option('--iops <count>', "reads and writes a second; 'none' for no limit")
-      .option('--rate <size>', "bytes a second; 'none' for no limit");
+      .option('--rate <size>', "bytes a second; 'none' for no limit")
+      .option('--policy <name>', "limits and weight of all its volumes together; 'none'");
   addCommand(tenant, {
     usage: 'create <name>',
     description: 'Add a tenant, with a subsystem of its own.',

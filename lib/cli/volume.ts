@@ -11,6 +11,7 @@ export interface CreateOptions extends TenantOptions {
   blockSize?: string;
   host?: string[];
   reserved?: boolean;
+  policy?: string;
   ifMissing?: boolean;
 }
 
@@ -29,6 +30,7 @@ export async function createVolume(name: string, options: CreateOptions): Promis
         ...(blockBytes === null ? {} : { blockBytes }),
         ...(options.host === undefined ? {} : { hosts: options.host }),
         ...(options.reserved === true ? { reserved: true } : {}),
+        ...(options.policy === undefined ? {} : { policy: options.policy }),
       },
     });
     if (options.json === true) return printJson(volume);
@@ -135,6 +137,7 @@ export async function showVolume(name: string, options: TenantOptions): Promise<
     entries.push(['Shared', `${size(volume.sharedBytes)} of the written with snapshots or clones`]);
   }
   if (volume.reserved) entries.push(['Reserved', `${size(volume.reservedBytes)} more`]);
+  if (volume.policy !== null) entries.push(['Policy', volume.policy]);
   if (volume.sourceUuid !== null) entries.push(['Cloned from', volume.sourceUuid]);
   entries.push(
     ['Snapshots', String(volume.snapshots)],

@@ -43,6 +43,7 @@ import { GrantService } from '../volumes/grants.js';
 import { GroupService } from '../volumes/groups.js';
 import { HostService } from '../volumes/hosts.js';
 import { KeyedLocks } from '../volumes/locks.js';
+import { PolicyService } from '../volumes/policies.js';
 import { ReservationService } from '../volumes/reservations.js';
 import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant, type EventSubject } from '../volumes/state.js';
@@ -303,6 +304,7 @@ class RunningNode implements Node {
   readonly hostKeys: HostKeyService;
   readonly tenants: TenantService;
   readonly statistics: StatisticsService;
+  readonly policies: PolicyService;
   readonly tokens: TokenService;
   readonly sessions: SessionService;
   readonly jobs: JobService;
@@ -360,6 +362,7 @@ class RunningNode implements Node {
     this.hostKeys = new HostKeyService(state, keyFile, () => target.hostsChanged());
     this.tenants = new TenantService(state);
     this.statistics = new StatisticsService(state);
+    this.policies = new PolicyService(state);
     this.tokens = new TokenService(state);
     this.sessions = new SessionService(this.tokens);
     this.jobs = new JobService(catalog);

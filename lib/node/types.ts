@@ -20,6 +20,7 @@ import type { Schedules } from '../schedules/types.js';
 import type { HostPsks } from '../secrets/psk_types.js';
 import type { HostKeys } from '../secrets/types.js';
 import type { Streams } from '../stream/types.js';
+import type { Policies } from '../volumes/policy_types.js';
 import type { VolumeReservations } from '../volumes/reservation_types.js';
 import type { Statistics } from '../volumes/statistics.js';
 import type {
@@ -183,6 +184,7 @@ export interface Node extends AsyncDisposable {
   readonly hostKeys: HostKeys;
   readonly tenants: Tenants;
   readonly statistics: Statistics;
+  readonly policies: Policies;
   readonly tokens: Tokens;
   readonly sessions: Sessions;
   readonly jobs: Jobs;

@@ -1,9 +1,55 @@
 /** What limits there are for whom, as native code takes them. */
 import type { TenantQuota } from '../catalog/kinds.js';
+import type { PolicyRecord } from '../catalog/policy_kinds.js';
 import type { MeterLimits } from '../native.js';
 import { defaultTerms, type MeterTerms } from './meters.js';
 
-export const noLimits: MeterLimits = {
+const rates = [
+  'readIops',
+  'writeIops',
+  'iops',
+  'readBytesPerSecond',
+  'writeBytesPerSecond',
+  'bytesPerSecond',
+] as const;
+export type Rate = (typeof rates)[number];
+
+/** Of a volume with this policy; null: with none. */
+export function termsOfVolume(policy: Readonly<PolicyRecord> | null): MeterTerms {
+  if (policy === null) return defaultTerms;
+  const { weight, burstPercent, burstSeconds } = policy;
+  const limits: MeterLimits = {
+    readIops: policy.readIops || null,
+    writeIops: policy.writeIops || null,
+    iops: policy.iops || null,
+    readBytesPerSecond: policy.readBytesPerSecond || null,
+    writeBytesPerSecond: policy.writeBytesPerSecond || null,
+    bytesPerSecond: policy.bytesPerSecond || null,
+    burstPercent,
+    burstSeconds,
+  };
+  return { limits: rates.every((rate) => limits[rate] === null) ? null : limits, weight };
+}
+
+/**
+ * Of a tenant, for all its volumes together: its policy, and of what both its policy and its quota
+ * limit, the smaller.
+ */
+export function termsOfTenant(
+  quota: Readonly<TenantQuota>,
+  policy: Readonly<PolicyRecord> | null = null,
+): MeterTerms {
+  const { limits, weight } = termsOfVolume(policy);
+  const before: MeterLimits = limits ?? noLimits;
+  const both: MeterLimits = {
+    ...before,
+    iops: smaller(before.iops, quota.iops === 0 ? null : BigInt(quota.iops)),
+    bytesPerSecond: smaller(before.bytesPerSecond, quota.bytesPerSecond || null),
+  };
+  return { limits: rates.every((rate) => both[rate] === null) ? null : both, weight };
+}
+
+const noLimits: MeterLimits = {
   readIops: null,
   writeIops: null,
   iops: null,
@@ -14,15 +60,7 @@ export const noLimits: MeterLimits = {
   burstSeconds: 0,
 };
 
-/** What a tenant may do a second, all its volumes together. */
-export function termsOfTenant(quota: Readonly<TenantQuota>): MeterTerms {
-  if (quota.iops === 0 && quota.bytesPerSecond === 0n) return defaultTerms;
-  return {
-    ...defaultTerms,
-    limits: {
-      ...noLimits,
-      iops: quota.iops === 0 ? null : BigInt(quota.iops),
-      bytesPerSecond: quota.bytesPerSecond === 0n ? null : quota.bytesPerSecond,
-    },
-  };
+function smaller(a: bigint | null, b: bigint | null): bigint | null {
+  if (a === null || b === null) return a ?? b;
+  return a < b ? a : b;
 }

@@ -63,7 +63,11 @@ export function buildClone(
   });
   // Nobody but the layers on it needs the frozen top: it goes when one of them is left.
   if (source.kind === 'volume') transaction.layer({ kind: 'delete-layer', layer: parent });
-  return addVolume(catalog, transaction, tenant, wanted, layer);
+  const { policy } =
+    source.kind === 'volume'
+      ? source.stored.value
+      : (catalog.get(volumeKind, source.stored.value.volume)?.value ?? { policy: 0n });
+  return addVolume(catalog, transaction, tenant, wanted, layer, policy);
 }
 
 /**

@@ -18,11 +18,12 @@ import {
   type VolumeRecord,
   volumeKind,
 } from '../catalog/kinds.js';
+import { type PolicyRecord, policyKind } from '../catalog/policy_kinds.js';
 import { reservationKind } from '../catalog/reservation_kinds.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import type { LayerUsage, VolumeHandle } from '../native.js';
-import type { Metered, Meters } from '../qos/meters.js';
-import { termsOfTenant } from '../qos/terms.js';
+import type { Metered, Meters, MeterTerms } from '../qos/meters.js';
+import { termsOfTenant, termsOfVolume } from '../qos/terms.js';
 import type { HostKeys } from '../target/authentication.js';
 import type { Controller } from '../target/controller.js';
 import type { HostAccess, TargetNamespace } from '../target/namespace.js';
@@ -104,7 +105,7 @@ export class Exports {
 
   addTenant(tenant: Stored<TenantRecord>): void {
     const { id, value } = tenant;
-    this.meters.addTenant(id, termsOfTenant(value.quota));
+    this.meters.addTenant(id, this.#termsOfTenant(value));
     const subsystem = this.#target.addSubsystem({
       nqn: value.subnqn,
       // 20 digits of the tenant's UUID: the same on every node and after every restart.
@@ -118,7 +119,20 @@ export class Exports {
 
   /** What the tenant may do a second is another now, also for what is under way. */
   updateTenant({ id, value }: Stored<TenantRecord>): void {
-    this.meters.setTenant(id, termsOfTenant(value.quota));
+    this.meters.setTenant(id, this.#termsOfTenant(value));
+  }
+
+  #termsOfTenant({ quota, policy }: Readonly<TenantRecord>): MeterTerms {
+    return termsOfTenant(quota, this.#policy(policy));
+  }
+
+  #policy(id: bigint): Readonly<PolicyRecord> | null {
+    return id === 0n ? null : (this.#catalog.get(policyKind, id)?.value ?? null);
+  }
+
+  /** What the volume's hosts may do a second is another now, also for what is under way. */
+  updateTerms({ id, value }: Stored<VolumeRecord>): void {
+    this.meters.set(value.tenant, 'volume', id, termsOfVolume(this.#policy(value.policy)));
   }
 
   removeTenant(tenant: bigint): void {
@@ -139,6 +153,7 @@ export class Exports {
   async openVolume(volume: Stored<VolumeRecord>): Promise<void> {
     if (!this.#handles.has(volume.id)) {
       this.#handles.set(volume.id, await this.#pool.open(volume.value.layer, false));
+      this.updateTerms(volume);
     }
     await this.updateVolume(volume);
   }

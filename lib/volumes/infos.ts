@@ -13,6 +13,7 @@ import {
 import { AshlarError } from '../errors.js';
 import type { LayerUsage } from '../native.js';
 import { compare } from './pages.js';
+import { policyName } from './policies.js';
 import { volumeNameOf } from './references.js';
 import type { ControlState } from './state.js';
 import type { GrantInfo, SnapshotDetail, SnapshotInfo, VolumeDetail, VolumeInfo } from './types.js';
@@ -33,6 +34,7 @@ export function volumeInfo(catalog: Catalog, { id, value }: Stored<VolumeRecord>
     anagrpid: value.anagrpid,
     createdAt: new Date(value.createdMs).toISOString(),
     reserved: value.reserved,
+    policy: policyName(catalog, value.policy),
     sourceUuid: value.source.length === 0 ? null : uuidText(value.source),
     snapshots: catalog.groupSize(snapshotKind, 'volume', String(id)),
     grants: grantInfos(catalog.group(grantKind, 'volume', String(id))),

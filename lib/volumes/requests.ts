@@ -6,6 +6,7 @@ import { AshlarError } from '../errors.js';
 import { defaultAnaGroup } from '../target/portals.js';
 import { addGrant } from './grants.js';
 import { nextNsid } from './namespaces.js';
+import { policyId, policyName } from './policies.js';
 import { assertQuota } from './quotas.js';
 import { checkBlockBytes, checkHost, checkName, checkSize } from './rules.js';
 import { findTenant } from './state.js';
@@ -25,6 +26,8 @@ export interface WantedVolume {
   reserved: boolean;
   /** What it is cloned from, as in its record; empty: nothing. */
   source: Uint8Array;
+  /** Name of its policy; null: none. Not given: that of what it is cloned from. */
+  policy: string | null | undefined;
 }
 
 /** @throws AshlarError invalid-argument, limit-exceeded. */
@@ -61,7 +64,7 @@ export function checkClone(
 
 function checkCommon(
   request: CreateVolume | CloneVolume,
-): Pick<WantedVolume, 'uuid' | 'uuidGiven' | 'hosts' | 'reserved'> {
+): Pick<WantedVolume, 'uuid' | 'uuidGiven' | 'hosts' | 'reserved' | 'policy'> {
   const { uuid } = request;
   if (uuid !== undefined && !isUuidText(uuid)) {
     throw new AshlarError('invalid-argument', `'${uuid}' is not a UUID`);
@@ -73,21 +76,24 @@ function checkCommon(
     uuidGiven: uuid !== undefined,
     hosts,
     reserved: request.reserved === true,
+    policy: request.policy,
   };
 }
 
 /** A volume of that name exists: is it the one that the repeated call asks for? */
 export function acceptRepeat(
+  catalog: Catalog,
   before: Stored<VolumeRecord>,
   wanted: WantedVolume,
   options: CallOptions,
 ): Stored<VolumeRecord> {
-  const { name, uuid, sizeBytes, blockBytes, reserved, source } = before.value;
+  const { name, uuid, sizeBytes, blockBytes, reserved, source, policy } = before.value;
   const same =
     (sizeBytes === wanted.sizeBytes || !wanted.sizeGiven) &&
     blockBytes === wanted.blockBytes &&
     reserved === wanted.reserved &&
     hexText(source) === hexText(wanted.source) &&
+    (wanted.policy === undefined || policyName(catalog, policy) === wanted.policy) &&
     (!wanted.uuidGiven || hexText(uuid) === hexText(wanted.uuid));
   if (options.repeatable === true && same) return before;
   const promise = reserved ? ', reserved' : '';
@@ -109,6 +115,7 @@ export function addVolume(
   tenantName: string,
   wanted: WantedVolume,
   layer: Uint8Array,
+  inherited = 0n,
 ): bigint {
   const tenant = findTenant(catalog, tenantName);
   const { name, uuid, sizeBytes, blockBytes, reserved, source } = wanted;
@@ -126,6 +133,7 @@ export function addVolume(
     createdMs: Date.now(),
     reserved,
     source,
+    policy: wanted.policy === undefined ? inherited : policyId(catalog, wanted.policy),
   });
   for (const host of wanted.hosts) {
     const grant = { volume: id, tenant: tenant.id, host, access: 'read-write' as const };

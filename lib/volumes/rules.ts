@@ -31,7 +31,7 @@ export function isName(name: string): boolean {
 
 /** @throws AshlarError invalid-argument. */
 export function checkName(
-  what: 'volume' | 'tenant' | 'snapshot' | 'schedule' | 'token',
+  what: 'volume' | 'tenant' | 'snapshot' | 'schedule' | 'token' | 'policy',
   name: string,
 ): void {
   if (!nameForm.test(name)) {

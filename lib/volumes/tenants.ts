@@ -13,6 +13,7 @@ import {
 import { pskKind } from '../catalog/psk_kinds.js';
 import { tokenKind } from '../catalog/token_kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
+import { policyId, policyName } from './policies.js';
 import { changedQuota, provisionedBytes, quotaInfo } from './quotas.js';
 import { checkName, maxTenants } from './rules.js';
 import { deleteSchedules } from './schedule_members.js';
@@ -34,11 +35,20 @@ export function addTenantRecord(
   transaction: Transaction,
   name: string,
   quota: TenantQuota = noQuota,
+  policy = 0n,
 ): bigint {
   const uuid = randomUuidBytes();
   const subnqn = `${subsystemNqnPrefix}${uuidText(uuid)}`;
   const createdMs = Date.now();
-  return transaction.add(tenantKind, { name, uuid, subnqn, nextNsid: 1, createdMs, quota });
+  return transaction.add(tenantKind, {
+    name,
+    uuid,
+    subnqn,
+    nextNsid: 1,
+    createdMs,
+    quota,
+    policy,
+  });
 }
 
 export class TenantService implements Tenants {
@@ -50,7 +60,10 @@ export class TenantService implements Tenants {
 
   async create(
     name: string,
-    options: CallOptions & { quota?: SetQuota | undefined } = {},
+    options: CallOptions & {
+      quota?: SetQuota | undefined;
+      policy?: string | null | undefined;
+    } = {},
   ): Promise<TenantInfo> {
     this.#state.assertOpen();
     checkName('tenant', name);
@@ -67,7 +80,7 @@ export class TenantService implements Tenants {
         if (catalog.count(tenantKind) >= maxTenants) {
           throw new AshlarError('limit-exceeded', `the node has ${maxTenants} tenants, its limit`);
         }
-        return addTenantRecord(transaction, name, quota);
+        return addTenantRecord(transaction, name, quota, policyId(catalog, options.policy));
       };
       const id = await catalog.transact(what, build, options.signal);
       const tenant = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
@@ -99,7 +112,9 @@ export class TenantService implements Tenants {
         (transaction) => {
           const { value } = stillThere(catalog.get(tenantKind, id), `tenant '${name}'`);
           const quota = changedQuota(value.quota, request.quota ?? {});
-          transaction.put(tenantKind, id, { ...value, name: newName, quota });
+          const policy =
+            request.policy === undefined ? value.policy : policyId(catalog, request.policy);
+          transaction.put(tenantKind, id, { ...value, name: newName, quota, policy });
         },
         options.signal,
       );
@@ -196,6 +211,7 @@ export class TenantService implements Tenants {
       createdAt: new Date(value.createdMs).toISOString(),
       provisionedBytes: provisionedBytes(this.#state.catalog, id),
       quota: quotaInfo(value.quota),
+      policy: policyName(this.#state.catalog, value.policy),
     };
   }
 }

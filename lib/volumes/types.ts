@@ -45,6 +45,8 @@ export interface VolumeInfo {
   createdAt: string;
   /** Whether room for all its blocks is promised to it. */
   reserved: boolean;
+  /** What limits its hosts; null: nothing. */
+  policy: string | null;
   /** UUID of the snapshot or volume that it was cloned from, which may be gone; null: none. */
   sourceUuid: string | null;
   /** How many snapshots it has. */
@@ -84,6 +86,8 @@ export interface CreateVolume {
   hosts?: readonly string[] | undefined;
   /** Promise it room for all its blocks, so that a full pool does not fail its writes. */
   reserved?: boolean | undefined;
+  /** Name of the policy that limits its hosts; null or not given: none. */
+  policy?: string | null | undefined;
 }
 
 /** A new volume that begins with the data of a snapshot, or of a volume at this instant. */
@@ -95,6 +99,8 @@ export interface CloneVolume {
   uuid?: string | undefined;
   hosts?: readonly string[] | undefined;
   reserved?: boolean | undefined;
+  /** As in {@link CreateVolume}; not given: that of the volume that it is made from. */
+  policy?: string | null | undefined;
 }
 
 /** `force`: goes on although hosts are connected, and tells so by an event. */
@@ -172,6 +178,8 @@ export interface Volumes {
   ): Promise<VolumeDetail>;
   /** Promises it room for all its blocks, or takes that back. @throws AshlarError no-space. */
   reserve(volume: string, reserved: boolean, options?: CallOptions): Promise<VolumeDetail>;
+  /** Null: none. @throws AshlarError not-found. */
+  setPolicy(volume: string, policy: string | null, options?: CallOptions): Promise<VolumeDetail>;
   /** @throws AshlarError not-found, already-exists. */
   rename(volume: string, name: string, options?: CallOptions): Promise<VolumeDetail>;
   /**
@@ -393,6 +401,8 @@ export interface TenantInfo {
   /** Sum of the sizes of its volumes. */
   provisionedBytes: bigint;
   quota: QuotaInfo;
+  /** What limits its hosts all together, beside the quota; null: nothing. */
+  policy: string | null;
 }
 
 /** What a tenant may have at most; null: as much as the node can. */
@@ -401,7 +411,7 @@ export interface QuotaInfo {
   capacityBytes: bigint | null;
   volumes: number | null;
   snapshots: number | null;
-  /** Kept here; hosts are held to it by native code. */
+  /** Reads and writes a second, and their bytes, of all its volumes together. */
   iops: number | null;
   bytesPerSecond: bigint | null;
 }
@@ -412,13 +422,18 @@ export type SetQuota = { [K in keyof QuotaInfo]?: QuotaInfo[K] | undefined };
 export interface ChangeTenant {
   name?: string | undefined;
   quota?: SetQuota | undefined;
+  /** Null: none. */
+  policy?: string | null | undefined;
 }
 
 export interface Tenants {
   /** @throws AshlarError invalid-argument, already-exists, limit-exceeded. */
   create(
     name: string,
-    options?: CallOptions & { quota?: SetQuota | undefined },
+    options?: CallOptions & {
+      quota?: SetQuota | undefined;
+      policy?: string | null | undefined;
+    },
   ): Promise<TenantInfo>;
   /**
    * A quota below what the tenant has takes nothing away: it gets nothing more.

@@ -17,6 +17,7 @@ import { deleteImport } from './importing.js';
 import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
 import { lineageFilter } from './lineage.js';
 import { compare, takePage } from './pages.js';
+import { policyId } from './policies.js';
 import { assertQuota } from './quotas.js';
 import { findSource } from './references.js';
 import { acceptRepeat, addVolume, checkCreate, type WantedVolume } from './requests.js';
@@ -113,7 +114,7 @@ export class VolumeService implements Volumes {
     return this.#state.locks.hold(key, what, options.signal, async () => {
       const before = lookUpVolume(this.#catalog, wanted.name, { tenant });
       if (before !== null) {
-        return volumeDetail(this.#state, acceptRepeat(before, wanted, options));
+        return volumeDetail(this.#state, acceptRepeat(this.#catalog, before, wanted, options));
       }
       const id = await around(() =>
         this.#catalog.transact(what, (transaction) => build(transaction, tenant), options.signal),
@@ -250,6 +251,29 @@ export class VolumeService implements Volumes {
         ? `volume '${found.value.name}' has room for all its ${size} reserved`
         : `volume '${found.value.name}' has no room reserved any more`;
       this.#emit('volume-reserved', message, found);
+    });
+  }
+
+  /** Null: no policy. From now on, also for what is under way. */
+  async setPolicy(
+    volume: string,
+    policy: string | null,
+    options: CallOptions = {},
+  ): Promise<VolumeDetail> {
+    return this.#change('limit', volume, options, async (found, what) => {
+      await this.#catalog.transact(
+        what,
+        (transaction) => {
+          const now = this.#now(found);
+          const id = policyId(this.#catalog, policy);
+          transaction.put(volumeKind, now.id, { ...now.value, policy: id });
+        },
+        options.signal,
+      );
+      this.#state.exports.updateTerms(this.#now(found));
+      const { name } = found.value;
+      const has = policy === null ? 'no policy any more' : `policy '${policy}'`;
+      this.#emit('volume-limited', `volume '${name}' has ${has}`, found);
     });
   }
 

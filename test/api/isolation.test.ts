@@ -27,11 +27,14 @@ const blue: Record<string, string> = {
   pool: 'memory',
   device: '0',
   token: 'cobalt-viewer',
+  policy: 'bronze',
 };
 
 /** Bodies that would succeed for one who may. */
 const bodies: Readonly<Record<string, object>> = {
   createTenant: { name: 'green' },
+  createPolicy: { name: 'copper' },
+  changePolicy: { weight: 200 },
   changeTenant: { quota: { volumes: 9 } },
   createVolume: { name: 'ruby', sizeBytes: mib },
   changeVolume: { sizeBytes: 2 * mib },
@@ -59,6 +62,7 @@ before(async () => {
   api = await ApiFixture.open();
   const { client } = api;
   for (const name of ['blue', 'red']) await client.call('createTenant', { body: { name } });
+  await client.call('createPolicy', { body: { name: 'bronze', offered: true } });
   const query = { tenant: 'blue' };
   for (const name of ['cobalt', 'cobalt-b']) {
     await client.call('createVolume', { query, body: { name, sizeBytes: mib } });

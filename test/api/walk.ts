@@ -16,6 +16,7 @@ const hostnqn = 'nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-0000000
 export async function walk(api: ApiFixture): Promise<void> {
   await walkPool(api);
   await walkTenants(api);
+  await walkPolicies(api);
   await walkVolumes(api);
   await walkSchedules(api);
   await walkHosts(api);
@@ -47,6 +48,15 @@ async function walkTenants({ client }: ApiFixture): Promise<void> {
   await client.call('getTenant', { params });
   await client.call('changeTenant', { params, body: { quota: { volumes: 3 } } });
   await client.call('deleteTenant', { params });
+}
+
+async function walkPolicies({ client }: ApiFixture): Promise<void> {
+  const params = { policy: 'bronze' };
+  await client.call('createPolicy', { body: { name: 'bronze', iops: 1000, offered: true } });
+  await client.call('listPolicies', { query: { name: 'RON' } });
+  await client.call('getPolicy', { params });
+  await client.call('changePolicy', { params, body: { burstPercent: 200, burstSeconds: 60 } });
+  await client.call('deletePolicy', { params });
 }
 
 async function walkVolumes({ client }: ApiFixture): Promise<void> {

@@ -26,6 +26,7 @@ function tenant(name: string, last: number) {
     nextNsid: 1,
     createdMs: 1,
     quota: noQuota,
+    policy: 0n,
   };
 }
 
@@ -43,6 +44,7 @@ function volume(name: string, last: number) {
     createdMs: 1_790_000_000_000,
     reserved: false,
     source: new Uint8Array(0),
+    policy: 0n,
   };
 }
 

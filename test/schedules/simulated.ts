@@ -247,5 +247,6 @@ function volumeRecord(tenant: bigint, name: string, nsid: number): VolumeRecord 
     createdMs: 1,
     reserved: false,
     source: new Uint8Array(0),
+    policy: 0n,
   };
 }

@@ -21,6 +21,7 @@ const changesByItself: ReadonlySet<string> = new Set([
   'controllers',
   'snapshots',
   'volumes',
+  'tenants',
   'hosts',
   'readErrors',
   'writeErrors',

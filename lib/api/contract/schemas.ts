@@ -17,6 +17,10 @@ export const volumeName = Type.String({
   description: "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.",
   expected: 'a name',
 });
+export const policyName = Type.Union([Type.String({ minLength: 1, maxLength: 63 }), Type.Null()], {
+  description: 'Name of the policy that limits its hosts; null: none.',
+  expected: 'a name, or null',
+});
 export const volumeRef = Type.String({ minLength: 1, description: "A volume's name or UUID." });
 
 /** A page of things. */

@@ -7,8 +7,10 @@ import {
   named,
   none,
   ofTenant,
+  orNull,
   pageOf,
   paging,
+  policyName,
   repeat,
   text,
   time,
@@ -56,17 +58,22 @@ export const tenantSchema = Type.Object(
     createdAt: time('When it was created.'),
     provisionedBytes: bytes('Sum of the sizes of its volumes.'),
     quota: quotaSchema,
+    policy: orNull(text('What limits its hosts all together, beside the quota; null: nothing.')),
   },
   { ...exact, description: 'Who owns volumes; has one subsystem.' },
 );
 
 export const createTenantSchema = Type.Object(
-  { name: volumeName, quota: Type.Optional(setQuotaSchema) },
+  { name: volumeName, quota: Type.Optional(setQuotaSchema), policy: Type.Optional(policyName) },
   { ...exact, description: 'A tenant to add.' },
 );
 
 export const changeTenantSchema = Type.Object(
-  { name: Type.Optional(volumeName), quota: Type.Optional(setQuotaSchema) },
+  {
+    name: Type.Optional(volumeName),
+    quota: Type.Optional(setQuotaSchema),
+    policy: Type.Optional(policyName),
+  },
   { ...exact, minProperties: 1, description: 'What to change; the rest stays.' },
 );
 

@@ -14,6 +14,7 @@ import {
   orNull,
   pageOf,
   paging,
+  policyName,
   sourceRef,
   target,
   text,
@@ -48,6 +49,7 @@ export const volumeSchema = Type.Object(
     sharedBytes: bytes('Mapped blocks shared with snapshots or with what it was cloned from.'),
     reserved,
     reservedBytes: bytes('Pool space promised to it and not yet used.'),
+    policy: orNull(text('The policy that limits its hosts; null: none.')),
     sourceUuid: orNull(uuid('The snapshot or volume it was cloned from; null: none.')),
     snapshots: count('How many snapshots it has.'),
     anagrpid: count('ANA group.'),
@@ -73,6 +75,7 @@ export const createVolumeSchema = Type.Object(
     uuid: Type.Optional(uuid('Identity; random when not given.')),
     hosts: Type.Optional(Type.Array(hostRef, { maxItems: 1024, description: 'Granted at once.' })),
     reserved: Type.Optional(reserved),
+    policy: Type.Optional(policyName),
   },
   { ...exact, description: 'A volume to create.' },
 );
@@ -92,6 +95,7 @@ export const cloneVolumeSchema = Type.Object(
     uuid: Type.Optional(uuid('Identity; random when not given.')),
     hosts: Type.Optional(Type.Array(hostRef, { maxItems: 1024, description: 'Granted at once.' })),
     reserved: Type.Optional(reserved),
+    policy: Type.Optional(policyName),
   },
   { ...exact, description: 'A volume to make with the data of a snapshot or of another volume.' },
 );
@@ -115,6 +119,7 @@ export const changeVolumeSchema = Type.Object(
       }),
     ),
     reserved: Type.Optional(reserved),
+    policy: Type.Optional(policyName),
   },
   { ...exact, minProperties: 1, description: 'What to change; the rest stays.' },
 );

@@ -26,6 +26,7 @@ export function volumeObject(volume: VolumeDetail): Volume {
     exclusiveBytes: toInteger(volume.usage.exclusiveBytes),
     sharedBytes: toInteger(volume.usage.sharedBytes),
     reserved: volume.reserved,
+    policy: volume.policy,
     reservedBytes: toInteger(volume.usage.reservedBytes),
     sourceUuid: volume.sourceUuid,
     snapshots: volume.snapshots,

@@ -27,11 +27,12 @@ export function tenantOperations(
         await node.tenants.create(body.name, {
           ...callOptions(query, signal),
           quota: quotaOf(body.quota),
+          policy: body.policy,
         }),
       ),
     getTenant: async ({ params }) => tenantObject(node.tenants.show(params.tenant)),
     changeTenant: async ({ params, body }, signal) => {
-      const request = { name: body.name, quota: quotaOf(body.quota) };
+      const request = { name: body.name, quota: quotaOf(body.quota), policy: body.policy };
       return tenantObject(await node.tenants.change(params.tenant, request, { signal }));
     },
     deleteTenant: async ({ params, query }, signal) => {

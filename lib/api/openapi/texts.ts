@@ -18,6 +18,7 @@ const groups: readonly (readonly [name: string, words: readonly string[], descri
     ['Node', ['status', 'controllers'], 'The node at one glance, and who is connected.'],
     ['Pools', ['pools'], 'The space that volumes share, and the devices under it.'],
     ['Tenants', ['tenants'], 'Who owns volumes; each has a subsystem of its own.'],
+    ['Policies', ['policies'], 'How much hosts may do a second.'],
     ['Volumes', ['volumes', 'clones'], 'Thin volumes, served as NVMe namespaces.'],
     ['Snapshots', ['snapshots', 'groups'], 'What a volume was at one instant.'],
     ['Schedules', ['schedules'], 'Snapshots by the clock.'],
