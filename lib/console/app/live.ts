@@ -42,7 +42,9 @@ export function useLive<T>(
         setLive(({ value }) => {
           // What is not there any more is not shown any more.
           const kept = error.code === 'not-found' ? null : value;
-          return { value: kept, error, waiting: false };
+          // That the daemon does not answer is said once, above the page.
+          const told = error.code === 'connection-lost' && kept !== null;
+          return { value: kept, error: told ? null : error, waiting: false };
         });
       }
       if (!aborter.signal.aborted && everyMs > 0) timer = setTimeout(next, everyMs);

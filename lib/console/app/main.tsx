@@ -51,7 +51,7 @@ function Signed() {
 async function start(): Promise<void> {
   const secret = /^#sign-in=([\w-]+)$/.exec(location.hash)?.[1];
   if (secret !== undefined) {
-    history.replaceState(null, '', location.pathname);
+    history.replaceState(null, '', location.pathname + location.search);
     try {
       await signInByLink(secret);
       return;

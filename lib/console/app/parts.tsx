@@ -81,7 +81,7 @@ export function Table<T>({
   return (
     // A region that scrolls can be scrolled by keyboard.
     // biome-ignore lint/a11y/noNoninteractiveTabindex: see above.
-    <section class="scroll" tabIndex={0} aria-label={caption}>
+    <section class="scroll" tabIndex={0} aria-label={`${caption}, table`}>
       <table aria-busy={busy}>
         <caption class="quiet">{caption}</caption>
         <thead>

@@ -61,7 +61,7 @@ const columns = (may: boolean): Column<Schedule>[] => [
           quiet: true,
           value: (schedule: Schedule) => (
             <span class="row-actions">
-              <TaskButton label={`Run ${schedule.name} now`} task={() => runSchedule(schedule)}>
+              <TaskButton label={`Run now: ${schedule.name}`} task={() => runSchedule(schedule)}>
                 Run now
               </TaskButton>
               <TaskButton

@@ -8,6 +8,7 @@ import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { type AshlarError, toAshlarError } from '../../errors.js';
 import { notify } from './notices.js';
 import { Cli, Problem } from './parts.js';
+import { go } from './router.js';
 
 export type Values = Readonly<Record<string, string>>;
 
@@ -24,6 +25,14 @@ export interface Field {
   suggest?: (typed: string) => Promise<string[]>;
 }
 
+export interface Done {
+  said: string;
+  /** What has to be read before the dialog closes. */
+  show?: ComponentChildren;
+  /** Where one goes on. */
+  to?: string;
+}
+
 export interface Task {
   title: string;
   /** The word on the button. */
@@ -35,8 +44,8 @@ export interface Task {
   /** Has to be typed before. */
   confirmName?: string;
   cli: (values: Values) => string;
-  /** Resolves to what is said when it is done, or to what has to be read before it closes. */
-  run: (values: Values) => Promise<string | { show: ComponentChildren; said: string }>;
+  /** Resolves to what is said when it is done. */
+  run: (values: Values) => Promise<string | Done>;
 }
 
 const current = signal<Task | null>(null);
@@ -102,13 +111,12 @@ function OpenTask({ task }: { task: Task }) {
     setError(null);
     try {
       const done = await task.run(values);
-      if (typeof done === 'string') {
-        notify(done);
-        dialog.current?.close();
-      } else {
-        notify(done.said);
-        setResult(done.show);
-      }
+      const { said, show, to }: Done = typeof done === 'string' ? { said: done } : done;
+      notify(said);
+      if (show !== undefined) return setResult(show);
+      // It gives the focus back, which the next page then takes.
+      dialog.current?.close();
+      if (to !== undefined) go(to);
     } catch (thrown) {
       setError(toAshlarError(thrown));
     } finally {

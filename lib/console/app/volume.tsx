@@ -181,7 +181,7 @@ function Grants({ volume }: { volume: Volume }) {
             value: ({ host }: Grant) => (
               <TaskButton
                 kind="danger"
-                label={`Take it from ${host === '*' ? 'any host' : host}`}
+                label={`Revoke the grant of ${host === '*' ? 'any host' : host}`}
                 task={() => revoke(volume.name, volume.tenant, host)}
               >
                 Revoke

@@ -3,7 +3,7 @@ import type { Snapshot, Volume } from '../../api/contract.js';
 import { parseSize } from '../../config/units.js';
 import { call } from './api.js';
 import { cli, plural, size, tenantFlag, word } from './format.js';
-import { go, pathTo } from './router.js';
+import { pathTo } from './router.js';
 import type { Field, Task, Values } from './task.js';
 
 const of = (values: Values, name: string): string => (values[name] ?? '').trim();
@@ -102,8 +102,10 @@ export function createVolume(tenants: readonly string[], tenant: string): Task {
           reserved: values['reserved'] === 'true',
         },
       });
-      go(volumePath(made));
-      return `Volume '${made.name}' of ${size(made.sizeBytes)} created.`;
+      return {
+        said: `Volume '${made.name}' of ${size(made.sizeBytes)} created.`,
+        to: volumePath(made),
+      };
     },
   };
 }
@@ -169,8 +171,7 @@ export function renameVolume({ name, tenant }: Volume): Task {
         query: { tenant },
         body: { name: to },
       });
-      go(volumePath(renamed), true);
-      return `Volume '${name}' is called '${to}' now.`;
+      return { said: `Volume '${name}' is called '${to}' now.`, to: volumePath(renamed) };
     },
   };
 }
@@ -214,8 +215,7 @@ export function deleteVolume({ name, tenant, mappedBytes, connections, snapshots
         params: { volume: name },
         query: { tenant, ...forced(values) },
       });
-      go('/volumes');
-      return `Volume '${name}' deleted.`;
+      return { said: `Volume '${name}' deleted.`, to: '/volumes' };
     },
   };
 }
@@ -301,8 +301,7 @@ export function cloneOf(source: string, tenant: string, sizeBytes: number): Task
           reserved: values['reserved'] === 'true',
         },
       });
-      go(volumePath(made));
-      return `Volume '${made.name}' cloned from '${source}'.`;
+      return { said: `Volume '${made.name}' cloned from '${source}'.`, to: volumePath(made) };
     },
   };
 }
