@@ -127,6 +127,23 @@ describe('service', { skip: problem ?? false }, () => {
     await machine.sh('rm /etc/systemd/system/ashlar.service.d/test.conf; systemctl daemon-reload');
   });
 
+  test("the calls that the container's filter allows: the daemon serves with these", async () => {
+    const { syscalls }: { syscalls: { names: string[] }[] } = JSON.parse(
+      fs.readFileSync('deploy/docker/seccomp.json', 'utf8'),
+    );
+    const names = syscalls.flatMap((rule) => rule.names).join(' ');
+    await machine.sh(`
+      printf '[Service]\\nSystemCallFilter=\\nSystemCallFilter=${names}\\n' \
+        > /etc/systemd/system/ashlar.service.d/test.conf
+      systemctl daemon-reload
+      systemctl restart ashlar`);
+    assert.equal(await exchange(`write ${subnqn} kept`), 'kept');
+    assert.doesNotMatch(await show('SystemCallFilter'), /\bsetns\b/, 'it is that filter');
+    await machine.sh('cd /opt && ashlar snapshot create v@filtered && ashlar status');
+    await machine.sh('rm /etc/systemd/system/ashlar.service.d/test.conf; systemctl daemon-reload');
+    await machine.sh('systemctl restart ashlar');
+  });
+
   test('stop: an orderly end; a start replays nothing', async () => {
     await machine.sh('systemctl restart ashlar; systemctl stop ashlar');
     assert.equal(await show('Result'), 'success');
