@@ -28,6 +28,11 @@ import { referralContract, type referralSchema } from './contract/referrals.js';
 import { reservationContract, type reservationSchema } from './contract/reservations.js';
 import { scheduleContract, type scheduleSchema } from './contract/schedules.js';
 import { snapshotContract, type snapshotSchema } from './contract/snapshots.js';
+import {
+  statisticsContract,
+  type tenantStatisticsSchema,
+  type volumeStatisticsSchema,
+} from './contract/statistics.js';
 import { streamContract } from './contract/streams.js';
 import { tenantContract, type tenantSchema } from './contract/tenants.js';
 import { tokenContract, type tokenSchema } from './contract/tokens.js';
@@ -62,6 +67,7 @@ export const contract = {
   ...jobContract,
   ...tokenContract,
   ...policyContract,
+  ...statisticsContract,
 } as const satisfies Record<OperationId, OperationContract>;
 
 type Contract = typeof contract;
@@ -96,6 +102,8 @@ export type Reservation = Static<typeof reservationSchema>;
 export type Controller = Static<typeof controllerSchema>;
 export type Reactor = Static<typeof reactorSchema>;
 export type Job = Static<typeof jobSchema>;
+export type VolumeStatistics = Static<typeof volumeStatisticsSchema>;
+export type TenantStatistics = Static<typeof tenantStatisticsSchema>;
 export type Policy = Static<typeof policySchema>;
 export type Token = Static<typeof tokenSchema>;
 export type NodeEvent = Static<typeof eventSchema>;

@@ -18,6 +18,7 @@ import { referralOperations } from './handlers/referrals.js';
 import { reservationOperations } from './handlers/reservations.js';
 import { scheduleOperations } from './handlers/schedules.js';
 import { snapshotOperations } from './handlers/snapshots.js';
+import { statisticsOperations } from './handlers/statistics.js';
 import { streamOperations } from './handlers/streams.js';
 import { tenantOperations } from './handlers/tenants.js';
 import { tokenOperations } from './handlers/tokens.js';
@@ -46,5 +47,6 @@ export function nodeHandlers(node: Node): Handlers {
     ...jobOperations(node),
     ...tokenOperations(node),
     ...policyOperations(node),
+    ...statisticsOperations(node),
   };
 }

@@ -39,7 +39,11 @@ export class Meters {
   /** By tenant record. */
   readonly #tenants = new Map<bigint, TenantMeter>();
 
+  /** Asked for once, as they never change. */
+  readonly latencyBoundsNs: readonly bigint[];
+
   constructor(native: NativeAddon, runtime: RuntimeHandle) {
+    this.latencyBoundsNs = native.latencyBoundsNs();
     this.#native = native;
     this.#runtime = runtime;
   }

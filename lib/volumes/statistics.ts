@@ -3,10 +3,12 @@ import { performance } from 'node:perf_hooks';
 import type { Stored } from '../catalog/catalog.js';
 import { type TenantRecord, tenantKind, type VolumeRecord, volumeKind } from '../catalog/kinds.js';
 import type { MeterCounters } from '../native.js';
+import { takePage } from './pages.js';
 import type { ControlState } from './state.js';
 import { findVolume, tenantOf } from './state.js';
-import type { CallOptions } from './types.js';
+import type { CallOptions, PageOptions, VolumeFilter } from './types.js';
 import { uuidText } from './uuid.js';
+import { volumesInOrder } from './volume_order.js';
 
 /** Of a volume since its node has started; of a tenant with its snapshots and deleted volumes. */
 export interface CountedVolume {
@@ -39,6 +41,12 @@ export interface Statistics {
     limit: number,
     options?: CallOptions,
   ): Reading<CountedVolume> & { next: bigint | null };
+  /** By tenant and name, a page at a time. */
+  page(options?: PageOptions & Pick<VolumeFilter, 'name'>): Reading<CountedVolume> & {
+    next: string | null;
+  };
+  /** Upper bounds of the buckets of latency, as {@link NativeAddon.latencyBoundsNs} has them. */
+  readonly latencyBoundsNs: readonly bigint[];
   /** @throws AshlarError not-found. */
   volume(volume: string, options?: CallOptions): Reading<CountedVolume>;
   tenants(options?: CallOptions): Reading<CountedTenant>;
@@ -65,6 +73,16 @@ export class StatisticsService implements Statistics {
     const page = later.slice(0, limit);
     const next = later.length > limit ? (page.at(-1)?.id ?? null) : null;
     return { ...this.#reading(page), next };
+  }
+
+  get latencyBoundsNs(): readonly bigint[] {
+    return this.#state.exports.meters.latencyBoundsNs;
+  }
+
+  page(options: PageOptions & Pick<VolumeFilter, 'name'> = {}) {
+    this.#state.assertOpen();
+    const { items, next } = takePage(volumesInOrder(this.#state.catalog, options), options);
+    return { ...this.#reading(items), next };
   }
 
   volume(volume: string, options: CallOptions = {}): Reading<CountedVolume> {

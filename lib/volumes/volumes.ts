@@ -11,12 +11,10 @@ import { formatSize } from '../config/units.js';
 import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
 import { buildClone, sourceText, wantedClone } from './clones.js';
 import { hostsText, refuseConnected } from './connected.js';
-import { volumeFilter } from './filters.js';
 import { deleteGrants, type GrantService } from './grants.js';
 import { deleteImport } from './importing.js';
 import { volumeDetail, volumeDetails, volumeInfo } from './infos.js';
-import { lineageFilter } from './lineage.js';
-import { compare, takePage } from './pages.js';
+import { takePage } from './pages.js';
 import { policyId } from './policies.js';
 import { assertQuota } from './quotas.js';
 import { findSource } from './references.js';
@@ -39,6 +37,7 @@ import type {
   Volumes,
 } from './types.js';
 import { randomUuidBytes, uuidText } from './uuid.js';
+import { volumesInOrder } from './volume_order.js';
 
 type StoredVolume = Stored<VolumeRecord>;
 type GrantOptions = CallOptions & { access?: GrantAccess | undefined };
@@ -136,28 +135,15 @@ export class VolumeService implements Volumes {
 
   list(options: CallOptions = {}): VolumeInfo[] {
     this.#state.assertOpen();
-    return this.#ordered(options).map(({ item }) => volumeInfo(this.#catalog, item));
+    return volumesInOrder(this.#catalog, options).map(({ item }) =>
+      volumeInfo(this.#catalog, item),
+    );
   }
 
   async page(options: PageOptions & VolumeFilter = {}): Promise<Page<VolumeDetail>> {
     this.#state.assertOpen();
-    const { items, next } = takePage(this.#ordered(options), options);
+    const { items, next } = takePage(volumesInOrder(this.#catalog, options), options);
     return { items: await volumeDetails(this.#state, items), next };
-  }
-
-  /** By tenant and name. */
-  #ordered(options: CallOptions & VolumeFilter): { key: string; item: StoredVolume }[] {
-    const only = options.tenant === undefined ? null : tenantOf(this.#catalog, options).id;
-    const volumes =
-      only === null
-        ? this.#catalog.all(volumeKind)
-        : this.#catalog.group(volumeKind, 'tenant', String(only));
-    const tenants = new Map(this.#catalog.all(tenantKind).map(({ id, value }) => [id, value.name]));
-    return volumes
-      .filter(volumeFilter(this.#catalog, options))
-      .filter(lineageFilter(this.#catalog, options))
-      .map((item) => ({ key: `${tenants.get(item.value.tenant) ?? ''}/${item.value.name}`, item }))
-      .sort((a, b) => compare(a.key, b.key));
   }
 
   async show(volume: string, options: CallOptions = {}): Promise<VolumeDetail> {

@@ -158,7 +158,8 @@ describe("another tenant's token", () => {
       const own = await call(id, 'red-admin');
       const seen = await call(id, 'admin', '?tenant=red');
       assert.equal(own.status, 200, `${id}: ${own.body}`);
-      assert.equal(own.body, seen.body);
+      const timeless = (body: string) => body.replaceAll(/"atMs":[\d.]+/g, '"atMs":0');
+      assert.equal(timeless(own.body), timeless(seen.body));
       for (const item of JSON.parse(own.body).items) {
         if ('tenant' in item) assert.equal(item.tenant, 'red');
       }

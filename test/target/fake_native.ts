@@ -95,6 +95,7 @@ export class FakeNative {
         else this.generatedKeys = keys;
       },
       portalSetAna: async () => undefined,
+      latencyBoundsNs: () => [1024n],
       meterCreate: () => {
         const meter = handle<MeterHandle>('meter');
         this.meters.set(meter, { limits: null, weight: 100 });

@@ -26,6 +26,7 @@ const groups: readonly (readonly [name: string, words: readonly string[], descri
     ['Hosts', ['hosts', 'host-keys', 'psks'], 'Who may connect, and how they prove it.'],
     ['Grants', ['grants', 'reservations'], 'Who may use what, and who has reserved it.'],
     ['Portals', ['portals', 'ana', 'referrals'], 'Where hosts connect.'],
+    ['Statistics', ['statistics'], 'What hosts do.'],
     ['Events', ['events'], 'What happened.'],
     ['Jobs', ['jobs'], 'Long work, with progress and cancel.'],
     ['Tokens', ['tokens', 'self', 'sign-ins', 'sessions'], 'Who may call, and what each may.'],
