@@ -14,6 +14,9 @@ const rates = [
 ] as const;
 export type Rate = (typeof rates)[number];
 
+/** The most that a rate can be: what native code counts to. */
+export const maxRate = 1n << 40n;
+
 /** Of a volume with this policy; null: with none. */
 export function termsOfVolume(policy: Readonly<PolicyRecord> | null): MeterTerms {
   if (policy === null) return defaultTerms;
@@ -43,10 +46,15 @@ export function termsOfTenant(
   const before: MeterLimits = limits ?? noLimits;
   const both: MeterLimits = {
     ...before,
-    iops: smaller(before.iops, quota.iops === 0 ? null : BigInt(quota.iops)),
-    bytesPerSecond: smaller(before.bytesPerSecond, quota.bytesPerSecond || null),
+    iops: smaller(before.iops, rateOfQuota(BigInt(quota.iops))),
+    bytesPerSecond: smaller(before.bytesPerSecond, rateOfQuota(quota.bytesPerSecond)),
   };
   return { limits: rates.every((rate) => both[rate] === null) ? null : both, weight };
+}
+
+/** A quota may be above what native code counts to, and any node does: then it limits nothing. */
+function rateOfQuota(quota: bigint): bigint | null {
+  return quota === 0n || quota > maxRate ? null : quota;
 }
 
 const noLimits: MeterLimits = {

@@ -130,9 +130,29 @@ export class Exports {
     return id === 0n ? null : (this.#catalog.get(policyKind, id)?.value ?? null);
   }
 
-  /** What the volume's hosts may do a second is another now, also for what is under way. */
-  updateTerms({ id, value }: Stored<VolumeRecord>): void {
-    this.meters.set(value.tenant, 'volume', id, termsOfVolume(this.#policy(value.policy)));
+  /** What the volumes' hosts may do a second is another now, also for what is under way. */
+  updateTerms(volumes: readonly Stored<VolumeRecord>[]): void {
+    for (const { id, value } of volumes)
+      this.meters.set(value.tenant, 'volume', id, this.#terms(id));
+    const changed = new Set(volumes.map(({ id }) => id));
+    for (const id of this.#shown.keys()) this.#updateSnapshotTerms(id, changed);
+  }
+
+  /** By what the catalog says now; of a volume that is gone: without limits. */
+  #terms(volume: bigint): MeterTerms {
+    const policy = this.#catalog.get(volumeKind, volume)?.value.policy ?? 0n;
+    return termsOfVolume(this.#policy(policy));
+  }
+
+  /**
+   * A granted snapshot goes by its volume's terms, counted for itself: otherwise to read there
+   * would be a way around them.
+   */
+  #updateSnapshotTerms(id: bigint, changed: ReadonlySet<bigint>): void {
+    const snapshot = this.#catalog.get(snapshotKind, id);
+    if (snapshot === null || !changed.has(snapshot.value.volume)) return;
+    const { tenant, volume } = snapshot.value;
+    this.meters.set(tenant, 'snapshot', id, this.#terms(volume));
   }
 
   removeTenant(tenant: bigint): void {
@@ -153,7 +173,7 @@ export class Exports {
   async openVolume(volume: Stored<VolumeRecord>): Promise<void> {
     if (!this.#handles.has(volume.id)) {
       this.#handles.set(volume.id, await this.#pool.open(volume.value.layer, false));
-      this.updateTerms(volume);
+      this.meters.set(volume.value.tenant, 'volume', volume.id, this.#terms(volume.id));
     }
     await this.updateVolume(volume);
   }
@@ -178,6 +198,9 @@ export class Exports {
   async forget(kind: Metered, item: Stored<VolumeRecord | SnapshotRecord>): Promise<void> {
     const { id, value } = item;
     this.meters.remove(value.tenant, kind, id);
+    if (kind === 'volume') {
+      for (const shown of this.#shown.keys()) this.#updateSnapshotTerms(shown, new Set([id]));
+    }
     await this.#subsystems.get(value.tenant)?.forgetReservations(value.nsid);
   }
 
@@ -217,6 +240,7 @@ export class Exports {
     if (handle === undefined) {
       handle = await this.#snapshots.acquire(snapshot);
       this.#shown.set(snapshot.id, handle);
+      this.#updateSnapshotTerms(snapshot.id, new Set([snapshot.value.volume]));
     }
     const subsystem = this.subsystem(snapshot.value.tenant);
     await subsystem.setNamespace(this.#snapshotNamespace(snapshot, handle));

@@ -3,6 +3,7 @@ import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import { tenantKind, volumeKind } from '../catalog/kinds.js';
 import { type PolicyRecord, policyKind } from '../catalog/policy_kinds.js';
 import { AshlarError } from '../errors.js';
+import { maxRate } from '../qos/terms.js';
 import { compare } from './pages.js';
 import type {
   ChangePolicy,
@@ -17,7 +18,8 @@ import type { CallOptions } from './types.js';
 
 /** Policies of a node: a handful in practice. */
 export const maxPolicies = 1024;
-const maxRate = 1n << 40n;
+/** What stands for no policy, where people give a name. */
+const noPolicy = 'none';
 /** How many users a refused deletion names. */
 const named = 5;
 
@@ -69,7 +71,7 @@ export class PolicyService implements Policies {
     options: CallOptions = {},
   ): Promise<PolicyInfo> {
     this.#state.assertOpen();
-    checkName('policy', name);
+    checkPolicyName(name);
     const record = recordOf(name, checked(name, { ...unlimited, ...given(settings) }), Date.now());
     const what = `create policy '${name}'`;
     const id = await this.#catalog.transact(
@@ -101,7 +103,7 @@ export class PolicyService implements Policies {
   ): Promise<PolicyInfo> {
     this.#state.assertOpen();
     const { name: newName = name, ...settings } = request;
-    if (newName !== name) checkName('policy', newName);
+    if (newName !== name) checkPolicyName(newName);
     const { id } = findPolicy(this.#catalog, name);
     await this.#catalog.transact(
       `change policy '${name}'`,
@@ -116,7 +118,7 @@ export class PolicyService implements Policies {
       },
       options.signal,
     );
-    for (const volume of this.#volumes(id)) this.#state.exports.updateTerms(volume);
+    this.#state.exports.updateTerms(this.#volumes(id));
     for (const tenant of this.#tenants(id)) this.#state.exports.updateTenant(tenant);
     const renamed = newName === name ? '' : `, now '${newName}'`;
     this.#tell('policy-changed', `policy '${name}' changed${renamed}`, newName);
@@ -199,6 +201,16 @@ export class PolicyService implements Policies {
   }
 }
 
+/** @throws AshlarError invalid-argument. */
+function checkPolicyName(name: string): void {
+  checkName('policy', name);
+  if (name !== noPolicy) return;
+  throw new AshlarError(
+    'invalid-argument',
+    `policy name '${name}' means no policy; choose another`,
+  );
+}
+
 function isVisible({ offered, volumes, tenants }: PolicyInfo, options: CallOptions): boolean {
   return options.tenant === undefined || offered || volumes + tenants > 0;
 }
@@ -253,16 +265,19 @@ function checked(name: string, settings: PolicySettings): PolicySettings {
   const refuse = (what: string, value: bigint | number, least: number, most: bigint | number) => {
     throw new AshlarError(
       'invalid-argument',
-      `policy '${name}': ${what} ${value} is outside ${least} to ${most}`,
+      `policy '${name}': ${what} ${value} is not a whole number from ${least} to ${most}`,
     );
   };
   for (const [what, value] of Object.entries(settings)) {
     if (typeof value !== 'bigint') continue;
     if (value < 1n || value > maxRate) refuse(what, value, 1, maxRate);
   }
-  if (burstPercent < 100 || burstPercent > 10_000)
-    refuse('burstPercent', burstPercent, 100, 10_000);
-  if (burstSeconds < 0 || burstSeconds > 3600) refuse('burstSeconds', burstSeconds, 0, 3600);
-  if (weight < 1 || weight > 10_000) refuse('weight', weight, 1, 10_000);
+  for (const [what, value, least, most] of [
+    ['burstPercent', burstPercent, 100, 10_000],
+    ['burstSeconds', burstSeconds, 0, 3600],
+    ['weight', weight, 1, 10_000],
+  ] as const) {
+    if (!Number.isInteger(value) || value < least || value > most) refuse(what, value, least, most);
+  }
   return settings;
 }

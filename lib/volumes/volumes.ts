@@ -256,7 +256,7 @@ export class VolumeService implements Volumes {
         },
         options.signal,
       );
-      this.#state.exports.updateTerms(this.#now(found));
+      this.#state.exports.updateTerms([this.#now(found)]);
       const { name } = found.value;
       const has = policy === null ? 'no policy any more' : `policy '${policy}'`;
       this.#emit('volume-limited', `volume '${name}' has ${has}`, found);

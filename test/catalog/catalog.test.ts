@@ -13,6 +13,7 @@ import {
   volumeKey,
   volumeKind,
 } from '../../lib/catalog/kinds.js';
+import { policyKind } from '../../lib/catalog/policy_kinds.js';
 import { AshlarError } from '../../lib/errors.js';
 import { FakeStore } from './fake_store.js';
 
@@ -245,6 +246,48 @@ describe('catalog', () => {
     assert.deepEqual(catalog.get(volumeKind, 1n)?.value, volume('a', 1));
     assert.equal(catalog.get(grantKind, 1n)?.value.snapshot, 0n);
     assert.equal(catalog.group(grantKind, 'volume', '1').length, 1);
+  });
+
+  it('policies and who has them: as they were after a reload', async () => {
+    const store = new FakeStore();
+    const catalog = await Catalog.load(store, allKinds);
+    const gold = {
+      name: 'gold',
+      readIops: 1n,
+      writeIops: 2n ** 40n,
+      iops: 0n,
+      readBytesPerSecond: 3n,
+      writeBytesPerSecond: 4n,
+      bytesPerSecond: 5n,
+      burstPercent: 10_000,
+      burstSeconds: 3600,
+      weight: 400,
+      offered: true,
+      createdMs: 1,
+    };
+    const policy = await catalog.transact('add', (tx) => {
+      const id = tx.add(policyKind, gold);
+      tx.add(volumeKind, { ...volume('a', 1), policy: id });
+      tx.add(volumeKind, volume('b', 2));
+      tx.add(tenantKind, { ...tenant('t', 1), policy: id });
+      return id;
+    });
+    const again = await Catalog.load(store, allKinds);
+    assert.deepEqual(again.find(policyKind, 'name', 'gold'), { id: policy, value: gold });
+    const names = (of: { value: { name: string } }[]) => of.map(({ value }) => value.name);
+    assert.deepEqual(names(again.group(volumeKind, 'policy', String(policy))), ['a']);
+    assert.deepEqual(names(again.group(tenantKind, 'policy', String(policy))), ['t']);
+  });
+
+  it('volumes and tenants from before policies: they have none', async () => {
+    const store = new FakeStore();
+    const { policy: _, ...oldVolume } = volume('a', 1);
+    store.values.set(recordKey(volumeKind.kind, 1n), pack({ ...oldVolume, v: 1 }));
+    const { policy: __, quota: ___, ...oldTenant } = tenant('t', 1);
+    store.values.set(recordKey(tenantKind.kind, 1n), pack({ ...oldTenant, v: 1 }));
+    const catalog = await Catalog.load(store, allKinds);
+    assert.deepEqual(catalog.get(volumeKind, 1n)?.value, volume('a', 1));
+    assert.deepEqual(catalog.get(tenantKind, 1n)?.value, tenant('t', 1));
   });
 
   it('snapshots from before schedules: read as made by hand', async () => {

@@ -9,6 +9,7 @@ import { Exports } from '../../lib/volumes/exports.js';
 import { GrantService } from '../../lib/volumes/grants.js';
 import { HostService } from '../../lib/volumes/hosts.js';
 import { KeyedLocks } from '../../lib/volumes/locks.js';
+import { PolicyService } from '../../lib/volumes/policies.js';
 import { SnapshotService } from '../../lib/volumes/snapshots.js';
 import { type ControlState, defaultTenant } from '../../lib/volumes/state.js';
 import { addTenantRecord, TenantService } from '../../lib/volumes/tenants.js';
@@ -28,6 +29,7 @@ export class ControlBench {
   readonly grants: GrantService;
   readonly hosts: HostService;
   readonly tenants: TenantService;
+  readonly policies: PolicyService;
   /** `kind: message` of every event. */
   readonly events: string[] = [];
   readonly #target: Target;
@@ -72,6 +74,7 @@ export class ControlBench {
     this.snapshots = new SnapshotService(this.state, this.grants);
     this.hosts = new HostService(this.state);
     this.tenants = new TenantService(this.state);
+    this.policies = new PolicyService(this.state);
   }
 
   /** As a node starts: on what a store holds. */
@@ -117,6 +120,13 @@ export class ControlBench {
     });
     const { controller } = await this.native.take('accept');
     return controller as ControllerHandle;
+  }
+
+  /** What the meter of a host's namespace was set to last. */
+  termsOf(controller: ControllerHandle, nsid: number | null) {
+    const attached = this.native.attached.get(controller)?.find((each) => each.nsid === nsid);
+    const meter = attached?.meter ?? assert.fail(`namespace ${nsid} has no meter`);
+    return this.native.meters.get(meter) ?? assert.fail('its meter is closed');
   }
 
   /** NSIDs that a host has, and whether each is read-only. */
