@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { announce, cache, digest, findProgram, listFiles, root, run, stamped } from './steps.mjs';
+import { cache, digest, findProgram, listFiles, root, run, stamped } from './steps.mjs';
 
 /** Node's own headers when they lie beside it; otherwise node-gyp downloads them. */
 function headerOptions() {
@@ -64,12 +64,16 @@ function prebuildify(arch, env) {
   );
 }
 
-export function prebuildNative() {
+function prebuildKey(arch) {
   const sources = listFiles(['native', 'binding.gyp'], (name) => !name.endsWith('.md'));
+  return digest([...sources, 'package-lock.json'], process.version, arch);
+}
+
+export function prebuildNative() {
   return stamped({
     name: 'prebuild',
     what: `building prebuilds/linux-${process.arch}`,
-    key: digest([...sources, 'package-lock.json'], process.version, process.arch),
+    key: prebuildKey(process.arch),
     outputs: [`prebuilds/linux-${process.arch}/ashlar.node`],
     work: async () => {
       stage(['build']);
@@ -89,15 +93,21 @@ export async function prebuildForArm64() {
     );
     return;
   }
-  await announce('building prebuilds/linux-arm64', async () => {
-    stage([]);
-    await prebuildify('arm64', {
-      npm_config_arch: 'arm64',
-      CC: `${triple}-gcc`,
-      CXX: `${triple}-g++`,
-      AR: `${triple}-ar`,
-      LINK: `${triple}-g++`,
-      PREBUILD_STRIP_BIN: `${triple}-strip`,
-    });
+  await stamped({
+    name: 'prebuild-arm64',
+    what: 'building prebuilds/linux-arm64',
+    key: prebuildKey('arm64'),
+    outputs: ['prebuilds/linux-arm64/ashlar.node'],
+    work: async () => {
+      stage([]);
+      await prebuildify('arm64', {
+        npm_config_arch: 'arm64',
+        CC: `${triple}-gcc`,
+        CXX: `${triple}-g++`,
+        AR: `${triple}-ar`,
+        LINK: `${triple}-g++`,
+        PREBUILD_STRIP_BIN: `${triple}-strip`,
+      });
+    },
   });
 }
