@@ -21,6 +21,7 @@ import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { addStreams } from './stream_commands.js';
 import { addJobs, addTenants, addTokens } from './tenant_commands.js';
 import { reportError } from './terminal.js';
+import { addTop } from './watch_commands.js';
 
 /** Exit code of an action; commander's own actions return nothing. */
 interface Outcome {
@@ -137,6 +138,7 @@ function addStatus(program: Command): void {
     build: (command) =>
       command.action(async (options) => (await import('./status.js')).showStatus(options)),
   });
+  addTop(program);
   addCommand(program, {
     usage: 'console',
     description: 'Print a link that signs a browser in at the web console, once.',
