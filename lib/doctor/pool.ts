@@ -30,8 +30,12 @@ export async function poolFacts(
   };
   if (pool.device.kind === 'memory') return nothing;
   const { path } = pool.device;
-  const stats = await stat(path, { bigint: true }).catch(() => null);
-  if (stats === null) return { ...nothing, ...(await placeFacts(source, path)), path };
+  const stats = await stat(path, { bigint: true }).catch(codeOf);
+  // Nothing is there; or this user may not even look, and would be told of some folder above.
+  if (stats === 'ENOENT') return { ...nothing, ...(await placeFacts(source, path)), path };
+  if (typeof stats === 'string') {
+    return { ...nothing, kind: 'nothing', path, accessProblem: problemWord(stats) };
+  }
   const facts = {
     ...nothing,
     path,
@@ -78,13 +82,23 @@ async function problemOf(attempt: Promise<void>): Promise<string | null> {
     await attempt;
     return null;
   } catch (thrown) {
-    const code = thrown instanceof Error && 'code' in thrown ? thrown.code : null;
-    return code === 'EACCES' || code === 'EPERM'
-      ? 'permission denied'
-      : code === 'EROFS'
-        ? 'read-only file system'
-        : String(code ?? thrown);
+    return problemWord(codeOf(thrown));
   }
+}
+
+function codeOf(thrown: unknown): string {
+  return thrown instanceof Error && 'code' in thrown ? String(thrown.code) : String(thrown);
+}
+
+const problemWords: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'read-only file system',
+  ENOTDIR: 'a part of the path is no folder',
+};
+
+function problemWord(code: string): string {
+  return problemWords[code] ?? code;
 }
 
 /** Opening for reading changes nothing; the flag alone says whether direct I/O is known there. */

@@ -214,6 +214,14 @@ test('pool: a sparse file, a place for one, a folder: what they are, and nothing
   assert.equal(place.fileSystem?.mountPoint, facts.fileSystem?.mountPoint);
   assert.deepEqual(fs.readdirSync(workspace.path), ['pool.ashlar']);
 
+  const odd = { kind: 'file' as const, path: `${file}/pool.ashlar` };
+  const { accessProblem, fileSystem } = await poolFacts(new Source(), {
+    device: odd,
+    sizeBytes: 1n,
+  });
+  assert.equal(accessProblem, 'a part of the path is no folder');
+  assert.equal(fileSystem, null, 'nothing is said of a folder above');
+
   const folder = { kind: 'file' as const, path: workspace.path };
   assert.equal((await poolFacts(new Source(), { device: folder, sizeBytes: 1n })).kind, 'other');
 });
