@@ -8,6 +8,7 @@
  * given back as `cursor` for the next page.
  */
 import type { Static, TSchema } from 'typebox';
+import { conditionContract, type explanationSchema } from './contract/conditions.js';
 import { eventContract, type eventSchema } from './contract/events.js';
 import { grantContract, type grantSchema } from './contract/grants.js';
 import { groupContract, type groupSchema } from './contract/groups.js';
@@ -68,6 +69,7 @@ export const contract = {
   ...tokenContract,
   ...policyContract,
   ...statisticsContract,
+  ...conditionContract,
 } as const satisfies Record<OperationId, OperationContract>;
 
 type Contract = typeof contract;
@@ -104,6 +106,7 @@ export type Reactor = Static<typeof reactorSchema>;
 export type Job = Static<typeof jobSchema>;
 export type VolumeStatistics = Static<typeof volumeStatisticsSchema>;
 export type TenantStatistics = Static<typeof tenantStatisticsSchema>;
+export type Explanation = Static<typeof explanationSchema>;
 export type Policy = Static<typeof policySchema>;
 export type Token = Static<typeof tokenSchema>;
 export type NodeEvent = Static<typeof eventSchema>;

@@ -3,6 +3,7 @@
  * decided here; those are the node's. Each object has a file of its own in handlers/.
  */
 import type { Node } from '../node/types.js';
+import { conditionOperations } from './handlers/conditions.js';
 import { eventOperations } from './handlers/events.js';
 import { grantOperations } from './handlers/grants.js';
 import { groupOperations } from './handlers/groups.js';
@@ -48,5 +49,6 @@ export function nodeHandlers(node: Node): Handlers {
     ...tokenOperations(node),
     ...policyOperations(node),
     ...statisticsOperations(node),
+    ...conditionOperations(node),
   };
 }

@@ -105,6 +105,12 @@ export const operations = {
     scope: 'tenant',
     of: 'getVolume',
   },
+  explainVolume: {
+    method: 'GET',
+    path: '/v1/volumes/:volume/conditions',
+    status: 200,
+    scope: 'tenant',
+  },
   deleteVolume: {
     method: 'DELETE',
     path: '/v1/volumes/:volume',

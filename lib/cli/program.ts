@@ -21,7 +21,7 @@ import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { addStreams } from './stream_commands.js';
 import { addJobs, addTenants, addTokens } from './tenant_commands.js';
 import { reportError } from './terminal.js';
-import { addTop } from './watch_commands.js';
+import { addExplain, addTop } from './watch_commands.js';
 
 /** Exit code of an action; commander's own actions return nothing. */
 interface Outcome {
@@ -80,6 +80,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addPool(program);
   addBench(program, outcome);
   addDoctor(program, outcome);
+  addExplain(program, outcome);
   addHelp(program);
   addExamples(program, [
     ['ashlar serve --demo', 'a pool in .ashlar/, a first volume, and how to connect to it'],

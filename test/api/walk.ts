@@ -69,6 +69,7 @@ async function walkVolumes({ client }: ApiFixture): Promise<void> {
   await client.call('changeVolume', { ...volume, body: { sizeBytes: 2 * mib } });
   await client.call('listVolumeStatistics', { query: { name: 'W', limit: '1' } });
   await client.call('getVolumeStatistics', volume);
+  await client.call('explainVolume', volume);
   await client.call('listTenantStatistics', {});
   await client.call('cloneVolume', { body: { source: 'w1', name: 'w3' } });
   const made = await client.call('createSnapshots', {

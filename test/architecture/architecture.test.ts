@@ -122,6 +122,7 @@ const mayImport: Record<string, readonly string[]> = {
     'mdns',
     'stream',
   ],
+  conditions: ['native', 'config', 'volumes', 'portals', 'schedules', 'stream', 'node'],
   host: ['errors', 'native', 'target'],
   api: [
     'errors',
@@ -135,6 +136,7 @@ const mayImport: Record<string, readonly string[]> = {
     'schedules',
     'stream',
     'node',
+    'conditions',
   ],
   console: ['errors', 'config', 'api'],
   bench: ['errors', 'native', 'config', 'node', 'api', 'host'],
