@@ -17,6 +17,7 @@ import { type Caller, localCaller, type Sessions, stranger, type Tokens } from '
 import type { AuditLog } from '../audit/log.js';
 import { AshlarError } from '../errors.js';
 import type { Jobs } from '../jobs/types.js';
+import type { Metrics } from '../metrics/metrics.js';
 import { version } from '../node/version.js';
 import type { Streams } from '../stream/types.js';
 import { maxBodyBytes, refuseConnection, sendProblem } from './answers.js';
@@ -25,6 +26,7 @@ import { AuditTrail } from './calls/audit_trail.js';
 import { Calls } from './calls/calls.js';
 import { decode, msgpackTypes } from './codec.js';
 import type { Input, Output } from './contract.js';
+import { addMetrics } from './metrics.js';
 import { addDocuments, isDocument } from './openapi/routes.js';
 import { type Operation, type OperationId, operations } from './operations.js';
 import { addRoutes, unknownRoute } from './routes.js';
@@ -93,6 +95,8 @@ export interface ApiParts {
   /** Where exports and imports are told of. */
   jobs?: Jobs | undefined;
   audit?: AuditLog | undefined;
+  /** Without them, `GET /metrics` is not there. */
+  metrics?: Metrics | undefined;
   logger: Logger;
 }
 
@@ -241,7 +245,7 @@ const openRoutes: ReadonlySet<string> = new Set(
 
 /** The routes on a server of one transport. */
 function buildApp(
-  { tokens, sessions, streams, jobs, pages, logger }: ApiParts,
+  { tokens, sessions, streams, jobs, pages, metrics, logger }: ApiParts,
   calls: Calls,
   transport: Transport,
   serverOf: (handler: Listener) => Server,
@@ -288,6 +292,7 @@ function buildApp(
   addRoutes(app, { calls, callerOf, peerOf });
   addDocuments(app, version);
   if (transport !== 'socket') pages?.add(app);
+  if (metrics !== undefined) addMetrics(app, metrics, callerOf);
   if (streams !== undefined) addTransfers(app, streams, { calls, callerOf, peerOf }, jobs);
   return app;
 }

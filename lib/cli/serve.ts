@@ -3,6 +3,7 @@ import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { localCaller } from '../access/types.js';
+import type { MetricsServer } from '../api/metrics.js';
 import type { ApiServer, HttpsOptions, LoopbackOptions } from '../api/server.js';
 import { claimSocket, type SocketFinding } from '../api/socket.js';
 import type { AuditLog } from '../audit/log.js';
@@ -11,6 +12,7 @@ import { loadConfig } from '../config/load.js';
 import type { ConfigFile } from '../config/schema.js';
 import { formatSize, formatSizeShort } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { Metrics } from '../metrics/metrics.js';
 import { openNode } from '../node/node.js';
 import type { Node, NodeConfig } from '../node/types.js';
 import { connectLines, reachable } from './connect_lines.js';
@@ -87,6 +89,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const node = await opening;
   const madeDemo = demoLines(node, config);
   let api: ApiServer;
+  let scraped: MetricsServer | undefined;
   let audit: AuditLog | undefined;
   let afterStart: () => Promise<unknown>;
   try {
@@ -95,6 +98,9 @@ export async function serve(options: ServeOptions): Promise<number> {
     const { streams, tokens, sessions, jobs } = node;
     audit = await openAudit(config, logger);
     const https = await httpsOptions(config);
+    const { listen, volumes } = config.metrics;
+    const metrics = new Metrics({ node, volumes });
+    scraped = await metricsServer(metrics, listen, logger);
     api = await serveApi({
       handlers,
       streams,
@@ -102,6 +108,7 @@ export async function serve(options: ServeOptions): Promise<number> {
       sessions,
       jobs,
       audit,
+      metrics,
       https,
       loopback: loopbackOptions(config),
       pages: consolePages(),
@@ -112,18 +119,20 @@ export async function serve(options: ServeOptions): Promise<number> {
     sessions.consoles = consoleUrls(config, api);
     afterStart = loadChecks;
   } catch (thrown) {
+    await scraped?.close();
     await node.close();
     await audit?.close();
     throw thrown;
   }
-  await announce(node, config, madeDemo, options.json === true);
+  const metricsAt = scraped === undefined ? null : scrapedAt(config, scraped);
+  await announce(node, config, { madeDemo, metricsAt, json: options.json === true });
   await notices.ready(() => serviceStatus(node));
   await afterStart();
   const signal = await stop.requested;
   logger.info({ signal }, stopping);
   notices.stopping(stopping);
   try {
-    await api.close();
+    await Promise.all([api.close(), scraped?.close()]);
     await node.close();
     await audit?.close();
   } finally {
@@ -147,6 +156,21 @@ async function openAudit({ audit }: Config, logger: Logger): Promise<AuditLog | 
   if (audit === null) return undefined;
   const { AuditLog } = await import('../audit/log.js');
   return AuditLog.open(audit, logger);
+}
+
+async function metricsServer(
+  metrics: Metrics,
+  listen: Config['metrics']['listen'],
+  logger: Logger,
+): Promise<MetricsServer | undefined> {
+  if (listen === null) return undefined;
+  const { serveMetrics } = await import('../api/metrics.js');
+  return serveMetrics(metrics, listen, logger);
+}
+
+/** Where metrics are over plain HTTP, with the port that was found. */
+function scrapedAt({ metrics }: Config, { port }: MetricsServer): string {
+  return formatEndpoint({ address: metrics.listen?.address ?? '', port });
 }
 
 /** The files of HTTPS, read. @throws AshlarError config-invalid: which one cannot be, and why. */
@@ -348,8 +372,7 @@ async function makePoolFolder(folder: string): Promise<string | null> {
 async function announce(
   node: Node,
   config: Config,
-  madeDemo: string[],
-  json: boolean,
+  { madeDemo, metricsAt, json }: { madeDemo: string[]; metricsAt: string | null; json: boolean },
 ): Promise<void> {
   const status = await node.status();
   const tenants = node.tenants.list();
@@ -366,6 +389,7 @@ async function announce(
       socket: config.api.socket,
       https: config.api.https === null ? null : formatEndpoint(config.api.https),
       consoles: node.sessions.consoles,
+      metrics: metricsAt,
       pool: poolPath,
       created: status.created,
       portals: node.portals.list(),
@@ -388,6 +412,7 @@ async function announce(
     `  control  ${config.api.socket}`,
     ...(config.api.https === null ? [] : [`  https    ${formatEndpoint(config.api.https)}`]),
     ...consoleLines(node, config),
+    ...(metricsAt === null ? [] : [`  metrics  http://${metricsAt}/metrics`]),
     '',
     'On a Linux host with nvme-cli, as root:',
     '',

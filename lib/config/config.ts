@@ -26,6 +26,9 @@ export const defaultBufferBytes = 64n << 20n;
 /** Where the API is over HTTPS, or the console on loopback, when only an address is given. */
 export const apiPort = 8420;
 
+/** Where metrics are over plain HTTP when only an address is given. */
+export const metricsPort = 9420;
+
 /** The registered ports of subsystems and of discovery services over TCP (TCP Transport 3.1.2). */
 export const portalPort = 4420;
 export const discoveryPort = 8009;
@@ -56,6 +59,7 @@ export const configDefaults = {
   console: `127.0.0.1:${apiPort}`,
   auditSize: '16MiB',
   auditKeep: 8,
+  metricsVolumes: 1000,
   logLevel: 'info',
   tls: 'none',
   ktls: 'auto',
@@ -151,6 +155,14 @@ export interface AuditConfig {
   keep: number;
 }
 
+/** What Prometheus may ask for. */
+export interface MetricsConfig {
+  /** Served there over plain HTTP, to whoever can reach it; null: at the API alone. */
+  listen: Endpoint | null;
+  /** Volumes with series of their own; the others are summed. */
+  volumes: number;
+}
+
 export interface LogConfig {
   level: LogLevel;
 }
@@ -170,6 +182,7 @@ export interface Config {
   api: ApiConfig;
   /** null: of a pool in memory, nothing is written down. */
   audit: AuditConfig | null;
+  metrics: MetricsConfig;
   log: LogConfig;
   demo: DemoConfig | null;
   /** How long an orderly end may take before connections are cut, milliseconds. */

@@ -9,8 +9,12 @@ export function exampleConfig(): string {
   const sections: string[] = [];
   for (const [name, schema] of Object.entries<TSchema>(configFileSchema.properties)) {
     const properties = propertiesOf(schema);
-    if (properties === null) lines.push(...keyLines(name, schema));
-    else sections.push('', `[${name}]`, ...properties.flatMap(([key, of]) => keyLines(key, of)));
+    if (properties === null) {
+      lines.push(...keyLines(name, schema));
+    } else {
+      const keys = properties.flatMap(([key, of]) => keyLines(key, of, `${name}.`));
+      sections.push('', `[${name}]`, ...keys);
+    }
   }
   return `${[...lines, ...sections].join('\n')}\n`;
 }
@@ -27,7 +31,8 @@ const samples: Readonly<Record<string, string>> = {
   memory: '"4GiB"',
   keyFile: '"/etc/ashlar/pool.key"',
   console: '"127.0.0.1:8420"',
-  listen: '"0.0.0.0:8420"',
+  'api.listen': '"0.0.0.0:8420"',
+  'metrics.listen': '"127.0.0.1:9420"',
   certificate: '"/etc/ashlar/api.crt"',
   key: '"/etc/ashlar/api.key"',
   clientCa: '"/etc/ashlar/clients.crt"',
@@ -39,10 +44,11 @@ const samples: Readonly<Record<string, string>> = {
   discovery: '["127.0.0.1:8009"]',
 };
 
-function keyLines(key: string, schema: TSchema): string[] {
+function keyLines(key: string, schema: TSchema, section = ''): string[] {
   const description = 'description' in schema ? String(schema.description) : '';
   const value = 'default' in schema ? toml(schema.default) : null;
-  const assignment = value === null ? `# ${key} = ${samples[key] ?? '""'}` : `${key} = ${value}`;
+  const sample = samples[`${section}${key}`] ?? samples[key] ?? '""';
+  const assignment = value === null ? `# ${key} = ${sample}` : `${key} = ${value}`;
   return [...wrap(description, 84).map((line) => `# ${line}`), assignment];
 }
 

@@ -14,6 +14,7 @@ import {
   type Endpoint,
   maxCntlid,
   maxPoolBytes,
+  metricsPort,
   minCntlid,
   minPoolBytes,
   portalPort,
@@ -138,6 +139,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
     runtime: resolveRuntime(from),
     api: resolveApi(from),
     audit: resolveAudit(from, pool.device),
+    metrics: resolveMetrics(from),
     log: {
       level: from.get(
         'log.level',
@@ -439,6 +441,24 @@ function resolveAudit(from: Resolver, device: Config['pool']['device']): Config[
     ({ value }) => value,
   );
   return path === null ? null : { path, maxBytes: Number(bytes), keep };
+}
+
+function resolveMetrics(from: Resolver): Config['metrics'] {
+  return {
+    listen: from.get(
+      'metrics.listen',
+      (f) => f.metrics?.listen,
+      undefined,
+      ({ value, origin }) =>
+        value === undefined ? null : parseEndpoint(value, metricsPort, origin),
+    ),
+    volumes: from.get(
+      'metrics.volumes',
+      (f) => f.metrics?.volumes,
+      configDefaults.metricsVolumes,
+      ({ value }) => value,
+    ),
+  };
 }
 
 function boundedSize(given: Given<string | number>, low: bigint, high: bigint): bigint {

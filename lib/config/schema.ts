@@ -241,6 +241,27 @@ const auditSection = Type.Object(
   { ...exact, description: 'What is written down of changes.' },
 );
 
+const metricsSection = Type.Object(
+  {
+    listen: text({
+      description:
+        'Address at which GET /metrics is answered over plain HTTP to whoever can reach it, for Prometheus. Port 9420 when none is given. Unset: at the API alone, where a token may be asked for.',
+      expected: "an address such as '127.0.0.1:9420'",
+    }),
+    volumes: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 100_000,
+        default: configDefaults.metricsVolumes,
+        description:
+          'How many volumes have series of their own, the oldest; the others are summed as volume="(others)". Each has about 46 series.',
+        expected: 'a whole number from 0 to 100000',
+      }),
+    ),
+  },
+  { ...exact, description: 'What Prometheus is told, and where.' },
+);
+
 const logSection = Type.Object(
   {
     level: Type.Optional(
@@ -274,6 +295,7 @@ export const configFileSchema = Type.Object(
     runtime: Type.Optional(runtimeSection),
     api: Type.Optional(apiSection),
     audit: Type.Optional(auditSection),
+    metrics: Type.Optional(metricsSection),
     log: Type.Optional(logSection),
     demo: Type.Optional(demoSection),
     shutdownTimeout: text({

@@ -6,7 +6,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import { pageLimit } from '../volumes/pages.js';
 import { findTenant, tenantOf } from '../volumes/state.js';
 import type { CallOptions, Page } from '../volumes/types.js';
-import type { JobFilter, JobInfo, Jobs, NewJob, OpenJob } from './types.js';
+import type { JobCounts, JobFilter, JobInfo, JobState, Jobs, NewJob, OpenJob } from './types.js';
 
 /** Jobs kept that have ended. */
 export const jobsKept = 1000;
@@ -26,6 +26,12 @@ export class JobService implements Jobs {
   readonly #catalog: Catalog;
   /** Oldest first. */
   readonly #entries = new Map<string, Entry>();
+  readonly #ended: JobCounts['ended'] = {
+    'pool-check': { succeeded: 0, failed: 0, cancelled: 0 },
+    export: { succeeded: 0, failed: 0, cancelled: 0 },
+    import: { succeeded: 0, failed: 0, cancelled: 0 },
+    reclaim: { succeeded: 0, failed: 0, cancelled: 0 },
+  };
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
@@ -57,8 +63,11 @@ export class JobService implements Jobs {
       result: null,
     };
     this.#entries.set(info.id, { info, tenant, controller, ended });
-    const end = (change: Pick<JobInfo, 'state' | 'error' | 'result'>): void => {
+    const end = (
+      change: Pick<JobInfo, 'error' | 'result'> & { state: Exclude<JobState, 'running'> },
+    ): void => {
       if (info.endedAt !== null) return;
+      this.#ended[info.kind][change.state] += 1;
       Object.assign(info, change, { endedAt: new Date().toISOString() });
       this.#forgetOld();
       finish();
@@ -104,6 +113,10 @@ export class JobService implements Jobs {
     });
     const items = found.slice(0, limit).map(({ info }) => ({ ...info }));
     return { items, next: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+  }
+
+  counts(): JobCounts {
+    return { running: this.#running().length, ended: structuredClone(this.#ended) };
   }
 
   show(id: string, options: CallOptions = {}): JobInfo {

@@ -55,6 +55,13 @@ export interface OpenJob {
   fail(thrown: unknown): void;
 }
 
+/** How many there are under way, and have ended since the start. */
+export interface JobCounts {
+  running: number;
+  /** By kind, then by how they ended. */
+  ended: Record<JobKind, Record<Exclude<JobState, 'running'>, number>>;
+}
+
 /** The last 1,000 that ended are kept. With a tenant in the options: that tenant's alone. */
 export interface Jobs {
   open(job: NewJob): OpenJob;
@@ -62,6 +69,7 @@ export interface Jobs {
   start(job: NewJob, work: (job: OpenJob) => Promise<object | null>): JobInfo;
   /** Newest first. */
   page(options?: JobFilter): Page<JobInfo>;
+  counts(): JobCounts;
   /** @throws AshlarError not-found. */
   show(id: string, options?: CallOptions): JobInfo;
   /** Resolves when it has ended, or after `timeoutMs`. @throws AshlarError not-found. */

@@ -17,6 +17,7 @@ import type {
 } from '../native.js';
 import type { TlsPsk } from '../tls/derive.js';
 import { type AdminEnvironment, answerCommand } from './admin.js';
+import { AssociationCounts } from './associations.js';
 import type { Answer } from './authentication.js';
 import { Authenticator } from './authenticator.js';
 import {
@@ -80,6 +81,8 @@ export class Target {
   readonly #controllers = new Map<ControllerHandle, Controller>();
   readonly #discovery: DiscoverySubsystem;
   readonly #authenticator: Authenticator;
+  /** What hosts came, and how often. */
+  readonly associations = new AssociationCounts();
   #referrals: readonly Referral[] = [];
   #lastCntlid: number;
   #closing = false;
@@ -274,7 +277,7 @@ export class Target {
     if (refusal === null) return;
     const { status, result } = refusal;
     this.#answer(`Connect from ${peer}`, () => this.#native.connectReject(connect, status, result));
-    this.#options.listener.refused(peer, portalId, refusal);
+    this.#tellRefused(peer, portalId, refusal);
   }
 
   async #admit(event: ConnectEvent): Promise<ConnectRefusal | null> {
@@ -351,7 +354,7 @@ export class Target {
     controller.setKeepAlive(keepAlive(request.katoMs));
     const authentication = this.#authenticator.admit(controller); // Keys may have changed.
     this.#native.connectAccept(event.connect, controller.identity.handle, authentication);
-    if (authentication === 'none') this.#options.listener.connected(controller);
+    if (authentication === 'none') this.#tellBegin(controller);
     // Grants that changed while the first table was on its way.
     if (subsystem !== null) {
       await controller.show(subsystem.seenBy(request.hostnqn, request.hostId));
@@ -481,9 +484,9 @@ export class Target {
     });
     if (failure !== null) {
       const status = statuses.authenticationRequired;
-      listener.refused(identity.peer, identity.portalId, { status, result: 0n, reason: failure });
+      this.#tellRefused(identity.peer, identity.portalId, { status, result: 0n, reason: failure });
     }
-    if (admission === 'awaited' && controller.admission === 'open') listener.connected(controller);
+    if (admission === 'awaited' && controller.admission === 'open') this.#tellBegin(controller);
   }
 
   /** Whom an answer is for may have gone, and the runtime with it. */
@@ -510,16 +513,27 @@ export class Target {
     if (this.#controllers.size === 0) this.#whenEmpty?.();
   }
 
+  #tellBegin(controller: Controller): void {
+    const { hostnqn, kind } = controller.identity;
+    if (kind === 'io') this.associations.begin(hostnqn);
+    this.#options.listener.connected(controller);
+  }
+
+  #tellRefused(peer: string, portalId: number, refusal: ConnectRefusal): void {
+    this.associations.refused += 1;
+    this.#options.listener.refused(peer, portalId, refusal);
+  }
+
   /** Of a host that was never let in, that is all there is to tell, and it may be told already. */
   #tellEnd(controller: Controller, event: ControllerEndedEvent): void {
-    const { listener } = this.#options;
-    const { peer, portalId, hostnqn } = controller.identity;
+    const { peer, portalId, hostnqn, kind } = controller.identity;
     if (controller.admission === 'open') {
-      listener.disconnected(controller, event);
+      if (kind === 'io') this.associations.end(hostnqn, event.reason);
+      this.#options.listener.disconnected(controller, event);
     } else if (controller.admission === 'awaited') {
       const status = statuses.authenticationRequired;
       const reason = `${hostnqn} did not authenticate: ${event.detail}`;
-      listener.refused(peer, portalId, { status, result: 0n, reason });
+      this.#tellRefused(peer, portalId, { status, result: 0n, reason });
     }
   }
 

@@ -24,6 +24,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import type { LayerUsage, VolumeHandle } from '../native.js';
 import type { Metered, Meters, MeterTerms } from '../qos/meters.js';
 import { termsOfTenant, termsOfVolume } from '../qos/terms.js';
+import type { AssociationCounts } from '../target/associations.js';
 import type { HostKeys } from '../target/authentication.js';
 import type { Controller } from '../target/controller.js';
 import type { HostAccess, TargetNamespace } from '../target/namespace.js';
@@ -347,6 +348,11 @@ export class Exports {
     return this.#target.controllers
       .filter((controller) => subsystem === null || controller.identity.subsystem === subsystem)
       .map(connectedHost);
+  }
+
+  /** How often hosts have come and gone. */
+  get associations(): AssociationCounts {
+    return this.#target.associations;
   }
 
   /** Associations that see the volume or snapshot. */

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { Stored } from '../catalog/catalog.js';
 import { type TenantRecord, tenantKind, type VolumeRecord, volumeKind } from '../catalog/kinds.js';
 import type { MeterCounters } from '../native.js';
+import type { HostCounts } from '../target/associations.js';
 import { takePage } from './pages.js';
 import type { ControlState } from './state.js';
 import { findVolume, tenantOf } from './state.js';
@@ -22,6 +23,14 @@ export interface CountedTenant {
   tenant: string;
   uuid: string;
   counters: MeterCounters;
+}
+
+/** A host's I/O associations, with all tenants, since its node has started. */
+export interface CountedHost extends HostCounts {
+  /** '(others)': all that came once there were 1,000 others. */
+  hostnqn: string;
+  /** Queue pairs that are connected now: each is a connection. */
+  queues: number;
 }
 
 /** Rates are differences of two readings by their `atMs`, which no change of the clock moves. */
@@ -50,6 +59,8 @@ export interface Statistics {
   /** @throws AshlarError not-found. */
   volume(volume: string, options?: CallOptions): Reading<CountedVolume>;
   tenants(options?: CallOptions): Reading<CountedTenant>;
+  /** In the order in which they first came, of all tenants; and how many Connects were refused. */
+  hosts(): Reading<CountedHost> & { refused: number };
 }
 
 export class StatisticsService implements Statistics {
@@ -103,6 +114,22 @@ export class StatisticsService implements Statistics {
         counters: exports.meters.readTenant(id),
       })),
     };
+  }
+
+  hosts(): Reading<CountedHost> & { refused: number } {
+    this.#state.assertOpen();
+    const { exports } = this.#state;
+    const { associations } = exports;
+    const queues = new Map<string, number>();
+    for (const { kind, hostnqn, ioQueues } of exports.connections(null)) {
+      if (kind !== 'io') continue;
+      const name = associations.nameOf(hostnqn);
+      queues.set(name, (queues.get(name) ?? 0) + 1 + ioQueues);
+    }
+    const items = associations.entries().map(([hostnqn, { begun, ended }]) => {
+      return { hostnqn, begun, ended: { ...ended }, queues: queues.get(hostnqn) ?? 0 };
+    });
+    return { atMs: performance.now(), items, refused: associations.refused };
   }
 
   #reading(volumes: readonly Stored<VolumeRecord>[]): Reading<CountedVolume> {

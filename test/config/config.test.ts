@@ -74,6 +74,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       console: { address: '127.0.0.1', port: 8420, implied: true },
     },
     audit: { path: '/cwd/.ashlar/pool.ashlar.audit.log', maxBytes: 16 << 20, keep: 8 },
+    metrics: { listen: null, volumes: 1000 },
     log: { level: 'info' },
     demo: null,
     shutdownTimeoutMs: 10_000,

@@ -34,6 +34,8 @@ export interface DaemonOptions {
   reactors?: number;
   writeThrough?: boolean;
   discovery?: boolean;
+  /** Metrics over plain HTTP too, at a free port, which it says in its log. */
+  metrics?: boolean;
   /** Of every portal; none when not given. */
   tls?: 'none' | 'allowed' | 'required';
   /** Whether the kernel may do its records; as the program has it when not given. */
@@ -162,6 +164,7 @@ export class Daemon implements AsyncDisposable {
       ...(this.#options.ktls === undefined ? [] : [`ktls = "${this.#options.ktls}"`]),
       '[runtime]',
       `reactors = ${this.#options.reactors ?? 1}`,
+      ...(this.#options.metrics === true ? ['[metrics]', 'listen = "127.0.0.1:0"'] : []),
       '[api]',
       `socket = ${JSON.stringify(this.socket)}`,
       `console = "${this.#options.console === true ? '127.0.0.1:0' : 'off'}"`,
