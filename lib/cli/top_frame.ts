@@ -195,7 +195,7 @@ function nodeLines(before: TopReading, after: TopReading, rates: readonly Volume
   return lines;
 }
 
-const percentText = (share: number): string => `${Math.round(share * 100)}`.padStart(3) + ' %';
+const percentText = (share: number): string => `${String(Math.round(share * 100)).padStart(3)} %`;
 
 export interface TopView {
   sort: SortKey;
