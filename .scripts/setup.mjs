@@ -144,6 +144,7 @@ const bundleConsole = () =>
     key: digest([
       ...listFiles(['lib/console/app'], () => true),
       'lib/console/paths.ts',
+      'lib/console/readings.ts',
       'lib/api/operations.ts',
       'lib/config/units.ts',
       'lib/errors.ts',

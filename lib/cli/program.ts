@@ -202,10 +202,16 @@ function addVolume(program: Command): void {
     tenant: true,
     examples: [
       ['ashlar volume list', 'WRITTEN is what reads as data, OWN the pool space it alone has'],
+      ['ashlar volume list --name web --limit 100', 'a page of those with this in their name'],
       ["ashlar volume list --json | jq -r '.[].name'", 'for programs'],
     ],
     build: (command) =>
-      command.action(async (options) => (await import('./volume.js')).listVolumes(options)),
+      command
+        .option('--name <text>', 'only those whose name has this in it')
+        .option('--host <nqn>', 'only those that this host may use')
+        .option('--limit <count>', 'at most this many, 1 to 1000', wholeNumber(1, 1000))
+        .option('--after <cursor>', 'the page after the one that gave this cursor')
+        .action(async (options) => (await import('./volume.js')).listVolumes(options)),
   });
   addCommand(volume, {
     usage: 'show <volume>',

@@ -105,11 +105,32 @@ function nameOf(host: string): string {
   return host === '*' ? 'any' : host;
 }
 
-export async function listVolumes(options: TenantOptions): Promise<void> {
-  const volumes = await withDaemon(options, (client) =>
-    client.list('listVolumes', tenantQuery(options)),
+export interface ListOptions extends TenantOptions {
+  name?: string;
+  host?: string;
+  limit?: number;
+  after?: string;
+}
+
+export async function listVolumes(options: ListOptions): Promise<void> {
+  const { name, host, limit, after } = options;
+  const query = { ...tenantQuery(options), ...(name && { name }), ...(host && { host }) };
+  const paged = limit !== undefined || after !== undefined;
+  const { items: volumes, next } = await withDaemon(options, async (client) =>
+    paged
+      ? client.call('listVolumes', {
+          query: {
+            ...query,
+            ...(limit === undefined ? {} : { limit: String(limit) }),
+            ...(after === undefined ? {} : { cursor: after }),
+          },
+        })
+      : { items: await client.list('listVolumes', query), next: null },
   );
-  if (options.json === true) return printJson(volumes);
+  if (options.json === true) return printJson(paged ? { items: volumes, next } : volumes);
+  if (volumes.length === 0 && (name !== undefined || host !== undefined)) {
+    return printLines(['No volume is like that. All of them: ashlar volume list']);
+  }
   if (volumes.length === 0) {
     return printLines(['No volumes. Create one: ashlar volume create NAME --size 10GiB']);
   }
@@ -117,6 +138,7 @@ export async function listVolumes(options: TenantOptions): Promise<void> {
   printLines(
     table(volumes, tenants.size > 1 ? [tenantColumn, ...columns] : columns, terminalWidth()),
   );
+  if (next !== null) printLines([`There are more: give --after ${next}`]);
 }
 
 export async function showVolume(name: string, options: TenantOptions): Promise<void> {

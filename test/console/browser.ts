@@ -36,10 +36,10 @@ export class Console implements AsyncDisposable {
     this.url = url;
   }
 
-  static async open(): Promise<Console> {
+  static async open({ poolSize = '512MiB' } = {}): Promise<Console> {
     const daemon = await Daemon.start({
       poolFile: null,
-      poolSize: '512MiB',
+      poolSize,
       demoSize: null,
       portals: 2,
       console: true,

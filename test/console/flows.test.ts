@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Page } from 'playwright-core';
+import type { Host } from '../../lib/host/index.js';
 import { Console, hostnqn, violations } from './browser.js';
+import { Load } from './load.js';
 
 interface Volume {
   name: string;
@@ -11,6 +13,7 @@ interface Volume {
 }
 
 let at: Console;
+let host: Host;
 before(async () => {
   at = await Console.open();
   const { daemon } = at;
@@ -29,7 +32,8 @@ before(async () => {
   });
   await daemon.call('POST', '/v1/tenants', { name: 'blue' });
   await daemon.call('POST', '/v1/portals/2/ana', { state: 'non-optimized' });
-  for (const portal of [0, 1]) await at.connect(portal);
+  host = await at.connect(0);
+  await at.connect(1);
 });
 after(() => at[Symbol.asyncDispose]());
 
@@ -207,6 +211,23 @@ test('hosts: each path with its portal and ANA state; a drained portal shows at 
   await button(page, `Resume 127.0.0.1:${at.daemon.ports[1]}`).click();
   await submit(page, 'Resume').click();
   await page.getByText('drained: inaccessible').waitFor({ state: 'detached' });
+});
+
+test('charts: what a host does with a volume shows, of it and of the node', async () => {
+  const { nsid } = await at.daemon.volume('web');
+  await using _load = await Load.start(host, nsid, 4, 0.7);
+  const page = await at.signedIn('/volumes/default/web');
+  const chart = page.getByRole('img', {
+    name: /^Commands a second: Reads [1-9].*, Writes [1-9]/,
+  });
+  await chart.waitFor();
+  await page.getByRole('img', { name: /^Throughput: Read [1-9].*iB\/s/ }).waitFor();
+  await page.getByRole('img', { name: /^Latency: Reads, half below [\d.]+ [µm]s/ }).waitFor();
+  await page.getByText('The newest readings as a table').click();
+  await page.getByRole('region', { name: 'Readings, table' }).getByRole('row').nth(1).waitFor();
+  assert.deepEqual(await violations(page), []);
+  await at.show(page, '/');
+  await chart.waitFor();
 });
 
 test('jobs: a check of the pool is started, and seen to its end', async () => {

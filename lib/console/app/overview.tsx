@@ -1,9 +1,11 @@
 /** The node at one glance; of a tenant's token, the tenant. */
 import type { Status } from '../../api/contract.js';
+import { sumOf } from '../readings.js';
 import { EventList, JobList } from './activity.js';
 import { call, rights } from './api.js';
+import { IoCharts } from './charts.js';
 import { count, duration, percent, plural, size } from './format.js';
-import { useLive } from './live.js';
+import { allPages, useLive } from './live.js';
 import { Badge, Card, Facts, Head, Meter, Problem, Waiting } from './parts.js';
 import { PoolSpace } from './pool.js';
 import { Link } from './router.js';
@@ -30,6 +32,7 @@ function NodeOverview() {
           )}
           <Tiles status={value} />
           <div class="cards">
+            <TenantsIo tenant={null} />
             {value.pools.map((pool) => (
               <Card
                 key={pool.uuid}
@@ -118,6 +121,7 @@ function TenantOverview({ tenant }: { tenant: string }) {
         <Waiting error={error} />
       ) : (
         <div class="cards">
+          <TenantsIo tenant={tenant} />
           <Card title="What it has, and may have">
             <Facts
               facts={[
@@ -149,6 +153,23 @@ function TenantOverview({ tenant }: { tenant: string }) {
         </div>
       )}
     </>
+  );
+}
+
+/** Of a tenant, or of all together. */
+function TenantsIo({ tenant }: { tenant: string | null }) {
+  return (
+    <IoCharts
+      of={tenant === null ? 'node' : `tenant ${tenant}`}
+      ask={async (aborter) => {
+        const of = tenant === null ? {} : { tenant };
+        return sumOf(
+          await allPages((cursor) =>
+            call('listTenantStatistics', { query: { ...of, ...(cursor && { cursor }) } }, aborter),
+          ),
+        );
+      }}
+    />
   );
 }
 

@@ -1,6 +1,7 @@
 /** One volume: what it has, who uses it, its snapshots and clones, and how it is used now. */
 import type { Grant, Volume } from '../../api/contract.js';
 import { call, rights } from './api.js';
+import { IoCharts } from './charts.js';
 import { count, plural, size } from './format.js';
 import { useLive } from './live.js';
 import {
@@ -51,6 +52,12 @@ export function VolumePage({ tenant, name }: { tenant: string; name: string }) {
       </Head>
       <Problem error={error} />
       <div class="cards">
+        <IoCharts
+          of={`volume ${value.uuid}`}
+          ask={(aborter) =>
+            call('getVolumeStatistics', { params: { volume: name }, query: { tenant } }, aborter)
+          }
+        />
         <Space volume={value} />
         <Identity volume={value} />
         <Grants volume={value} />
