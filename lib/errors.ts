@@ -124,6 +124,8 @@ export interface AshlarErrorOptions {
   hint?: string | undefined;
   /** What led to it. */
   cause?: unknown;
+  /** Instead of the message, for a tenant's caller: when the message tells of the node. */
+  toTenants?: string | undefined;
 }
 
 /** An operating error of Ashlar; see the head of this file. */
@@ -131,6 +133,8 @@ export class AshlarError extends Error {
   override readonly name = 'AshlarError';
   readonly code: ErrorCode;
   readonly hint: string | null;
+  /** See {@link AshlarErrorOptions.toTenants}; null: nothing was said. */
+  readonly toTenants: string | null;
 
   /**
    * @param code what kind of error, for programs.
@@ -140,6 +144,7 @@ export class AshlarError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint ?? null;
+    this.toTenants = options.toTenants ?? null;
   }
 
   /** The exit code that a command ends with because of this error. */
@@ -183,6 +188,59 @@ export function toAshlarError(thrown: unknown): AshlarError {
   if (isErrorCode(code)) return new AshlarError(code, thrown.message, { cause: thrown });
   const systemCode = typeof code === 'string' ? systemCodes[code] : undefined;
   return new AshlarError(systemCode ?? 'internal', thrown.message, { cause: thrown });
+}
+
+/** What a tenant is told when the node has all it can of something: not how many, nor whose. */
+export function nodeIsFull(what: string): string {
+  return `the node takes no more ${what}; delete some of yours, or ask its admin`;
+}
+
+/** Of these the message is about the node: its files, its space, its faults. */
+const nodeCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'no-space',
+  'io-error',
+  'address-in-use',
+  'address-unavailable',
+  'pool-exists',
+  'pool-not-a-pool',
+  'pool-locked',
+  'pool-newer-format',
+  'pool-truncated',
+  'pool-corrupt',
+  'pool-failed',
+  'catalog-newer-format',
+  'catalog-corrupt',
+  'internal',
+]);
+/** Of these it is when the machine said so, and not a rule about what is the tenant's. */
+const machineCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'limit-exceeded',
+  'permission-denied',
+]);
+
+/**
+ * The error as a tenant's callers may see it: nothing in it is counted or named that is the node's
+ * or another tenant's.
+ */
+export function asTenantsSee(error: AshlarError): AshlarError {
+  const { code, toTenants } = error;
+  const hint = { hint: error.hint ?? undefined };
+  if (toTenants !== null) return new AshlarError(code, toTenants, hint);
+  if (code === 'no-space') {
+    const message = 'the node has no room left for this; ask its admin for some';
+    return new AshlarError(code, message, hint);
+  }
+  if (nodeCodes.has(code) || (machineCodes.has(code) && isOfMachine(error))) {
+    const message = `the node cannot do this (${code}); its admin can find out why`;
+    return new AshlarError(code, message, hint);
+  }
+  return error;
+}
+
+/** Whether it began as an error of native code or of the system. */
+function isOfMachine({ cause }: AshlarError): boolean {
+  if (cause instanceof AshlarError) return isOfMachine(cause);
+  return cause instanceof Error && 'code' in cause;
 }
 
 /** Throws 'cancelled' when `signal` is aborted already; `what` names the call that ends. */

@@ -2,7 +2,7 @@
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import { tenantKind } from '../catalog/kinds.js';
 import { type TokenRecord, tokenKey, tokenKind } from '../catalog/token_kinds.js';
-import { AshlarError, throwIfAborted } from '../errors.js';
+import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
 import { compare } from '../volumes/pages.js';
 import { checkName } from '../volumes/rules.js';
 import { type ControlState, stillThere, tenantOf } from '../volumes/state.js';
@@ -54,6 +54,7 @@ export class TokenService implements Tokens {
           throw new AshlarError(
             'limit-exceeded',
             `the node has ${maxTokens} tokens, its limit; delete some with "ashlar token delete"`,
+            { toTenants: nodeIsFull('tokens') },
           );
         }
         if (this.#catalog.find(tokenKind, 'name', tokenKey(tenant, name)) !== null) {

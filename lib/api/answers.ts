@@ -1,7 +1,9 @@
 /** How answers are sent: documents and problems, in the encoding that the caller asked for. */
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Caller } from '../access/types.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { asSeenBy } from './calls/access.js';
 import { type Encoding, encode, encodingFor, mediaTypes, problemTypes } from './codec.js';
 import { problemOf } from './problem.js';
 import { transfers } from './transfer_names.js';
@@ -34,15 +36,19 @@ export function sendDocument(
   return sendBytes(request, reply, encodedFor(request, value));
 }
 
-/** @param ownStatus what says more than the code's own status. */
+/**
+ * @param caller who is told of it; not given: it has nothing that not everyone may know.
+ * @param ownStatus what says more than the code's own status.
+ */
 export function sendProblem(
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
-  ownStatus?: number,
+  { caller, ownStatus }: { caller?: Caller; ownStatus?: number } = {},
 ): FastifyReply {
   const { error, status } = asRefusal(thrown);
-  const problem = problemOf(error, ownStatus ?? status);
+  const seen = caller === undefined ? error : asSeenBy(caller, error);
+  const problem = problemOf(seen, ownStatus ?? status);
   if (error.code === 'internal') request.log.error({ err: thrown }, 'api: internal error');
   if (problem.status === 401) reply.header('www-authenticate', 'Bearer realm="ashlar"');
   // What the caller still sends is not read: a refused gigabyte would be. Of an import it is, as

@@ -112,7 +112,7 @@ function addMethodRefusals(app: FastifyInstance): void {
       handler: (request, reply) => {
         const message = `${request.method} ${path}: possible here: ${allowed.join(', ')}`;
         reply.header('allow', allowed.join(', '));
-        return sendProblem(new AshlarError('usage', message), request, reply, 405);
+        return sendProblem(new AshlarError('usage', message), request, reply, { ownStatus: 405 });
       },
     });
   }

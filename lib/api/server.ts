@@ -265,10 +265,12 @@ function buildApp(
   app.addContentTypeParser(msgpackTypes, { parseAs: 'buffer' }, (_request, body, done) => {
     parseMsgpack(body, done);
   });
-  app.setErrorHandler((error, request, reply) => sendProblem(error, request, reply));
-  app.setNotFoundHandler((request, reply) => sendProblem(unknownRoute(request), request, reply));
   const callers = new WeakMap<FastifyRequest, Caller>();
   const callerOf = (request: FastifyRequest): Caller => callers.get(request) ?? localCaller;
+  app.setErrorHandler((error, request, reply) =>
+    sendProblem(error, request, reply, { caller: callerOf(request) }),
+  );
+  app.setNotFoundHandler((request, reply) => sendProblem(unknownRoute(request), request, reply));
   app.addHook('onResponse', (request, reply, done) => {
     const level = request.method === 'GET' || request.method === 'HEAD' ? 'debug' : 'info';
     const ms = Math.round(reply.elapsedTime * 10) / 10;

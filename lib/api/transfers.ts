@@ -10,7 +10,7 @@ import type { ImportOutcome, Streams } from '../stream/types.js';
 import { defaultTenant } from '../volumes/state.js';
 import { isUuidText } from '../volumes/uuid.js';
 import { sendDocument } from './answers.js';
-import { authorize } from './calls/access.js';
+import { asSeenBy, authorize } from './calls/access.js';
 import { toInteger } from './codec.js';
 import type { ImportResult } from './contract/streams.js';
 import { problemOf } from './problem.js';
@@ -89,7 +89,8 @@ async function exportSnapshot(
       job?.fail(thrown);
       const error = toAshlarError(thrown);
       request.log.warn({ err: error }, `export of '${params.snapshot}' failed`);
-      problem = encodeURIComponent(JSON.stringify(problemOf(error)));
+      const seen = problemOf(asSeenBy(caller, error));
+      problem = encodeURIComponent(JSON.stringify(seen));
     } finally {
       await body.return();
       // Whoever read it has hung up, unless it has ended by now.

@@ -213,7 +213,9 @@ export class Transaction {
     const table = this.#table(kind);
     const clash = table.clash(id, value);
     if (clash !== null) {
-      throw new AshlarError('already-exists', `a ${kind.name} '${clash.key}' exists already`);
+      // The key begins with a record id, which is nobody's to know.
+      const what = `a ${kind.name} with this ${clash.index}`;
+      throw new AshlarError('already-exists', `${what} exists already; choose another`);
     }
     const unknown = table.get(id)?.unknown ?? {};
     const bytes = encodeRecord(kind, value, unknown);

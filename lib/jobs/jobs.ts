@@ -2,18 +2,22 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Catalog } from '../catalog/catalog.js';
-import { AshlarError, toAshlarError } from '../errors.js';
+import { AshlarError, asTenantsSee, nodeIsFull, toAshlarError } from '../errors.js';
+import { OwnedLog } from '../volumes/owned_log.js';
 import { pageLimit } from '../volumes/pages.js';
 import { findTenant, tenantOf } from '../volumes/state.js';
 import type { CallOptions, Page } from '../volumes/types.js';
 import type { JobCounts, JobFilter, JobInfo, JobState, Jobs, NewJob, OpenJob } from './types.js';
 
-/** Jobs kept that have ended. */
+/** Jobs kept that have ended, of the node and of each tenant. */
 export const jobsKept = 1000;
-/** Jobs under way at once: each is an open export, import or check. */
+export const jobsKeptOfTenant = 200;
+/** Jobs under way at once, of all and of each tenant: each is an open export, import or check. */
 export const maxRunningJobs = 256;
+export const maxRunningJobsOfTenant = 64;
 
 interface Entry {
+  readonly id: string;
   info: JobInfo;
   /** The tenant's record id; null: the node. */
   tenant: bigint | null;
@@ -24,8 +28,12 @@ interface Entry {
 
 export class JobService implements Jobs {
   readonly #catalog: Catalog;
-  /** Oldest first. */
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new OwnedLog<Entry>({
+    ofNode: jobsKept,
+    ofTenant: jobsKeptOfTenant,
+    mayGo: ({ info }) => info.state !== 'running',
+  });
+  readonly #running = new Set<Entry>();
   readonly #ended: JobCounts['ended'] = {
     'pool-check': { succeeded: 0, failed: 0, cancelled: 0 },
     export: { succeeded: 0, failed: 0, cancelled: 0 },
@@ -38,14 +46,9 @@ export class JobService implements Jobs {
   }
 
   open(job: NewJob): OpenJob {
-    if (this.#running().length >= maxRunningJobs) {
-      throw new AshlarError(
-        'limit-exceeded',
-        `${maxRunningJobs} jobs are under way, the limit; wait for one to end ("ashlar job list")`,
-      );
-    }
     const { tenant: name } = job;
     const tenant = name === null ? null : findTenant(this.#catalog, name).id;
+    this.#assertRoom(tenant);
     const controller = new AbortController();
     let finish: () => void = () => undefined;
     const ended = new Promise<void>((resolve) => {
@@ -62,14 +65,17 @@ export class JobService implements Jobs {
       error: null,
       result: null,
     };
-    this.#entries.set(info.id, { info, tenant, controller, ended });
+    const entry = { id: info.id, info, tenant, controller, ended };
+    this.#running.add(entry);
+    this.#entries.add(entry, tenant);
     const end = (
       change: Pick<JobInfo, 'error' | 'result'> & { state: Exclude<JobState, 'running'> },
     ): void => {
       if (info.endedAt !== null) return;
       this.#ended[info.kind][change.state] += 1;
       Object.assign(info, change, { endedAt: new Date().toISOString() });
-      this.#forgetOld();
+      this.#running.delete(entry);
+      this.#entries.forgetOld(tenant);
       finish();
     };
     return {
@@ -81,9 +87,11 @@ export class JobService implements Jobs {
       },
       succeed: (result) => end({ state: 'succeeded', error: null, result }),
       fail: (thrown) => {
-        const { code, message } = toAshlarError(thrown);
+        const error = toAshlarError(thrown);
+        const { code, message } = error;
         const state = controller.signal.aborted ? 'cancelled' : 'failed';
-        end({ state, error: { code, message }, result: null });
+        const toTenants = asTenantsSee(error).message;
+        end({ state, error: { code, message, toTenants }, result: null });
       },
     };
   }
@@ -99,24 +107,21 @@ export class JobService implements Jobs {
 
   page(options: JobFilter = {}): Page<JobInfo> {
     const limit = pageLimit(options);
-    const { after, state, kind } = options;
-    const all = [...this.#entries.values()].filter(this.#visible(options)).reverse();
-    const start = after === undefined ? 0 : all.findIndex(({ info }) => info.id === after) + 1;
-    if (after !== undefined && start === 0) {
-      const message = 'the page before has been forgotten; start again without its cursor';
-      throw new AshlarError('invalid-argument', message);
+    const items: JobInfo[] = [];
+    let last: string | null = null;
+    for (const { key, item } of this.#entries.newestFirst(this.#owner(options), options.after)) {
+      const { info } = item;
+      if (options.state !== undefined && info.state !== options.state) continue;
+      if (options.kind !== undefined && info.kind !== options.kind) continue;
+      if (items.length === limit) return { items, next: last };
+      items.push({ ...info });
+      last = key;
     }
-    const found = all.slice(start).filter(({ info }) => {
-      return (
-        (state === undefined || info.state === state) && (kind === undefined || info.kind === kind)
-      );
-    });
-    const items = found.slice(0, limit).map(({ info }) => ({ ...info }));
-    return { items, next: found.length > limit ? (items.at(-1)?.id ?? null) : null };
+    return { items, next: null };
   }
 
   counts(): JobCounts {
-    return { running: this.#running().length, ended: structuredClone(this.#ended) };
+    return { running: this.#running.size, ended: structuredClone(this.#ended) };
   }
 
   show(id: string, options: CallOptions = {}): JobInfo {
@@ -152,42 +157,43 @@ export class JobService implements Jobs {
     if (info.state === 'running') {
       throw new AshlarError('busy', `job ${id} is under way; cancel it first`);
     }
-    this.#entries.delete(id);
+    this.#entries.remove(id);
   }
 
   /** Cancels all; resolves when they have ended. */
   async close(): Promise<void> {
-    const running = this.#running();
+    const running = [...this.#running];
     for (const { controller } of running) controller.abort();
     await Promise.all(running.map(({ ended }) => ended));
   }
 
-  #running(): Entry[] {
-    return [...this.#entries.values()].filter(({ info }) => info.state === 'running');
-  }
-
-  #find(id: string, options: CallOptions): Entry {
-    const found = this.#entries.get(id);
-    if (found !== undefined && this.#visible(options)(found)) return found;
+  #assertRoom(tenant: bigint | null): void {
+    const own = [...this.#running].filter((entry) => entry.tenant === tenant).length;
+    if (tenant !== null && own >= maxRunningJobsOfTenant) {
+      throw new AshlarError(
+        'limit-exceeded',
+        `the tenant has ${own} jobs under way, its limit; wait for one to end ("ashlar job list")`,
+      );
+    }
+    if (this.#running.size < maxRunningJobs) return;
     throw new AshlarError(
-      'not-found',
-      `job '${id.slice(0, 80)}' does not exist; the last ${jobsKept} since the start are kept`,
+      'limit-exceeded',
+      `${maxRunningJobs} jobs are under way, the limit; wait for one to end ("ashlar job list")`,
+      { toTenants: nodeIsFull('jobs at present') },
     );
   }
 
-  #visible(options: CallOptions): (entry: Entry) => boolean {
-    if (options.tenant === undefined) return () => true;
-    const { id } = tenantOf(this.#catalog, options);
-    return ({ tenant }) => tenant === id;
+  #find(id: string, options: CallOptions): Entry {
+    const owner = this.#owner(options);
+    const found = this.#entries.find(id);
+    if (found !== null && (owner === undefined || found.tenant === owner)) return found.item;
+    throw new AshlarError(
+      'not-found',
+      `job '${id.slice(0, 80)}' does not exist, or ended so long ago that it is not kept`,
+    );
   }
 
-  #forgetOld(): void {
-    let ended = this.#entries.size - this.#running().length;
-    for (const [id, { info }] of this.#entries) {
-      if (ended <= jobsKept) return;
-      if (info.state === 'running') continue;
-      this.#entries.delete(id);
-      ended -= 1;
-    }
+  #owner(options: CallOptions): bigint | undefined {
+    return options.tenant === undefined ? undefined : tenantOf(this.#catalog, options).id;
   }
 }

@@ -24,7 +24,8 @@ export interface JobInfo {
   totalBytes: number | null;
   createdAt: string;
   endedAt: string | null;
-  error: { code: ErrorCode; message: string } | null;
+  /** `toTenants`: the message for callers of its tenant. */
+  error: { code: ErrorCode; message: string; toTenants: string } | null;
   /** What it found out, as the operation of its kind says. */
   result: object | null;
 }
@@ -62,7 +63,10 @@ export interface JobCounts {
   ended: Record<JobKind, Record<Exclude<JobState, 'running'>, number>>;
 }
 
-/** The last 1,000 that ended are kept. With a tenant in the options: that tenant's alone. */
+/**
+ * The last 1,000 of the node and 200 of each tenant that ended are kept. With a tenant in the
+ * options: that tenant's alone.
+ */
 export interface Jobs {
   open(job: NewJob): OpenJob;
   /** Does the work in the background. */

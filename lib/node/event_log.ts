@@ -1,10 +1,14 @@
 /** What happened on this node: kept in memory, logged, and told to listeners. */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import { type AshlarError, asTenantsSee } from '../errors.js';
+import { OwnedLog } from '../volumes/owned_log.js';
 import type { NodeEvent } from './types.js';
 
-/** Events kept; older ones are in the log only. */
+/** Events kept of the node itself; older ones are in the log only. */
 export const eventsKept = 1000;
+/** Events kept of each tenant. Of 1,024 tenants that is about 120 MB, if all have so many. */
+export const eventsKeptOfTenant = 200;
 
 const logLevels = { info: 'info', warning: 'warn', error: 'error' } as const;
 
@@ -14,15 +18,12 @@ export interface EventOwner {
   name: string;
 }
 
-/** An event, and the record id of the tenant that it is of; null: the node's own. */
-export interface KeptEvent {
-  readonly event: NodeEvent;
-  readonly tenant: bigint | null;
-}
-
 export class EventLog {
   readonly #logger: Logger;
-  readonly #events: KeptEvent[] = [];
+  readonly #events = new OwnedLog<NodeEvent>({
+    ofNode: eventsKept,
+    ofTenant: eventsKeptOfTenant,
+  });
   readonly #listeners = new Set<(event: NodeEvent) => void>();
   #sequence = 0;
 
@@ -30,7 +31,11 @@ export class EventLog {
     this.#logger = logger;
   }
 
-  /** Records an event. `details` go to the log alone. */
+  /**
+   * Records an event. `details` go to the log alone.
+   *
+   * @param error whose message is part of this one: the tenant reads it as tenants do.
+   */
   add(
     severity: NodeEvent['severity'],
     kind: string,
@@ -38,6 +43,7 @@ export class EventLog {
     subject: string | null = null,
     details: Record<string, unknown> = {},
     owner: EventOwner | null = null,
+    error?: AshlarError,
   ): void {
     this.#sequence += 1;
     const event: NodeEvent = {
@@ -47,11 +53,11 @@ export class EventLog {
       severity,
       kind,
       message,
+      toTenants: error === undefined ? message : replaced(message, error),
       subject,
       tenant: owner?.name ?? null,
     };
-    this.#events.push({ event, tenant: owner?.id ?? null });
-    if (this.#events.length > eventsKept) this.#events.shift();
+    this.#events.add(event, owner?.id ?? null);
     this.#logger[logLevels[severity]]({ kind, subject, ...details }, message);
     for (const listener of this.#listeners) {
       try {
@@ -63,12 +69,17 @@ export class EventLog {
   }
 
   after(sequence: number): NodeEvent[] {
-    return this.#events.map(({ event }) => event).filter((event) => event.sequence > sequence);
+    return [...this.#events.all()].filter((event) => event.sequence > sequence);
   }
 
-  /** What is kept, oldest first. */
-  get kept(): readonly KeptEvent[] {
+  /** What is kept. */
+  get kept(): OwnedLog<NodeEvent> {
     return this.#events;
+  }
+
+  /** The tenant is gone: its events are the node's. */
+  disown(tenant: bigint): void {
+    this.#events.disown(tenant);
   }
 
   listen(listener: (event: NodeEvent) => void): () => void {
@@ -77,4 +88,8 @@ export class EventLog {
       this.#listeners.delete(listener);
     };
   }
+}
+
+function replaced(message: string, error: AshlarError): string {
+  return message.replace(error.message, () => asTenantsSee(error).message);
 }

@@ -345,8 +345,7 @@ class RunningNode implements Node {
       locks: this.#locks,
       assertOpen: () => this.#assertOpen(),
       hostsGone: () => this.psks.refresh(),
-      emit: (kind, message, about, severity = 'info') =>
-        events.add(severity, kind, message, about.subject, {}, this.#ownerOf(about)),
+      emit: (kind, message, about, severity = 'info') => this.#tell(severity, kind, message, about),
     };
     this.grants = new GrantService(state);
     this.volumes = new VolumeService(state, this.grants);
@@ -397,8 +396,7 @@ class RunningNode implements Node {
       locks: this.#locks,
       clock,
       assertOpen: () => this.#assertOpen(),
-      emit: (severity, kind, message, about) =>
-        events.add(severity, kind, message, about.subject, {}, this.#ownerOf(about)),
+      emit: (severity, kind, message, about) => this.#tell(severity, kind, message, about),
     });
     this.#announcer = parts.config.mdns === true ? announcerOf(parts) : null;
     this.pool = new PoolService({
@@ -472,8 +470,16 @@ class RunningNode implements Node {
     return { reactors, tls };
   }
 
-  #ownerOf({ tenant }: EventSubject): EventOwner | null {
-    return tenant === null ? null : ownerOf(this.#parts.catalog.get(tenantKind, tenant));
+  #tell(
+    severity: NodeEvent['severity'],
+    kind: string,
+    message: string,
+    { subject, tenant, error }: EventSubject,
+  ): void {
+    const { catalog, events } = this.#parts;
+    const owner = tenant === null ? null : ownerOf(catalog.get(tenantKind, tenant));
+    if (tenant !== null && owner === null) events.disown(tenant);
+    events.add(severity, kind, message, subject, {}, owner, error);
   }
 
   events(after = 0): NodeEvent[] {

@@ -91,6 +91,8 @@ export interface NodeEvent {
   kind: string;
   /** One line for people. */
   message: string;
+  /** The same for callers of its tenant: without what is the node's. */
+  toTenants: string;
   /** The object concerned: a volume's or tenant's UUID, an NQN; null: the node. */
   subject: string | null;
   /** Whose the object is or was: the tenant's name then; null: the node's own. */

@@ -1,5 +1,5 @@
 /** Deleting what a schedule's rules let go, and leaving alone what somebody uses. */
-import { toAshlarError } from '../errors.js';
+import { type AshlarError, toAshlarError } from '../errors.js';
 import { expired } from './retention.js';
 import {
   aboutSchedule,
@@ -33,8 +33,9 @@ export class Pruner {
         if (await this.#delete(schedule, snapshot, signal)) deleted += 1;
       }
     } catch (thrown) {
-      const { message } = toAshlarError(thrown);
-      if (!signal.aborted) this.#tell(schedule, 'error', `old snapshots stay: ${message}`);
+      const error = toAshlarError(thrown);
+      const text = `old snapshots stay: ${error.message}`;
+      if (!signal.aborted) this.#tell(schedule, 'error', text, error);
     }
     return deleted;
   }
@@ -70,8 +71,14 @@ export class Pruner {
     this.#tell(schedule, 'warning', text);
   }
 
-  #tell({ value }: StoredSchedule, severity: 'warning' | 'error', text: string): void {
+  #tell(
+    { value }: StoredSchedule,
+    severity: 'warning' | 'error',
+    text: string,
+    error?: AshlarError,
+  ): void {
     const message = `schedule '${value.name}': ${text}`;
-    this.#parts.emit(severity, 'schedule-kept', message, aboutSchedule(value));
+    const about = { ...aboutSchedule(value), ...(error === undefined ? {} : { error }) };
+    this.#parts.emit(severity, 'schedule-kept', message, about);
   }
 }

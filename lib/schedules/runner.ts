@@ -7,7 +7,7 @@
  */
 import type { Transaction } from '../catalog/catalog.js';
 import { type ScheduleRecord, scheduleKind } from '../catalog/kinds.js';
-import { AshlarError, toAshlarError } from '../errors.js';
+import { AshlarError, asTenantsSee, toAshlarError } from '../errors.js';
 import { type CronPlan, cronPlan } from './cron.js';
 import { minuteOf, outlook, snapshotName } from './plan.js';
 import { Pruner } from './prune.js';
@@ -183,10 +183,11 @@ export class ScheduleRunner {
   #begin(id: bigint, body: () => Promise<void>): void {
     const run = body()
       .catch((thrown: unknown) => {
-        const { code, message } = toAshlarError(thrown);
-        if (this.#closing.signal.aborted || code === 'closed') return;
+        const error = toAshlarError(thrown);
+        if (this.#closing.signal.aborted || error.code === 'closed') return;
         const schedule = this.#parts.catalog.get(scheduleKind, id);
-        if (schedule !== null) this.#tell(schedule, 'error', 'schedule-failed', message);
+        if (schedule === null) return;
+        this.#tell(schedule, 'error', 'schedule-failed', error.message, error);
       })
       .then(() => {
         this.#running.delete(id);
@@ -251,10 +252,11 @@ export class ScheduleRunner {
 
   /** A failed run is not tried again: the next planned instant is. */
   async #giveUp(schedule: StoredSchedule, dueMs: number, error: AshlarError): Promise<void> {
-    const failure = error.message.slice(0, 500);
+    // Callers of the tenant read it there; the event has the whole of it.
+    const failure = asTenantsSee(error).message.slice(0, 500);
     this.#attempts.set(schedule.id, { instantMs: dueMs, failure });
-    const message = `the run of ${timeText(dueMs)} failed: ${failure}`;
-    this.#tell(schedule, 'error', 'schedule-failed', message);
+    const message = `the run of ${timeText(dueMs)} failed: ${error.message}`;
+    this.#tell(schedule, 'error', 'schedule-failed', message, error);
     // A pool that failed takes no record; after the restart that mends it, this run is made up for.
     if (error.code === 'pool-failed' || error.code === 'closed') return;
     await this.#record(schedule.id, dueMs, failure);
@@ -307,8 +309,10 @@ export class ScheduleRunner {
     severity: 'info' | 'warning' | 'error',
     kind: string,
     text: string,
+    error?: AshlarError,
   ): void {
-    this.#parts.emit(severity, kind, `schedule '${value.name}': ${text}`, aboutSchedule(value));
+    const about = { ...aboutSchedule(value), ...(error === undefined ? {} : { error }) };
+    this.#parts.emit(severity, kind, `schedule '${value.name}': ${text}`, about);
   }
 }
 

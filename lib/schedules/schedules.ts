@@ -8,7 +8,7 @@ import {
   tenantKind,
   volumeKind,
 } from '../catalog/kinds.js';
-import { AshlarError, throwIfAborted } from '../errors.js';
+import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
 import { compare } from '../volumes/pages.js';
 import { checkName } from '../volumes/rules.js';
 import { findVolume, stillThere, tenantOf } from '../volumes/state.js';
@@ -178,6 +178,7 @@ export class ScheduleService implements Schedules {
       throw new AshlarError(
         'limit-exceeded',
         `the node has ${maxSchedules} schedules, its limit; put several volumes into one`,
+        { toTenants: nodeIsFull('schedules') },
       );
     }
     const nowMs = this.#parts.clock.nowMs();

@@ -5,7 +5,7 @@ import type { CallOptions } from '../volumes/types.js';
 export type PskTransformName = 'none' | 'sha256' | 'sha384';
 
 export interface PskInfo {
-  /** Tells the PSKs of the node apart. */
+  /** Tells the PSKs of a host apart: 12 hexadecimal digits. */
   id: string;
   host: string;
   tenant: string;

@@ -1,8 +1,9 @@
 /** PSKs of hosts: kept wrapped in the catalog, derived for the target's TLS. */
+import { createHash } from 'node:crypto';
 import type { Stored } from '../catalog/catalog.js';
 import { hostKey, hostKind, type TenantRecord, tenantKind } from '../catalog/kinds.js';
 import { type PskRecord, pskKind } from '../catalog/psk_kinds.js';
-import { AshlarError, toAshlarError } from '../errors.js';
+import { AshlarError, nodeIsFull, toAshlarError } from '../errors.js';
 import type { Target } from '../target/target.js';
 import { type TlsPsk, tlsPsks } from '../tls/derive.js';
 import { type ConfiguredPsk, formatPsk, generatePsk, parsePsk } from '../tls/psk.js';
@@ -12,10 +13,13 @@ import type { KeyFile } from './key_file.js';
 import type { HostPsks, PskInfo } from './psk_types.js';
 import { unwrap, wrap } from './wrapping.js';
 
-/** PSKs of one host, over all tenants: two in two tenants while they are rotated. */
+/** PSKs of one host of a tenant: two are enough, and two more while they are rotated. */
 export const maxPsksPerHost = 4;
 /** PSKs of a node: native code takes 65,536 derived ones, 12 of each. */
 export const maxPsks = 4096;
+/** What a handshake tries of one identity; `psks_per_identity` in native code. */
+const psksPerIdentity = 8;
+const idDigits = 12;
 
 export interface PskParts {
   target: Pick<Target, 'setTlsPsks' | 'discoveryNqns'>;
@@ -40,9 +44,10 @@ export class PskService implements HostPsks {
       try {
         this.#derive(record, this.#unwrap(record.value));
       } catch (thrown) {
-        const { message } = toAshlarError(thrown);
-        const about = { subject: host, tenant };
-        this.#state.emit('psk-locked', `no TLS for host ${host}: ${message}`, about, 'warning');
+        const error = toAshlarError(thrown);
+        const about = { subject: host, tenant, error };
+        const message = `no TLS for host ${host}: ${error.message}`;
+        this.#state.emit('psk-locked', message, about, 'warning');
       }
     }
     this.refresh();
@@ -53,7 +58,33 @@ export class PskService implements HostPsks {
     for (const id of this.#derived.keys()) {
       if (this.#state.catalog.get(pskKind, id) === null) this.#derived.delete(id);
     }
-    this.#parts.target.setTlsPsks([...this.#derived.values()].flat());
+    this.#parts.target.setTlsPsks(this.#fairly());
+  }
+
+  /**
+   * Derived PSKs, at most as many of one identity as a handshake tries. Only identities of
+   * discovery can have more, as tenants have that subsystem in common: of one host, the newest PSK
+   * of every tenant comes before the second newest of any.
+   */
+  #fairly(): TlsPsk[] {
+    const ranks = new Map<string, number>();
+    const ranked = [...this.#state.catalog.all(pskKind)]
+      .sort((a, b) => (a.id > b.id ? -1 : 1))
+      .map(({ id, value: { tenant, host } }) => {
+        const key = `${tenant} ${host}`;
+        const rank = ranks.get(key) ?? 0;
+        ranks.set(key, rank + 1);
+        return { id, rank };
+      })
+      .sort((a, b) => a.rank - b.rank);
+    const counts = new Map<string, number>();
+    return ranked
+      .flatMap(({ id }) => this.#derived.get(id) ?? [])
+      .filter(({ identity }) => {
+        const count = counts.get(identity) ?? 0;
+        counts.set(identity, count + 1);
+        return count < psksPerIdentity;
+      });
   }
 
   list(options: CallOptions = {}): PskInfo[] {
@@ -104,7 +135,7 @@ export class PskService implements HostPsks {
         what,
         (transaction) => {
           this.#assertHost(host, tenant);
-          this.#assertRoom(host);
+          this.#assertRoom(tenant.id, host);
           return transaction.add(pskKind, value);
         },
         options.signal,
@@ -125,7 +156,7 @@ export class PskService implements HostPsks {
     const what = `remove a PSK of host ${host}`;
     await locks.hold(`host ${tenant.id}/${host}`, what, options.signal, async () => {
       const records = this.#of(tenant.id, host).filter(
-        (record) => id === null || String(record.id) === id,
+        (record) => id === null || idOf(record.value) === id,
       );
       if (records.length === 0) {
         if (options.repeatable === true) return;
@@ -171,9 +202,9 @@ export class PskService implements HostPsks {
     );
   }
 
-  #assertRoom(host: string): void {
+  #assertRoom(tenant: bigint, host: string): void {
     const { catalog } = this.#state;
-    if (catalog.groupSize(pskKind, 'host', host) >= maxPsksPerHost) {
+    if (this.#of(tenant, host).length >= maxPsksPerHost) {
       throw new AshlarError(
         'limit-exceeded',
         `host ${host} has ${maxPsksPerHost} PSKs, the limit of one host; remove an old one with ` +
@@ -184,6 +215,7 @@ export class PskService implements HostPsks {
     throw new AshlarError(
       'limit-exceeded',
       `the node has ${maxPsks} PSKs, its limit; remove old ones with "ashlar host psk remove"`,
+      { toTenants: nodeIsFull('PSKs') },
     );
   }
 
@@ -200,10 +232,10 @@ export class PskService implements HostPsks {
     this.#derived.set(id, psks);
   }
 
-  #info({ id, value }: Stored<PskRecord>): PskInfo {
+  #info({ value }: Stored<PskRecord>): PskInfo {
     const tenant = this.#state.catalog.get(tenantKind, value.tenant);
     return {
-      id: String(id),
+      id: idOf(value),
       host: value.host,
       tenant: tenant?.value.name ?? '',
       transform: value.transform,
@@ -215,3 +247,11 @@ export class PskService implements HostPsks {
 
 /** What a wrapped PSK is bound to. */
 const subjectOf = (tenant: bigint, host: string): string => `PSK of ${host} of tenant ${tenant}`;
+
+/**
+ * Tells the PSKs of one host apart. Of the wrapped bytes, which are random: a number in the order
+ * of making would tell a tenant how many others have been made.
+ */
+function idOf({ wrapped }: Readonly<PskRecord>): string {
+  return createHash('sha256').update(wrapped).digest('hex').slice(0, idDigits);
+}

@@ -402,8 +402,9 @@ export class StreamImports {
       `stream again, or from there with "ashlar volume export … --from ${appliedBytes}"; or give ` +
       `it up with "ashlar volume import ${name} --abandon"`;
     const text = `the import to volume '${name}' stopped: ${error.message}`;
-    this.#state.emit('import-interrupted', text, aboutVolume(volume), 'warning');
-    return new AshlarError(error.code, error.message, { hint, cause: thrown });
+    this.#state.emit('import-interrupted', text, { ...aboutVolume(volume), error }, 'warning');
+    const toTenants = error.toTenants ?? undefined;
+    return new AshlarError(error.code, error.message, { hint, cause: thrown, toTenants });
   }
 
   #now(volume: StoredVolume): StoredVolume {

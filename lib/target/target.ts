@@ -84,7 +84,8 @@ export class Target {
   /** What hosts came, and how often. */
   readonly associations = new AssociationCounts();
   #referrals: readonly Referral[] = [];
-  #lastCntlid: number;
+  /** The last one given in each subsystem; of null: discovery. */
+  readonly #lastCntlids = new Map<Subsystem | null, number>();
   #closing = false;
   #whenEmpty: (() => void) | null = null;
 
@@ -97,7 +98,6 @@ export class Target {
       this.#standing(hostnqn, subnqn),
     );
     this.#authenticator = new Authenticator(this.#tlsKeys.generated);
-    this.#lastCntlid = options.cntlids.last;
     const discovery = new DiscoverySubsystem(options.discovery, {
       discoverable: () => ({ portals: this.#portals.all, referrals: this.#referrals }),
       visibleTo: (hostnqn) => this.#visibleTo(hostnqn),
@@ -135,6 +135,7 @@ export class Target {
   /** Ends the subsystem's controllers. */
   removeSubsystem(subsystem: Subsystem): void {
     this.#subsystems.delete(subsystem.nqn);
+    this.#lastCntlids.delete(subsystem);
     for (const controller of subsystem.controllers.values()) this.#destroy(controller);
     this.hostsChanged();
   }
@@ -338,7 +339,7 @@ export class Target {
       const refusal = this.#authenticator.refusal(event.peer);
       if (refusal !== null) return refusal;
     }
-    const cntlid = this.#takeCntlid(subsystem?.controllers ?? this.#discovery.controllers);
+    const cntlid = this.#takeCntlid(subsystem);
     if (cntlid === null) {
       return connectRefusal(statuses.connectControllerBusy, 'every CNTLID is in use');
     }
@@ -543,14 +544,19 @@ export class Target {
     if (!controller.ended) this.#native.controllerDestroy(controller.identity.handle);
   }
 
-  /** Going round the node's range, so that a CNTLID rests before it is used again. */
-  #takeCntlid(inUse: ReadonlyMap<number, unknown>): number | null {
+  /**
+   * Going round the node's range, so that a CNTLID rests before it is used again; in each subsystem
+   * by itself, as otherwise a tenant could count the controllers of others.
+   */
+  #takeCntlid(subsystem: Subsystem | null): number | null {
+    const { controllers } = subsystem ?? this.#discovery;
     const { first, last } = this.#options.cntlids;
+    const before = this.#lastCntlids.get(subsystem) ?? last;
     const count = last - first + 1;
     for (let step = 1; step <= count; step += 1) {
-      const cntlid = first + ((this.#lastCntlid - first + step) % count);
-      if (inUse.has(cntlid)) continue;
-      this.#lastCntlid = cntlid;
+      const cntlid = first + ((before - first + step) % count);
+      if (controllers.has(cntlid)) continue;
+      this.#lastCntlids.set(subsystem, cntlid);
       return cntlid;
     }
     return null;

@@ -6,7 +6,7 @@ import {
   type VolumeRecord,
   volumeKind,
 } from '../catalog/kinds.js';
-import { AshlarError } from '../errors.js';
+import { AshlarError, nodeIsFull } from '../errors.js';
 import { type Source, snapshotReference } from './references.js';
 import { addVolume, checkClone, type WantedVolume } from './requests.js';
 import { maxSnapshots } from './rules.js';
@@ -128,6 +128,7 @@ export function addSnapshot(
     throw new AshlarError(
       'limit-exceeded',
       `the node has ${count} snapshots, its limit; delete some with "ashlar snapshot delete"`,
+      { toTenants: nodeIsFull('snapshots') },
     );
   }
   const now = stillThere(catalog.get(volumeKind, volume.id), `volume '${volume.value.name}'`);

@@ -13,7 +13,7 @@ import {
   type VolumeRecord,
   volumeKind,
 } from '../catalog/kinds.js';
-import { AshlarError, throwIfAborted } from '../errors.js';
+import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
 import { snapshotInfo, volumeInfo } from './infos.js';
 import { nextNsid } from './namespaces.js';
 import { compare } from './pages.js';
@@ -206,6 +206,7 @@ export function addGrant(catalog: Catalog, transaction: Transaction, grant: NewG
     throw new AshlarError(
       'limit-exceeded',
       `the node knows ${maxHosts} hosts, its limit; remove one with "ashlar host remove"`,
+      { toTenants: nodeIsFull('hosts') },
     );
   }
   transaction.add(hostKind, { tenant, nqn: host, createdMs });

@@ -13,7 +13,7 @@ import {
   volumeKind,
 } from '../catalog/kinds.js';
 import { pskKind } from '../catalog/psk_kinds.js';
-import { AshlarError, throwIfAborted } from '../errors.js';
+import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
 import { snapshotReference } from './references.js';
 import { checkHost, maxHosts } from './rules.js';
 import { type ControlState, stillThere, tenantOf } from './state.js';
@@ -65,6 +65,7 @@ export class HostService implements Hosts {
     throw new AshlarError(
       'limit-exceeded',
       `the node knows ${maxHosts} hosts, its limit; remove one with "ashlar host remove"`,
+      { toTenants: nodeIsFull('hosts') },
     );
   }
 

@@ -22,6 +22,8 @@ export interface EventSubject {
   subject: string | null;
   /** The tenant's record id; null: the node's own. */
   tenant: bigint | null;
+  /** Whose message is part of the event's: its tenant reads it as tenants do. */
+  error?: AshlarError;
 }
 
 export interface ControlState {

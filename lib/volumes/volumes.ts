@@ -360,9 +360,11 @@ export class VolumeService implements Volumes {
       const now = this.#catalog.get(volumeKind, volume.id);
       if (now !== null) {
         await exports.openVolume(now).catch((failure: unknown) => {
-          const { message } = toAshlarError(failure);
-          const text = `volume '${now.value.name}' stays closed: ${message}`;
-          this.#emit('volume-closed', text, now, 'warning');
+          const error = toAshlarError(failure);
+          const text = `volume '${now.value.name}' stays closed: ${error.message}`;
+          const { uuid, tenant } = now.value;
+          const about = { subject: uuidText(uuid), tenant, error };
+          this.#state.emit('volume-closed', text, about, 'warning');
         });
       }
     }

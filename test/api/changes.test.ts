@@ -132,6 +132,8 @@ test('Idempotency-Key: a secret is given once, and not again by its key', async 
 });
 
 test('idempotency keys: kept a day, at most so many, those of others are others', async () => {
+  const a = { tenant: null, name: 'a', via: 'token' };
+  const b = { tenant: 'blue', name: 'b', via: 'token' };
   let nowMs = 0;
   let done = 0;
   const keys = new IdempotencyKeys(() => nowMs);
@@ -139,25 +141,36 @@ test('idempotency keys: kept a day, at most so many, those of others are others'
     done += 1;
     return { status: 200, output: { done } };
   };
-  await keys.run('a', 'k', 1, work);
-  await keys.run('b', 'k', 2, work);
-  await keys.run('a', 'k', 1, work);
+  await keys.run(a, 'k', 1, work);
+  await keys.run(b, 'k', 2, work);
+  await keys.run(a, 'k', 1, work);
   assert.equal(done, 2);
   nowMs = keptMs + 1;
-  await keys.run('a', 'k', 1, work);
+  await keys.run(a, 'k', 1, work);
   assert.equal(done, 3);
-  for (let index = 0; index < maxKeys + 10; index += 1) await keys.run('a', `k${index}`, 1, work);
+  for (let index = 0; index < maxKeys + 10; index += 1) await keys.run(a, `k${index}`, 1, work);
   assert.ok(keys.size <= maxKeys, `${keys.size}`);
   let finish: () => void = () => undefined;
-  const slow = keys.run('a', 'slow', 1, async () => {
+  const slow = keys.run(a, 'slow', 1, async () => {
     await new Promise<void>((resolve) => {
       finish = resolve;
     });
     return { status: 200, output: {} };
   });
-  await assert.rejects(keys.run('a', 'slow', 1, work), { code: 'busy' });
+  await assert.rejects(keys.run(a, 'slow', 1, work), { code: 'busy' });
   finish();
   await slow;
+});
+
+test('idempotency keys: a tenant that floods them forgets its own, and no other does', async () => {
+  const keys = new IdempotencyKeys();
+  const work = async () => ({ status: 200, output: {} });
+  const owner = (tenant: string) => ({ tenant, name: 'ops', via: 'token' });
+  await keys.run(owner('blue'), 'k', 1, work);
+  await keys.run(owner('red'), 'k', 1, work);
+  for (let at = 0; at < maxKeys; at += 1) await keys.run(owner('red'), `k${at}`, 1, work);
+  assert.equal((await keys.run(owner('blue'), 'k', 1, work)).replayed, true);
+  assert.equal((await keys.run(owner('red'), 'k', 1, work)).replayed, false);
 });
 
 test('tokens: wrong, expired, rotated and deleted ones: 401, and why', async () => {

@@ -102,7 +102,7 @@ describe('schedules: runs', () => {
     simulation.snapshots.failure = new AshlarError('pool-failed', 'the pool has failed');
     await simulation.passTo(start + 3 * hourMs);
     assert.equal(simulation.snapshots.creations, 3);
-    assert.match(simulation.service.show('hourly').lastFailure ?? '', /the pool has failed/);
+    assert.match(simulation.service.show('hourly').lastFailure ?? '', /\(pool-failed\)/);
     assert.equal(simulation.kinds().filter((kind) => kind === 'schedule-failed').length, 3);
   });
 
@@ -111,10 +111,11 @@ describe('schedules: runs', () => {
     simulation.snapshots.failure = new AshlarError('no-space', 'the pool is full');
     await simulation.passTo(start + hourMs);
     const failed = simulation.service.show('hourly');
-    assert.equal(failed.lastFailure, 'the pool is full');
+    assert.match(failed.lastFailure ?? '', /no room left/);
     assert.equal(failed.lastRunAt, '2026-11-25T13:00:00.000Z');
     const event = simulation.events.at(-1) ?? assert.fail('no event');
     assert.deepEqual([event.severity, event.kind], ['error', 'schedule-failed']);
+    assert.match(event.message, /failed: the pool is full$/, 'the event has the whole of it');
     simulation.snapshots.failure = null;
     await simulation.down();
     await simulation.up();

@@ -2,7 +2,7 @@
 import type { TLSSocket } from 'node:tls';
 import type { FastifyRequest } from 'fastify';
 import { type Caller, localCaller, type Sessions, type Tokens } from '../../access/types.js';
-import { AshlarError } from '../../errors.js';
+import { AshlarError, asTenantsSee } from '../../errors.js';
 import type { Operation } from '../operations.js';
 
 /** How a request came: over the control socket, HTTPS, or plain HTTP within this machine. */
@@ -93,6 +93,11 @@ export function authorize<I extends TenantInput>(
   // Where the path names the tenant, the query has none to name.
   if ('tenant' in input.params) return input;
   return { ...input, query: { ...input.query, tenant: caller.tenant } };
+}
+
+/** What went wrong, as the caller may see it. */
+export function asSeenBy({ tenant }: Caller, error: AshlarError): AshlarError {
+  return tenant === null ? error : asTenantsSee(error);
 }
 
 function refuseOther(own: string, named: unknown): void {

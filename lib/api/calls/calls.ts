@@ -3,7 +3,7 @@
  * still as it was seen, whether the change was made already, and what is written down of it.
  */
 import type { Caller } from '../../access/types.js';
-import { AshlarError, toAshlarError } from '../../errors.js';
+import { toAshlarError } from '../../errors.js';
 import { KeyedLocks } from '../../volumes/locks.js';
 import type { Input } from '../contract.js';
 import { type Operation, type OperationId, operationIds, operations } from '../operations.js';
@@ -11,6 +11,7 @@ import type { Handlers } from '../server.js';
 import { transfers } from '../transfer_names.js';
 import { authorize } from './access.js';
 import { type AuditTrail, withoutSecret } from './audit_trail.js';
+import { SealedCursors } from './cursors.js';
 import { assertMatch } from './etags.js';
 import { IdempotencyKeys, type KeptAnswer } from './idempotency.js';
 
@@ -41,6 +42,7 @@ export class Calls {
   readonly #trail: AuditTrail;
   readonly #locks = new KeyedLocks();
   readonly #keys = new IdempotencyKeys();
+  readonly #cursors = new SealedCursors();
 
   constructor(handlers: Handlers, trail: AuditTrail) {
     this.#handlers = handlers;
@@ -52,7 +54,7 @@ export class Calls {
     const operation: Operation = operations[call.id];
     const allowed = { ...call, input: authorize(operation, call.caller, call.input) };
     if (operation.method === 'GET') {
-      const output = await this.#handle(allowed);
+      const output = await this.#read(allowed);
       return { status: operation.status, output, replayed: false };
     }
     const change = () => this.#change(operation, allowed);
@@ -61,7 +63,7 @@ export class Calls {
     // What is kept has no secret, which is shown once; the first answer has.
     let first: KeptAnswer | null = null;
     const { answer, replayed } = await this.#keys.run(
-      JSON.stringify([via, tenant, name]),
+      { via, tenant, name },
       call.idempotencyKey,
       [call.id, allowed.input],
       async () => {
@@ -72,7 +74,11 @@ export class Calls {
     return { ...(first ?? answer), replayed };
   }
 
-  /** Writes down an import, whose body is no document. @param outcome its result, or an error's code. */
+  /**
+   * Writes down an import, whose body is no document.
+   *
+   * @param outcome its result, or an error's code.
+   */
   async noteImport(
     { caller, peer, params, query }: Pick<Call<never>, 'caller' | 'peer'> & ImportInput,
     outcome: object | string,
@@ -85,6 +91,11 @@ export class Calls {
       after: failed ? null : outcome,
       outcome: failed ? outcome : 'done',
     });
+  }
+
+  async #read<K extends OperationId>(call: Call<K>): Promise<object> {
+    const input = this.#cursors.opened(call, call.input);
+    return this.#cursors.sealed(call, await this.#handle({ ...call, input }));
   }
 
   #handle<K extends OperationId>({ id, input, signal, caller }: Call<K>): Promise<object> {
@@ -142,7 +153,7 @@ export class Calls {
       const error = toAshlarError(thrown);
       if (error.code === 'not-found' || error.code === 'conflict') return null;
       if (error.code === 'invalid-argument') return null; // The change itself says it better.
-      throw new AshlarError(error.code, error.message, { cause: thrown });
+      throw error;
     }
   }
 }

@@ -20,6 +20,8 @@ export interface KeptAnswer {
 }
 
 interface Entry {
+  /** The tenant whose key it is; null: the node. */
+  tenant: string | null;
   request: string;
   /** null: it is under way. */
   answer: KeptAnswer | null;
@@ -43,13 +45,14 @@ export class IdempotencyKeys {
   /**
    * Does the work, or gives the answer that it had.
    *
-   * @param owner whose key it is: the same key of somebody else is another one.
+   * @param owner whose key it is: the same key of somebody else is another one. When too many are
+   * kept, it is the tenant with the most that loses its oldest.
    * @param request what is asked for, whole.
    * @throws AshlarError invalid-argument (the key), key-reused, busy (the first is under way), and
    * what the work throws.
    */
   async run(
-    owner: string,
+    owner: { tenant: string | null; name: string; via: string },
     key: string,
     request: unknown,
     work: () => Promise<KeptAnswer>,
@@ -61,11 +64,12 @@ export class IdempotencyKeys {
       );
     }
     this.#forgetOld();
-    const name = `${owner} ${key}`;
+    const { tenant } = owner;
+    const name = JSON.stringify([owner.via, tenant, owner.name, key]);
     const print = createHash('sha256').update(JSON.stringify(request)).digest('base64');
     const before = this.#entries.get(name);
     if (before !== undefined) return { answer: repeated(before, print), replayed: true };
-    const entry: Entry = { request: print, answer: null, bytes: 0, atMs: this.#nowMs() };
+    const entry: Entry = { tenant, request: print, answer: null, bytes: 0, atMs: this.#nowMs() };
     this.#entries.set(name, entry);
     try {
       entry.answer = await work();
@@ -79,16 +83,38 @@ export class IdempotencyKeys {
     return { answer: entry.answer, replayed: false };
   }
 
-  /** The oldest go first; those under way stay. */
+  /** Those under way stay. */
   #forgetOld(): void {
     for (const [name, entry] of this.#entries) {
-      const old = this.#nowMs() - entry.atMs > keptMs;
-      const full = this.#entries.size > maxKeys || this.#bytes > maxKeptBytes;
-      if (!old && !full) return;
-      if (entry.answer === null) continue;
-      this.#entries.delete(name);
-      this.#bytes -= entry.bytes;
+      if (this.#nowMs() - entry.atMs <= keptMs) break;
+      if (entry.answer !== null) this.#forget(name, entry);
     }
+    while (this.#entries.size > maxKeys) if (!this.#forgetOneOf('count')) return;
+    while (this.#bytes > maxKeptBytes) if (!this.#forgetOneOf('bytes')) return;
+  }
+
+  #forget(name: string, { bytes }: Entry): void {
+    this.#entries.delete(name);
+    this.#bytes -= bytes;
+  }
+
+  /** Of the tenant that has most of what is too much: its oldest. @returns false: there is none. */
+  #forgetOneOf(much: 'count' | 'bytes'): boolean {
+    const kept = new Map<
+      string | null,
+      { name: string; oldest: Entry } & Record<typeof much, number>
+    >();
+    for (const [name, entry] of this.#entries) {
+      if (entry.answer === null) continue;
+      const own = kept.get(entry.tenant) ?? { name, oldest: entry, count: 0, bytes: 0 };
+      kept.set(entry.tenant, own);
+      own.count += 1;
+      own.bytes += entry.bytes;
+    }
+    const [most] = [...kept.values()].sort((a, b) => b[much] - a[much]);
+    if (most === undefined) return false;
+    this.#forget(most.name, most.oldest);
+    return true;
   }
 }
 

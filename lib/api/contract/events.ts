@@ -25,7 +25,12 @@ export const eventSchema = Type.Object(
     subject: orNull(text('UUID or NQN of the object; null: the node.')),
     tenant: orNull(text("Tenant of the object, as it was called; null: the node's own.")),
   },
-  { ...exact, description: 'Something that happened. The last 1,000 are kept, and logged.' },
+  {
+    ...exact,
+    description:
+      'Something that happened. The last 1,000 of the node and 200 of each tenant are kept; all ' +
+      'are logged.',
+  },
 );
 
 export const eventContract = {

@@ -48,7 +48,12 @@ export const jobSchema = Type.Object(
       description: 'What it found out: of a pool check, or of an import; null: nothing.',
     }),
   },
-  { ...exact, description: 'Long work. Kept while the daemon runs, of those that ended 1,000.' },
+  {
+    ...exact,
+    description:
+      'Long work. Kept while the daemon runs, of those that ended 1,000 of the node and 200 of ' +
+      'each tenant.',
+  },
 );
 
 const params = Type.Object({ job: uuid('Names the job.') }, exact);

@@ -19,7 +19,7 @@ import {
 
 export const pskSchema = Type.Object(
   {
-    id: text('Tells the PSKs of the node apart.'),
+    id: text('Tells the PSKs of a host apart; 12 hexadecimal digits.'),
     host: text('NQN of the host.'),
     tenant: text('Tenant whose subsystem it connects to.'),
     transform: Type.Enum(['none', 'sha256', 'sha384'], {

@@ -2,6 +2,7 @@
 import { AshlarError } from '../../errors.js';
 import type { Node } from '../../node/types.js';
 import { defaultTenant } from '../../volumes/state.js';
+import type { HostKey } from '../contract.js';
 import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
 
@@ -12,6 +13,12 @@ function hostKeyObject({ nqn, ...rest }: Info) {
   return { host: nqn, ...rest };
 }
 
+/** By host and role, the newest first. */
+function placeOf({ tenant, host, role, createdAt, fingerprint }: HostKey): string {
+  const newestFirst = String(Number.MAX_SAFE_INTEGER - Date.parse(createdAt));
+  return `${tenant}/${host}/${role}/${newestFirst}/${fingerprint}`;
+}
+
 export function hostKeyOperations(node: Node): Pick<Handlers, HostKeyOperation> {
   const { hostKeys } = node;
   return {
@@ -20,8 +27,7 @@ export function hostKeyOperations(node: Node): Pick<Handlers, HostKeyOperation> 
         .list(callOptions(query, signal))
         .map(hostKeyObject)
         .filter(({ host }) => query.host === undefined || host === query.host);
-      const places = new Map(all.map((each, index) => [each, String(index).padStart(8, '0')]));
-      return page(all, query, (each) => places.get(each) ?? '');
+      return page(all, query, placeOf);
     },
     createHostKey: async ({ params, body, query }, signal) => {
       const { role = 'host', secret = null, hash, replace } = body;

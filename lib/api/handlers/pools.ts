@@ -32,7 +32,7 @@ export function poolOperations(node: Node): Pick<Handlers, PoolOperation> {
         },
         async ({ signal }) => poolCheckObject(await node.pool.check({ signal })),
       );
-      return jobObject(job);
+      return jobObject(job, caller);
     },
     listDevices: async ({ params, query }) => {
       const { devices } = await namedPool(node, params.pool);

@@ -14,7 +14,7 @@ export function pskOperations(
       const found = psks
         .list(callOptions(query, signal))
         .filter(({ host }) => query.host === undefined || host === query.host);
-      return page(found, query, ({ host, id }) => `${host} ${id}`);
+      return page(found, query, (psk) => `${psk.tenant}/${psk.host} ${psk.createdAt} ${psk.id}`);
     },
     createPsk: async ({ body, query }, signal) => {
       const options = callOptions(query, signal);

@@ -1,4 +1,6 @@
 /** What the operations on tokens do; see handlers.ts. */
+import type { Caller } from '../../access/types.js';
+import { AshlarError } from '../../errors.js';
 import type { Node } from '../../node/types.js';
 import type { Handlers } from '../server.js';
 import { callOptions, page } from './inputs.js';
@@ -31,7 +33,8 @@ export function tokenOperations({ tokens, sessions }: Node): Pick<Handlers, Toke
         query,
         ({ tenant, name }) => `${tenant ?? ''}/${name}`,
       ),
-    createToken: async ({ body, query }, signal) => {
+    createToken: async ({ body, query }, signal, caller) => {
+      refuseSubject(caller, body.subject);
       const { expiresAt, ...request } = body;
       const wanted = { ...request, expiresMs: instant(expiresAt) };
       return tokens.create(wanted, callOptions(query, signal));
@@ -48,6 +51,18 @@ export function tokenOperations({ tokens, sessions }: Node): Pick<Handlers, Toke
       return {};
     },
   };
+}
+
+/**
+ * A subject is unique on the node, as a certificate names no tenant. A tenant that could give one
+ * would learn which there are, and could be first with another's.
+ */
+function refuseSubject({ name, tenant }: Caller, subject: string | undefined): void {
+  if (tenant === null || subject === undefined) return;
+  throw new AshlarError(
+    'permission-denied',
+    `'${name}' is of tenant '${tenant}'; certificates are given to tenants by the node's admins`,
+  );
 }
 
 function instant(time: string | null | undefined): number | null | undefined {
