@@ -137,7 +137,7 @@ void World::make_volumes() {
       backends_.back() = plain_.back().get();
     }
     if (options.metered != Metered::no) {
-      meters_.push_back(std::make_shared<target::Meter>(1, nullptr));
+      meters_.push_back(std::make_shared<target::Meter>(1, tenant_));
       // As after the first command.
       meters_.back()->part(0, sim_.loop(0));
     }

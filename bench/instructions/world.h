@@ -72,6 +72,7 @@ class World final : public target::TargetEvents {
   std::vector<store::Volume*> volumes_;
   std::vector<std::unique_ptr<PlainMemory>> plain_;
   std::vector<BlockBackend*> backends_;  // By NSID - 1.
+  std::shared_ptr<target::Meter> tenant_ = std::make_shared<target::Meter>(1, nullptr);
   std::vector<std::shared_ptr<target::Meter>> meters_;  // Likewise; empty: none.
   std::vector<std::byte> scratch_;
   std::unique_ptr<target::Target> target_;

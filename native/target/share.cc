@@ -28,12 +28,12 @@ void ReactorShare::enter(MeterPart& part, uint64_t epoch) noexcept {
   part.share.epoch = epoch;
   if (&tenant != &part) {
     tenant.share.volumes.begin_epoch(epoch);
-    tenant.share.volumes.add(part.weight());
+    tenant.share.volumes.add(part.weight(), part.weight() == Meter::default_weight);
   }
   if (tenant.share.tenant_epoch != epoch) {
     tenant.share.tenant_epoch = epoch;
     tenants_.begin_epoch(epoch);
-    tenants_.add(tenant.weight());
+    tenants_.add(tenant.weight(), tenant.weight() == Meter::default_weight);
   }
   last_weight_ = tenant.weight();
   ++version_;
@@ -42,12 +42,14 @@ void ReactorShare::enter(MeterPart& part, uint64_t epoch) noexcept {
 uint32_t ReactorShare::allowance(const MeterPart& part) const noexcept {
   const MeterPart& tenant = part.tenant();
   const uint64_t tenants = tenants_.sum();
-  const uint64_t volumes = &tenant == &part ? 0 : tenant.share.volumes.sum();
+  const bool alone = tenants <= tenant.weight();
+  const bool among = &tenant != &part && (!alone || tenant.share.volumes.differ());
+  const uint64_t volumes = among ? tenant.share.volumes.sum() : 0;
   const uint64_t of_tenant = tenant.weight();
   const uint64_t of_volume = part.weight();
-  if (tenants <= of_tenant && volumes <= of_volume) return none;
+  if (alone && volumes <= of_volume) return none;
   uint64_t parts = limits::shared_units * parts_per_unit;
-  if (tenants > of_tenant) parts = parts * of_tenant / tenants;
+  if (!alone) parts = parts * of_tenant / tenants;
   if (volumes > of_volume) parts = parts * of_volume / volumes;
   const uint64_t nearest = (parts + parts_per_unit / 2) / parts_per_unit;
   return static_cast<uint32_t>(std::max<uint64_t>(nearest, 1));

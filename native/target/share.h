@@ -10,7 +10,9 @@
 //   tenant with one waits for one quantum of each other tenant, however many queues those fill.
 // - The store. So many commands of a volume are there at a time as its weight is among the volumes
 //   of its tenant, and that among the tenants; at least one. What is beyond waits here, reads
-//   before they have buffers, and not in the queue of a device where nobody can pass it.
+//   before they have buffers, and not in the queue of a device where nobody can pass it. Volumes of
+//   a tenant that is alone share the store when one of them was given a weight, and otherwise
+//   nothing: who has asked for no order has all that the device gives.
 //
 // A meter takes part for one to two epochs after its last command: a tenant that does one read in a
 // while finds its place kept. Own thread only.
@@ -33,17 +35,26 @@ class Weights {
   void begin_epoch(uint64_t epoch) noexcept {
     if (epoch == epoch_) return;
     before_ = epoch == epoch_ + 1 ? now_ : 0;
+    differ_before_ = epoch == epoch_ + 1 && differ_now_;
     now_ = 0;
+    differ_now_ = false;
     epoch_ = epoch;
   }
-  void add(uint32_t weight) noexcept { now_ += weight; }
+  void add(uint32_t weight, bool usual) noexcept {
+    now_ += weight;
+    differ_now_ = differ_now_ || !usual;
+  }
   // As the epoch begins few have been seen in it.
   uint32_t sum() const noexcept { return std::max(before_, now_); }
+  // Somebody has given one of them another weight than all have.
+  bool differ() const noexcept { return differ_before_ || differ_now_; }
 
  private:
   uint64_t epoch_ = 0;
   uint32_t before_ = 0;
   uint32_t now_ = 0;
+  bool differ_before_ = false;
+  bool differ_now_ = false;
 };
 
 class ReactorShare {

@@ -183,6 +183,39 @@ TEST_CASE("share: a tenant alone has as much at the store as it sends; beside an
   rig.volume.release();
 }
 
+TEST_CASE("share: volumes of a tenant alone share the store once one of them was given a weight") {
+  for (const bool weighted : {false, true}) {
+    CAPTURE(weighted);
+    Rig rig(roomy());
+    rig.max_io_queues = 16;
+    Tenant only(rig, 2);
+    const auto second = std::make_shared<Meter>(2, only.tenant);
+    if (weighted) second->set_weight(300);
+    bool settled = false;
+    rig.target->set_namespaces(only.id,
+                               {{1, 1, false, &rig.volume, ReservationRule::none, only.volume},
+                                {2, 1, false, &rig.volume, ReservationRule::none, second}},
+                               [&] { settled = true; });
+    REQUIRE(rig.run_until([&] { return settled; }));
+    const auto read_second = [&](Peer& io) {
+      nvme::Sqe sqe = make_sqe(IoOpcode::read, only.next_cid++, 0, 1);
+      sqe.nsid = 2;
+      io.send_command(sqe);
+    };
+    for (const auto& io : only.ios) {
+      only.send_reads(*io, 1);
+      read_second(*io);
+    }
+    only.drain();
+    rig.volume.held = true;
+    for (const auto& io : only.ios) only.send_reads(*io, 60);
+    rig.settle();
+    // A quarter of 32 on each of two reactors, or all that was sent.
+    CHECK_EQ(rig.volume.under_way(), weighted ? 2 * limits::shared_units / 4 : 120);
+    rig.volume.release();
+  }
+}
+
 TEST_CASE("share: a command of the largest size begins, whatever share its volume has") {
   Rig rig(roomy());
   Tenant noisy(rig, 1);
