@@ -8,6 +8,9 @@
  * FOLDER]`: two subjects in turn, and the ratio that is wanted of them. `--path`: where files are
  * made, on the file system to measure; else where temporary ones are.
  *
+ * `npm run bench -- qos [--seconds N] [--rounds N] [--only limits|unlimited|neighbours]`: whether
+ * limits are held, and what a quiet tenant feels of a noisy one; twelve minutes.
+ *
  * `npm run bench -- limits [--seconds N] [--path FILE [--overwrite]]`: what the machine allows.
  *
  * `npm run bench -- instructions [--write] [--profile ROW] [--json]`: what an I/O costs, against the
@@ -37,6 +40,7 @@ import { type DeviceLimit, Limits, measureLimits, type TcpLimit } from './limits
 import { checkout, Loopback, type MachineState } from './machine.js';
 import type { Row } from './pairs.js';
 import { measurePlainMemory } from './plain_memory.js';
+import { measureQos } from './qos.js';
 import { type Figure, runBench } from './run.js';
 import { runSideBySide, sideBySideSet } from './side_by_side.js';
 import { spdkProgram } from './spdk.js';
@@ -214,6 +218,14 @@ async function idle(): Promise<void> {
   });
 }
 
+async function qos(): Promise<void> {
+  const options = {
+    ...{ root: checkout(), ...cpus, tell: say },
+    ...{ rounds: Number(values.rounds ?? 7), durationMs: Number(values.seconds ?? 1) * 1000 },
+  };
+  await tellRows((tell) => measureQos(options, values.only ?? null, tell));
+}
+
 async function cacheLines(): Promise<void> {
   await tellRows(async (tell) => {
     const report = await measureCacheLines(checkout(), 100_000n);
@@ -357,7 +369,7 @@ function standardLine({
 }
 
 const scenarios: Readonly<Record<string, () => Promise<void>>> = {
-  ...{ run, standard, idle, store, hostile, limits, instructions, digests },
+  ...{ run, standard, idle, store, hostile, limits, instructions, digests, qos },
   ...{ 'side-by-side': sideBySide, 'first-writes': firstWrites, 'file-pool': filePool },
   ...{ 'plain-memory': plainMemory, 'cache-lines': cacheLines },
 };

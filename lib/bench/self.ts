@@ -87,6 +87,11 @@ export class SelfSubject implements OpenSubject {
     return this.#daemon.pid;
   }
 
+  /** For what no setting says. */
+  get client(): ApiClient {
+    return this.#daemon.client;
+  }
+
   /** It can be brought to any. */
   check(): void {}
 
