@@ -3,12 +3,14 @@
  * one, and what a limit costs that is never reached. Turns of all cases are interleaved in rounds.
  *
  * The generator of the noisy tenant has the quiet one's CPU, and under SCHED_IDLE only what that
- * leaves, so that the quiet one's waits are the target's. Where the quiet tenant is alone the same process spins, for
- * a CPU that sleeps wakes late: that would flatter what is measured beside the noise.
+ * leaves, so that the quiet one's waits are the target's. Where the quiet tenant is alone the same
+ * process spins, for a CPU that sleeps wakes late: that would flatter what is measured beside the
+ * noise.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ApiClient } from '../lib/api/client.js';
 import { SelfSubject } from '../lib/bench/self.js';
@@ -153,19 +155,34 @@ const layouts = [
   { reactors: 2, queues: 8 },
 ] as const;
 
-/** Commands a second that a closed loop gets through. */
+/**
+ * Commands a second that a closed loop gets through, as the target counts them while it is under
+ * way: a generator counts what has begun and ended within its time, which under a low limit misses
+ * all that waits at its ends.
+ */
 async function throughput(
   options: QosOptions,
+  client: ApiClient,
   { place, namespace }: Place,
   load: { queues: number; depth: number; ioBytes: number; readPercent: number; seed: number },
 ): Promise<number> {
   await using host = await connect(place, load.queues, load.depth, false);
-  const result = await host.load({
+  const loaded = host.load({
     ...{ nsid: namespace.nsid, blockBytes: namespace.blockBytes, spanBytes: BigInt(spanBytes) },
-    ...{ ...load, seed: BigInt(load.seed), warmupMs, durationMs: options.durationMs },
+    ...{ ...load, seed: BigInt(load.seed), warmupMs, durationMs: options.durationMs + warmupMs },
   });
-  if (result.firstError !== null) throw new Error(result.firstError);
-  return Number(result.commands) / (Number(result.elapsedNs) / 1e9);
+  const read = async (afterMs: number) => {
+    await setTimeout(afterMs);
+    const { reads, writes, atMs } = await client.call('getVolumeStatistics', {
+      params: { volume: 'default' },
+    });
+    return { commands: reads + writes, atMs };
+  };
+  const before = await read(warmupMs);
+  const after = await read(options.durationMs);
+  const { firstError } = await loaded;
+  if (firstError !== null) throw new Error(firstError);
+  return ((after.commands - before.commands) * 1000) / (after.atMs - before.atMs);
 }
 
 async function measureLimits(options: QosOptions, reactors: 1 | 2): Promise<QosFigures[]> {
@@ -186,7 +203,9 @@ async function measureLimits(options: QosOptions, reactors: 1 | 2): Promise<QosF
       const { queues, ioBytes, readPercent } = each;
       await setPolicy(self.client, each.limits);
       const load = { queues, depth: 32, ioBytes, readPercent, seed: round + 1 };
-      figures[at]?.ratios.push((await throughput(options, volume, load)) / allowed(each));
+      figures[at]?.ratios.push(
+        (await throughput(options, self.client, volume, load)) / allowed(each),
+      );
     }
   }
   return figures;
@@ -239,9 +258,9 @@ async function measureUnlimited(options: QosOptions): Promise<QosFigures[]> {
     for (const [at, { readPercent }] of kinds.entries()) {
       const load = { queues: 1, depth: 32, ioBytes: 4 * kib, readPercent, seed: round + 1 };
       await setPolicy(self.client, {});
-      const without = await throughput(options, volume, load);
+      const without = await throughput(options, self.client, volume, load);
       await setPolicy(self.client, { iops: 2 ** 40, bytesPerSecond: 2 ** 40 });
-      figures[at]?.ratios.push((await throughput(options, volume, load)) / without);
+      figures[at]?.ratios.push((await throughput(options, self.client, volume, load)) / without);
     }
   }
   return figures;
