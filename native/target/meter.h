@@ -125,6 +125,8 @@ class alignas(64) MeterPart : public ListNode {
   // The one that shares the reactor with others: the parent's, or this.
   MeterPart& tenant() const noexcept { return *tenant_; }
   uint32_t weight() const noexcept;
+  // Of a tenant: somebody has given one of its volumes another weight than all have.
+  bool orders_volumes() const noexcept;
 
   bool limited() const noexcept;
   // Whether the command may go on now; it has taken its credits then.
@@ -205,7 +207,16 @@ class Meter {
   void set_limits(const RateLimits& limits, uint64_t now_ns) noexcept;
   // Of a meter with a parent: the parent's limits have come or gone.
   void parent_changed() noexcept { update_limited(); }
-  void set_weight(uint32_t weight) noexcept { weight_.store(weight, std::memory_order_relaxed); }
+  void set_weight(uint32_t weight) noexcept {
+    weight_.store(weight, std::memory_order_relaxed);
+    if (parent_ != nullptr && weight != default_weight) {
+      parent_->orders_children_.store(true, std::memory_order_relaxed);
+    }
+  }
+  // One of those below was given another weight than the default, since this was made.
+  bool orders_children() const noexcept {
+    return orders_children_.load(std::memory_order_relaxed);
+  }
   uint32_t weight() const noexcept { return weight_.load(std::memory_order_relaxed); }
   // Any thread. Adds to `sum`.
   void read(MeterSum& sum) const noexcept;
@@ -225,12 +236,14 @@ class Meter {
   std::atomic<bool> own_limits_{false};
   std::atomic<bool> limited_{false};  // By its own limits or its parent's.
   std::atomic<uint32_t> weight_{default_weight};
+  std::atomic<bool> orders_children_{false};
   RateLimit limit_;
 };
 
 inline uint32_t MeterPart::weight() const noexcept {
   return meter_.weight();
 }
+inline bool MeterPart::orders_volumes() const noexcept { return meter_.orders_children(); }
 inline bool MeterPart::limited() const noexcept {
   return meter_.limited();
 }

@@ -20,22 +20,28 @@ ReactorShare::~ReactorShare() {
 
 void ReactorShare::seen(MeterPart& part, uint64_t now_ns) noexcept {
   const uint64_t epoch = (now_ns >> epoch_bits) + 1;  // 0: never seen.
-  if (part.share.epoch != epoch) enter(part, epoch);
+  MeterPart& tenant = part.tenant();
+  if (tenant.share.tenant_epoch != epoch) enter_tenant(tenant, epoch);
+  // As long as volumes share nothing nobody has to know which there are: among many each command is
+  // the first of its volume for a while.
+  if (part.share.epoch != epoch && (contended() || tenant.orders_volumes())) enter(part, epoch);
 }
 
 void ReactorShare::enter(MeterPart& part, uint64_t epoch) noexcept {
   MeterPart& tenant = part.tenant();
   part.share.epoch = epoch;
-  if (&tenant != &part) {
-    tenant.share.volumes.begin_epoch(epoch);
-    tenant.share.volumes.add(part.weight(), part.weight() == Meter::default_weight);
-  }
-  if (tenant.share.tenant_epoch != epoch) {
-    tenant.share.tenant_epoch = epoch;
-    tenants_.begin_epoch(epoch);
-    tenants_.add(tenant.weight(), tenant.weight() == Meter::default_weight);
-  }
+  if (&tenant == &part) return;
+  const uint32_t weight = part.weight();
+  tenant.share.volumes.add(weight);
+  ++version_;
+}
+
+void ReactorShare::enter_tenant(MeterPart& tenant, uint64_t epoch) noexcept {
+  tenant.share.tenant_epoch = epoch;
+  tenant.share.volumes.begin_epoch(epoch);
+  tenants_.begin_epoch(epoch);
   last_weight_ = tenant.weight();
+  tenants_.add(last_weight_);
   ++version_;
 }
 
@@ -43,7 +49,7 @@ uint32_t ReactorShare::allowance(const MeterPart& part) const noexcept {
   const MeterPart& tenant = part.tenant();
   const uint64_t tenants = tenants_.sum();
   const bool alone = tenants <= tenant.weight();
-  const bool among = &tenant != &part && (!alone || tenant.share.volumes.differ());
+  const bool among = &tenant != &part && (!alone || tenant.orders_volumes());
   const uint64_t volumes = among ? tenant.share.volumes.sum() : 0;
   const uint64_t of_tenant = tenant.weight();
   const uint64_t of_volume = part.weight();

@@ -35,26 +35,17 @@ class Weights {
   void begin_epoch(uint64_t epoch) noexcept {
     if (epoch == epoch_) return;
     before_ = epoch == epoch_ + 1 ? now_ : 0;
-    differ_before_ = epoch == epoch_ + 1 && differ_now_;
     now_ = 0;
-    differ_now_ = false;
     epoch_ = epoch;
   }
-  void add(uint32_t weight, bool usual) noexcept {
-    now_ += weight;
-    differ_now_ = differ_now_ || !usual;
-  }
+  void add(uint32_t weight) noexcept { now_ += weight; }
   // As the epoch begins few have been seen in it.
   uint32_t sum() const noexcept { return std::max(before_, now_); }
-  // Somebody has given one of them another weight than all have.
-  bool differ() const noexcept { return differ_before_ || differ_now_; }
 
  private:
   uint64_t epoch_ = 0;
   uint32_t before_ = 0;
   uint32_t now_ = 0;
-  bool differ_before_ = false;
-  bool differ_now_ = false;
 };
 
 class ReactorShare {
@@ -84,6 +75,7 @@ class ReactorShare {
   };
   static constexpr uint32_t epoch_bits = 26;  // 67 ms.
   void enter(MeterPart& part, uint64_t epoch) noexcept;
+  void enter_tenant(MeterPart& tenant, uint64_t epoch) noexcept;
   void serve() noexcept;
   static constexpr uint64_t parts_per_unit = 1024;
   uint32_t quantum_parts(const MeterPart& tenant) const noexcept;
