@@ -39,6 +39,8 @@ const testPackages = {
   'doctest-dev': file('/usr/include/doctest/doctest.h'),
   'libnvme-dev': file('/usr/include/nvme/types.h'),
   openssl: program('openssl'),
+  zsh: program('zsh'),
+  fish: program('fish'),
   ...opensslPackages,
 };
 const protocolPackages = { tshark: program('tshark'), 'gnutls-bin': program('gnutls-cli') };

@@ -9,6 +9,7 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import { version } from '../node/version.js';
 import { addBench } from './bench_commands.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
+import { addCompletion } from './completion_commands.js';
 import { addDoctor } from './doctor_commands.js';
 import { addHostKeys } from './host_key_commands.js';
 import { addLimit, addPolicies } from './policy_commands.js';
@@ -55,7 +56,8 @@ export async function run(args: readonly string[]): Promise<number> {
   }
 }
 
-function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Command {
+/** All commands. `outcome`: the exit code of an action that has one of its own. */
+export function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Command {
   const program = new Command('ashlar');
   program
     .description('Ashlar: thin volumes for Linux hosts over NVMe/TCP.')
@@ -81,6 +83,7 @@ function buildProgram(outcome: Outcome, writeErr: (text: string) => void): Comma
   addBench(program, outcome);
   addDoctor(program, outcome);
   addExplain(program, outcome);
+  addCompletion(program);
   addHelp(program);
   addExamples(program, [
     ['ashlar serve --demo', 'a pool in .ashlar/, a first volume, and how to connect to it'],

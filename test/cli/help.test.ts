@@ -89,6 +89,7 @@ const pages: readonly string[] = [
   'volume limit --help',
   'event list --help',
   'reservation clear --help',
+  'completion --help',
   'doctor --help',
   'pool device --help',
   'pool device add --help',
