@@ -94,7 +94,7 @@ async function live(world: World, foreign: Foreign, meanwhile: () => Promise<voi
     }
     for (const each of readings(ids)) await world.step({ ...each, role });
   }
-  for (const each of prying(foreign)) await step(each);
+  for (const each of prying(foreign)) await world.step(each);
   for (const each of unmakings) await step(each);
   await step({ id: 'deleteHostKey', params: { host: sharedHost, ...ids } });
   await step({ id: 'deleteGroup', params: ids });

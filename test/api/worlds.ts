@@ -70,7 +70,7 @@ export class World implements AsyncDisposable {
     const query = new URLSearchParams(step.query).toString();
     const { body } = step;
     const type = Buffer.isBuffer(body) ? streamType : 'application/json';
-    const answer = await this.api.raw({
+    const answer = await this.api.rawBehindDoor({
       method,
       path: query === '' ? url : `${url}?${query}`,
       headers: {
