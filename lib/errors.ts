@@ -210,6 +210,7 @@ const nodeCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'pool-failed',
   'catalog-newer-format',
   'catalog-corrupt',
+  'config-invalid',
   'internal',
 ]);
 /** Of these it is when the machine said so, and not a rule about what is the tenant's. */

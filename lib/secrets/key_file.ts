@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { AshlarError, toAshlarError } from '../errors.js';
+import { keysUnreadable } from './wrapping.js';
 
 const form = /^ashlar-wrapping-key-1:([A-Za-z0-9+/]{43}=)\n?$/;
 const keyBytes = 32;
@@ -38,6 +39,7 @@ export class KeyFile {
       'not-found',
       `the key file (${this.#path}) is missing, and kept secrets cannot be read ` +
         'without it; put it back, or remove the keys of hosts and set them anew',
+      keysUnreadable,
     );
   }
 
@@ -74,6 +76,7 @@ function read(file: string): Uint8Array | null {
         'permission-denied',
         `others may read the key file ${file} (mode ${(mode & 0o777).toString(8)}); run ` +
           `"chmod 600 ${file}", and set the keys of hosts anew if someone has`,
+        keysUnreadable,
       );
     }
     const own = process.geteuid?.() ?? uid;
@@ -81,6 +84,7 @@ function read(file: string): Uint8Array | null {
       throw new AshlarError(
         'permission-denied',
         `the key file ${file} belongs to user ${uid}, who may change it, and not to user ${own}`,
+        keysUnreadable,
       );
     }
     const [, base64] = form.exec(fs.readFileSync(descriptor, 'latin1')) ?? [];

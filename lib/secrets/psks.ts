@@ -10,6 +10,7 @@ import { type ConfiguredPsk, formatPsk, generatePsk, parsePsk } from '../tls/psk
 import { type ControlState, stillThere, tenantOf } from '../volumes/state.js';
 import type { CallOptions } from '../volumes/types.js';
 import type { KeyFile } from './key_file.js';
+import { fairly } from './psk_share.js';
 import type { HostPsks, PskInfo } from './psk_types.js';
 import { unwrap, wrap } from './wrapping.js';
 
@@ -17,8 +18,6 @@ import { unwrap, wrap } from './wrapping.js';
 export const maxPsksPerHost = 4;
 /** PSKs of a node: native code takes 65,536 derived ones, 12 of each. */
 export const maxPsks = 4096;
-/** What a handshake tries of one identity; `psks_per_identity` in native code. */
-const psksPerIdentity = 8;
 const idDigits = 12;
 
 export interface PskParts {
@@ -58,33 +57,10 @@ export class PskService implements HostPsks {
     for (const id of this.#derived.keys()) {
       if (this.#state.catalog.get(pskKind, id) === null) this.#derived.delete(id);
     }
-    this.#parts.target.setTlsPsks(this.#fairly());
-  }
-
-  /**
-   * Derived PSKs, at most as many of one identity as a handshake tries. Only identities of
-   * discovery can have more, as tenants have that subsystem in common: of one host, the newest PSK
-   * of every tenant comes before the second newest of any.
-   */
-  #fairly(): TlsPsk[] {
-    const ranks = new Map<string, number>();
-    const ranked = [...this.#state.catalog.all(pskKind)]
-      .sort((a, b) => (a.id > b.id ? -1 : 1))
-      .map(({ id, value: { tenant, host } }) => {
-        const key = `${tenant} ${host}`;
-        const rank = ranks.get(key) ?? 0;
-        ranks.set(key, rank + 1);
-        return { id, rank };
-      })
-      .sort((a, b) => a.rank - b.rank);
-    const counts = new Map<string, number>();
-    return ranked
-      .flatMap(({ id }) => this.#derived.get(id) ?? [])
-      .filter(({ identity }) => {
-        const count = counts.get(identity) ?? 0;
-        counts.set(identity, count + 1);
-        return count < psksPerIdentity;
-      });
+    const records = this.#state.catalog
+      .all(pskKind)
+      .map(({ id, value: { tenant, host } }) => ({ id, tenant, host }));
+    this.#parts.target.setTlsPsks(fairly(records, (id) => this.#derived.get(id) ?? []));
   }
 
   list(options: CallOptions = {}): PskInfo[] {

@@ -10,6 +10,11 @@ const algorithm = 'aes-256-gcm';
 const nonceBytes = 12;
 const tagBytes = 16;
 
+/** What a tenant is told instead of where the node has its key. */
+export const keysUnreadable = {
+  toTenants: 'the node cannot read the secrets of hosts that it keeps; ask its admin',
+};
+
 /** @param identity what the secret is for; the same is needed to unwrap it. */
 export function wrap(wrappingKey: Uint8Array, secret: Uint8Array, identity: string): Uint8Array {
   const nonce = randomBytes(nonceBytes);
@@ -34,7 +39,7 @@ export function unwrap(wrappingKey: Uint8Array, wrapped: Uint8Array, identity: s
       'conflict',
       'a kept secret does not open: the key file (pool.keyFile) is not the one that it was ' +
         'wrapped with, or the record is damaged',
-      { cause },
+      { cause, ...keysUnreadable },
     );
   }
 }

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { AshlarError } from '../../lib/errors.js';
 import { openNode } from '../../lib/node/node.js';
 import type { Node } from '../../lib/node/types.js';
+import { fairly } from '../../lib/secrets/psk_share.js';
 import { ApiFixture, departures, Folder, logger } from './fixture.js';
 
 const alice = 'nqn.2026-01.test:alice';
@@ -37,6 +38,7 @@ test('PSKs: generated, given, listed without the key, removed', async () => {
       [again.id, 256, 'none'],
     ],
   );
+  assert.match(made.id, /^[0-9a-f]{12}$/);
   assert(!JSON.stringify(listed).includes('NVMeTLSkey'));
   await client.call('deletePsk', { params: { host: alice }, query: { id: made.id } });
   await client.call('deletePsk', { params: { host: alice } });
@@ -57,6 +59,38 @@ test('a malformed PSK: refused without quoting it; a fifth of one host: the limi
   });
   for (let count = 0; count < 4; count += 1) await node.psks.generate(alice, 'sha256');
   await assert.rejects(node.psks.generate(alice, 'sha256'), isCode('limit-exceeded'));
+});
+
+test('a host of many tenants: each has its own limit, and discovery knows the newest of each', async () => {
+  await using fixture = await ApiFixture.open();
+  const { node } = fixture;
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  for (const tenant of names) {
+    await node.tenants.create(tenant);
+    await node.hosts.add(alice, { tenant });
+    for (let count = 0; count < 4; count += 1)
+      await node.psks.generate(alice, 'sha256', { tenant });
+    await assert.rejects(node.psks.generate(alice, 'sha256', { tenant }), isCode('limit-exceeded'));
+  }
+  assert.equal(node.psks.list().length, 20);
+});
+
+test('of an identity that tenants share: the newest PSK of each before the second of any', () => {
+  const of = (tenant: number, id: number) => ({
+    id: BigInt(id),
+    tenant: BigInt(tenant),
+    host: alice,
+  });
+  const psk = (id: number) => [
+    { identity: 'x', id },
+    { identity: 'x', id },
+    { identity: `own ${id}`, id },
+  ];
+  const records = [of(1, 1), of(1, 2), of(1, 3), of(1, 4), of(2, 5), of(2, 6), of(3, 7)];
+  const chosen = fairly(records, (id) => psk(Number(id)));
+  const shared = chosen.filter(({ identity }) => identity === 'x').map(({ id }) => id);
+  assert.deepEqual(shared, [4, 4, 6, 6, 7, 7, 3, 3]);
+  assert.equal(chosen.length, 8 + records.length, 'identities of one alone are all there');
 });
 
 test('a host or a tenant is removed: its PSKs go with it, and no others', async () => {
