@@ -244,6 +244,15 @@ inline uint32_t MeterPart::weight() const noexcept {
   return meter_.weight();
 }
 inline bool MeterPart::orders_volumes() const noexcept { return meter_.orders_children(); }
+inline void ReactorShare::seen(MeterPart& part, uint64_t now_ns) noexcept {
+  const uint64_t epoch = (now_ns >> epoch_bits) + 1;  // 0: never seen.
+  MeterPart& tenant = part.tenant();
+  if (tenant.share.tenant_epoch != epoch) enter_tenant(tenant, epoch);
+  // As long as volumes share nothing nobody has to know which there are: among many each command is
+  // the first of its volume for a while.
+  if (part.share.epoch != epoch && (contended() || tenant.orders_volumes())) enter(part, epoch);
+}
+
 inline bool MeterPart::limited() const noexcept {
   return meter_.limited();
 }

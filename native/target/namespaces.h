@@ -39,6 +39,10 @@ class NamespaceTable {
 
   // Null when the NSID is not attached.
   const Namespace* find(uint32_t nsid) const noexcept {
+    // NSIDs are given from 1 on, so a host that sees all of them finds each in its place.
+    if (nsid - 1 < namespaces_.size() && namespaces_[nsid - 1].nsid == nsid) {
+      return &namespaces_[nsid - 1];
+    }
     const Namespace* ns = at_or_after(nsid);
     return ns != nullptr && ns->nsid == nsid ? ns : nullptr;
   }

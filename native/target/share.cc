@@ -18,15 +18,6 @@ ReactorShare::~ReactorShare() {
 
 // ---- Who takes part -----------------------------------------------------------------------------
 
-void ReactorShare::seen(MeterPart& part, uint64_t now_ns) noexcept {
-  const uint64_t epoch = (now_ns >> epoch_bits) + 1;  // 0: never seen.
-  MeterPart& tenant = part.tenant();
-  if (tenant.share.tenant_epoch != epoch) enter_tenant(tenant, epoch);
-  // As long as volumes share nothing nobody has to know which there are: among many each command is
-  // the first of its volume for a while.
-  if (part.share.epoch != epoch && (contended() || tenant.orders_volumes())) enter(part, epoch);
-}
-
 void ReactorShare::enter(MeterPart& part, uint64_t epoch) noexcept {
   MeterPart& tenant = part.tenant();
   part.share.epoch = epoch;

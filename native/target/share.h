@@ -55,7 +55,7 @@ class ReactorShare {
   ReactorShare(const ReactorShare&) = delete;
   ReactorShare& operator=(const ReactorShare&) = delete;
 
-  // A command of this meter came.
+  // A command of this meter came. In meter.h.
   void seen(MeterPart& part, uint64_t now_ns) noexcept;
   // More than one tenant takes part.
   bool contended() const noexcept { return tenants_.sum() > last_weight_; }
