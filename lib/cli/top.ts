@@ -1,5 +1,6 @@
 /** `ashlar top`: what the hosts of each volume do now, drawn anew every second or so. */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ApiClient } from '../api/client.js';
 import { parseDurationMs } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
@@ -47,20 +48,6 @@ async function read(client: ApiClient, options: TenantOptions): Promise<TopReadi
   }
 }
 
-/** Ends with the signal, or when the time is over. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    if (signal.aborted) done();
-    else signal.addEventListener('abort', done);
-  });
-}
-
 export function intervalOf(text: string | undefined): number {
   const ms = text === undefined ? 1000 : parseDurationMs(text, '--interval');
   if (ms >= minIntervalMs && ms <= maxIntervalMs) return ms;
@@ -78,7 +65,7 @@ export async function top(options: TopOptions): Promise<void> {
   await withDaemon(options, async (client) => {
     if (options.json === true || options.once === true || !process.stdout.isTTY) {
       const before = await read(client, options);
-      await pause(intervalMs, new AbortController().signal);
+      await sleep(intervalMs);
       const after = await read(client, options);
       if (options.json === true) {
         printLines(allRates(before, after).map((rates) => JSON.stringify(rates)));
@@ -103,7 +90,8 @@ export async function follow(
 ): Promise<void> {
   let before = await readNow();
   while (!signal.aborted) {
-    await pause(intervalMs, signal);
+    // Rejects when it is to end, which the loop then sees.
+    await sleep(intervalMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) break;
     if (view.paused) continue;
     const after = await readNow();

@@ -1,5 +1,6 @@
 /** What `ashlar top` shows: rates of two readings, sorted, filtered and laid out. Pure. */
 import type { Status, VolumeStatistics } from '../api/contract.js';
+import { type LatencyBucket, mergeBuckets, percentileBucket } from '../api/latency.js';
 import { formatDurationMs, formatSizeShort } from '../config/units.js';
 import { type Column, table } from './table.js';
 import { plural } from './terminal.js';
@@ -41,25 +42,16 @@ export interface Percentiles {
   p99: number;
 }
 
-type Latency = VolumeStatistics['readLatency'];
-
 /** Bounds of the buckets are a quarter apart, so that a percentile is within that of the truth. */
-export function percentiles(before: Latency, after: Latency): Percentiles | null {
-  const earlier = new Map(before.map(({ belowNs, count }) => [belowNs, count]));
-  const buckets = after
-    .map(({ belowNs, count }) => ({ belowNs, count: count - (earlier.get(belowNs) ?? 0) }))
-    .filter(({ count }) => count > 0);
-  const total = buckets.reduce((sum, { count }) => sum + count, 0);
-  if (total === 0) return null;
-  const at = (share: number): number => {
-    let seen = 0;
-    for (const { belowNs, count } of buckets) {
-      seen += count;
-      // The bucket of everything longer has no bound: it begins at the last one.
-      if (seen >= share * total) return (belowNs ?? 2 ** 34) / 1e6;
-    }
-    return 0;
-  };
+export function percentiles(
+  before: readonly LatencyBucket[],
+  after: readonly LatencyBucket[],
+): Percentiles | null {
+  const buckets = mergeBuckets(after, before, -1).filter(({ count }) => count > 0);
+  if (buckets.length === 0) return null;
+  // The bucket of everything longer has no bound: it begins at the last one.
+  const at = (share: number): number =>
+    (percentileBucket(buckets, share)?.belowNs ?? 2 ** 34) / 1e6;
   return { p50: at(0.5), p99: at(0.99) };
 }
 

@@ -1,4 +1,5 @@
 /** Rates and latencies of readings of counters that only grow: each is of two that follow. */
+import { type LatencyBucket, mergeBuckets, percentileBucket } from '../api/latency.js';
 
 /** What is read of a reading; see the contract of statistics. */
 export interface Counts {
@@ -9,14 +10,8 @@ export interface Counts {
   writtenBytes: number;
   errors: number;
   limitedMs: number;
-  readLatency: readonly Bucket[];
-  writeLatency: readonly Bucket[];
-}
-
-interface Bucket {
-  /** null: more than all others. */
-  belowNs: number | null;
-  count: number;
+  readLatency: readonly LatencyBucket[];
+  writeLatency: readonly LatencyBucket[];
 }
 
 /** Between two readings; null: not known, or of latencies that there was nothing. */
@@ -57,35 +52,16 @@ export function sumOf(parts: readonly Counts[]): Counts | null {
       writtenBytes: sum.writtenBytes + each.writtenBytes,
       errors: sum.errors + each.errors,
       limitedMs: sum.limitedMs + each.limitedMs,
-      readLatency: merged(sum.readLatency, each.readLatency, 1),
-      writeLatency: merged(sum.writeLatency, each.writeLatency, 1),
+      readLatency: mergeBuckets(sum.readLatency, each.readLatency, 1),
+      writeLatency: mergeBuckets(sum.writeLatency, each.writeLatency, 1),
     }),
     first,
   );
 }
 
-const rank = (belowNs: number | null): number => belowNs ?? Number.POSITIVE_INFINITY;
-
-function merged(left: readonly Bucket[], right: readonly Bucket[], sign: 1 | -1): Bucket[] {
-  const counts = new Map(left.map(({ belowNs, count }) => [belowNs, count]));
-  for (const { belowNs, count } of right) {
-    counts.set(belowNs, (counts.get(belowNs) ?? 0) + sign * count);
-  }
-  return [...counts]
-    .map(([belowNs, count]) => ({ belowNs, count }))
-    .sort((a, b) => rank(a.belowNs) - rank(b.belowNs));
-}
-
 /** In nanoseconds, the bound of the bucket that it lies in; null: there is none. */
-export function percentileOf(buckets: readonly Bucket[], share: number): number | null {
-  const all = buckets.reduce((sum, { count }) => sum + count, 0);
-  if (all <= 0) return null;
-  let seen = 0;
-  for (const { belowNs, count } of buckets) {
-    seen += count;
-    if (seen >= all * share) return belowNs;
-  }
-  return null;
+export function percentileOf(buckets: readonly LatencyBucket[], share: number): number | null {
+  return percentileBucket(buckets, share)?.belowNs ?? null;
 }
 
 /** @param at seconds since 1970. */
@@ -95,8 +71,8 @@ export function pointOf(before: Counts, now: Counts, at: number): Point {
   if (seconds <= 0 || now.reads < before.reads || now.writes < before.writes) {
     return { at, ...gap };
   }
-  const reads = merged(now.readLatency, before.readLatency, -1);
-  const writes = merged(now.writeLatency, before.writeLatency, -1);
+  const reads = mergeBuckets(now.readLatency, before.readLatency, -1);
+  const writes = mergeBuckets(now.writeLatency, before.writeLatency, -1);
   return {
     at,
     readIops: (now.reads - before.reads) / seconds,
