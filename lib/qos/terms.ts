@@ -4,15 +4,36 @@ import type { PolicyRecord } from '../catalog/policy_kinds.js';
 import type { MeterLimits } from '../native.js';
 import { defaultTerms, type MeterTerms } from './meters.js';
 
-const rates = [
-  'readIops',
-  'writeIops',
-  'iops',
-  'readBytesPerSecond',
-  'writeBytesPerSecond',
-  'bytesPerSecond',
-] as const;
-export type Rate = (typeof rates)[number];
+/** Rates of a policy, as those who read them have them: null, where its record has 0. */
+export type Rates = Omit<MeterLimits, 'burstPercent' | 'burstSeconds'>;
+
+export const noLimits: MeterLimits = {
+  readIops: null,
+  writeIops: null,
+  iops: null,
+  readBytesPerSecond: null,
+  writeBytesPerSecond: null,
+  bytesPerSecond: null,
+  burstPercent: 100,
+  burstSeconds: 0,
+};
+
+export function ratesOf(policy: Readonly<PolicyRecord>): Rates {
+  return {
+    readIops: policy.readIops || null,
+    writeIops: policy.writeIops || null,
+    iops: policy.iops || null,
+    readBytesPerSecond: policy.readBytesPerSecond || null,
+    writeBytesPerSecond: policy.writeBytesPerSecond || null,
+    bytesPerSecond: policy.bytesPerSecond || null,
+  };
+}
+
+/** Null where no rate is limited: whatever bursts there are, they are of nothing. */
+function limitsOrNull(limits: MeterLimits): MeterLimits | null {
+  const { burstPercent: _, burstSeconds: __, ...rates } = limits;
+  return Object.values(rates).every((rate) => rate === null) ? null : limits;
+}
 
 /** The most that a rate can be: what native code counts to. */
 export const maxRate = 1n << 40n;
@@ -21,17 +42,7 @@ export const maxRate = 1n << 40n;
 export function termsOfVolume(policy: Readonly<PolicyRecord> | null): MeterTerms {
   if (policy === null) return defaultTerms;
   const { weight, burstPercent, burstSeconds } = policy;
-  const limits: MeterLimits = {
-    readIops: policy.readIops || null,
-    writeIops: policy.writeIops || null,
-    iops: policy.iops || null,
-    readBytesPerSecond: policy.readBytesPerSecond || null,
-    writeBytesPerSecond: policy.writeBytesPerSecond || null,
-    bytesPerSecond: policy.bytesPerSecond || null,
-    burstPercent,
-    burstSeconds,
-  };
-  return { limits: rates.every((rate) => limits[rate] === null) ? null : limits, weight };
+  return { limits: limitsOrNull({ ...ratesOf(policy), burstPercent, burstSeconds }), weight };
 }
 
 /**
@@ -49,24 +60,13 @@ export function termsOfTenant(
     iops: smaller(before.iops, rateOfQuota(BigInt(quota.iops))),
     bytesPerSecond: smaller(before.bytesPerSecond, rateOfQuota(quota.bytesPerSecond)),
   };
-  return { limits: rates.every((rate) => both[rate] === null) ? null : both, weight };
+  return { limits: limitsOrNull(both), weight };
 }
 
 /** A quota may be above what native code counts to, and any node does: then it limits nothing. */
 function rateOfQuota(quota: bigint): bigint | null {
   return quota === 0n || quota > maxRate ? null : quota;
 }
-
-const noLimits: MeterLimits = {
-  readIops: null,
-  writeIops: null,
-  iops: null,
-  readBytesPerSecond: null,
-  writeBytesPerSecond: null,
-  bytesPerSecond: null,
-  burstPercent: 100,
-  burstSeconds: 0,
-};
 
 function smaller(a: bigint | null, b: bigint | null): bigint | null {
   if (a === null || b === null) return a ?? b;

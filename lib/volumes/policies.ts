@@ -3,7 +3,8 @@ import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import { tenantKind, volumeKind } from '../catalog/kinds.js';
 import { type PolicyRecord, policyKind } from '../catalog/policy_kinds.js';
 import { AshlarError } from '../errors.js';
-import { maxRate } from '../qos/terms.js';
+import { defaultTerms } from '../qos/meters.js';
+import { maxRate, noLimits, ratesOf } from '../qos/terms.js';
 import { compare } from './pages.js';
 import type {
   ChangePolicy,
@@ -24,15 +25,8 @@ const noPolicy = 'none';
 const named = 5;
 
 const unlimited: PolicySettings = {
-  readIops: null,
-  writeIops: null,
-  iops: null,
-  readBytesPerSecond: null,
-  writeBytesPerSecond: null,
-  bytesPerSecond: null,
-  burstPercent: 100,
-  burstSeconds: 0,
-  weight: 100,
+  ...noLimits,
+  weight: defaultTerms.weight,
   offered: false,
 };
 
@@ -234,18 +228,7 @@ function recordOf(name: string, settings: PolicySettings, createdMs: number): Po
 
 function settingsOf(record: Readonly<PolicyRecord>): PolicySettings {
   const { burstPercent, burstSeconds, weight, offered } = record;
-  return {
-    readIops: record.readIops || null,
-    writeIops: record.writeIops || null,
-    iops: record.iops || null,
-    readBytesPerSecond: record.readBytesPerSecond || null,
-    writeBytesPerSecond: record.writeBytesPerSecond || null,
-    bytesPerSecond: record.bytesPerSecond || null,
-    burstPercent,
-    burstSeconds,
-    weight,
-    offered,
-  };
+  return { ...ratesOf(record), burstPercent, burstSeconds, weight, offered };
 }
 
 function sameSettings(a: Readonly<PolicyRecord>, b: Readonly<PolicyRecord>): boolean {

@@ -1,19 +1,9 @@
 /** What the rest of the control plane sees of policies; the rules of types.ts hold. */
+import type { MeterLimits } from '../native.js';
 import type { CallOptions } from './types.js';
 
 /** Rates are a second, 1 to 2^40; null: no limit. */
-export interface PolicySettings {
-  readIops: bigint | null;
-  writeIops: bigint | null;
-  /** Reads and writes together. */
-  iops: bigint | null;
-  readBytesPerSecond: bigint | null;
-  writeBytesPerSecond: bigint | null;
-  bytesPerSecond: bigint | null;
-  /** How fast while credits last, in percent of each rate: 100 (no bursts) to 10,000. */
-  burstPercent: number;
-  /** How long a burst from full credits lasts, 0 (no bursts) to 3,600. */
-  burstSeconds: number;
+export interface PolicySettings extends MeterLimits {
   /** The share of a reactor that several want at once, 1 to 10,000; 100 without a policy. */
   weight: number;
   /** Whether the admins of tenants may give it to their volumes. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { AshlarError } from '../../lib/errors.js';
 import { loadNative, type MeterHandle, type MeterLimits } from '../../lib/native.js';
+import { noLimits } from '../../lib/qos/terms.js';
 
 const native = loadNative();
 const runtime = native.runtimeOpen(
@@ -10,17 +11,6 @@ const runtime = native.runtimeOpen(
   () => {},
 );
 after(() => native.runtimeClose(runtime));
-
-const none: MeterLimits = {
-  readIops: null,
-  writeIops: null,
-  iops: null,
-  readBytesPerSecond: null,
-  writeBytesPerSecond: null,
-  bytesPerSecond: null,
-  burstPercent: 100,
-  burstSeconds: 0,
-};
 
 const refused = (code: string, message: RegExp) => (error: unknown) =>
   error instanceof AshlarError && error.code === code && message.test(error.message);
@@ -62,14 +52,15 @@ test('rates of 0 and beyond 2^40, bursts and weights out of range are refused by
   ] as const) {
     for (const value of [0n, 2n ** 40n + 1n]) {
       assert.throws(
-        () => native.meterSet(meter, { ...none, [name]: value }, 100),
+        () => native.meterSet(meter, { ...noLimits, [name]: value }, 100),
         refused('invalid-argument', new RegExp(`^${name} must be 1 to 1099511627776, not`)),
       );
     }
-    for (const value of [1n, 2n ** 40n]) native.meterSet(meter, { ...none, [name]: value }, 100);
+    for (const value of [1n, 2n ** 40n])
+      native.meterSet(meter, { ...noLimits, [name]: value }, 100);
   }
   const set = (limits: Partial<MeterLimits>, weight = 100) =>
-    native.meterSet(meter, { ...none, ...limits }, weight);
+    native.meterSet(meter, { ...noLimits, ...limits }, weight);
   const out = (what: RegExp) => refused('invalid-argument', what);
   assert.throws(() => set({ burstPercent: 99 }), out(/burstPercent must be 100 to 10000, not 99/));
   assert.throws(() => set({ burstPercent: 10_001 }), out(/burstPercent/));

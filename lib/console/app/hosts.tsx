@@ -8,13 +8,13 @@ import { listState, Pager, usePaged } from './paged.js';
 import {
   Badge,
   Card,
-  Choice,
   type Column,
   Empty,
   FilterBar,
   Head,
   Problem,
   Table,
+  TenantChoice,
   TextFilter,
   type Tone,
   Waiting,
@@ -71,14 +71,7 @@ export function Hosts() {
       </Head>
       <FilterBar>
         <TextFilter label="Filter by NQN" value={nqn} onValue={set('nqn')} />
-        {tenants.length > 1 && (
-          <Choice
-            label="Tenant"
-            value={tenant}
-            options={[['', 'All'], ...tenants.map((each) => [each, each] as const)]}
-            onValue={set('tenant')}
-          />
-        )}
+        <TenantChoice tenants={tenants} value={tenant} onValue={set('tenant')} />
       </FilterBar>
       <Problem error={paged.value === null ? null : paged.error} />
       {listState(

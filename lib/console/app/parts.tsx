@@ -329,3 +329,18 @@ export function Choice({
     </label>
   );
 }
+
+/** Which tenant a list is of; nothing where there is no choice. */
+export function TenantChoice({
+  tenants,
+  value,
+  onValue,
+}: {
+  tenants: readonly string[];
+  value: string;
+  onValue: (value: string) => void;
+}) {
+  if (tenants.length <= 1) return null;
+  const options = [['', 'All'], ...tenants.map((each) => [each, each] as const)] as const;
+  return <Choice label="Tenant" value={value} options={options} onValue={onValue} />;
+}

@@ -6,7 +6,16 @@ import { call, rights } from './api.js';
 import { cli, plural } from './format.js';
 import { useLive } from './live.js';
 import { listState, Pager, usePaged } from './paged.js';
-import { Card, Choice, Empty, FilterBar, Head, Problem, TextFilter, Waiting } from './parts.js';
+import {
+  Card,
+  Empty,
+  FilterBar,
+  Head,
+  Problem,
+  TenantChoice,
+  TextFilter,
+  Waiting,
+} from './parts.js';
 import { go, place, withQuery } from './router.js';
 import type { Task } from './task.js';
 import { TaskButton } from './task.js';
@@ -35,14 +44,7 @@ export function Snapshots() {
       </Head>
       <FilterBar>
         <TextFilter label="Filter volumes by name" value={name} onValue={set('name')} />
-        {tenants.length > 1 && (
-          <Choice
-            label="Tenant"
-            value={tenant}
-            options={[['', 'All'], ...tenants.map((each) => [each, each] as const)]}
-            onValue={set('tenant')}
-          />
-        )}
+        <TenantChoice tenants={tenants} value={tenant} onValue={set('tenant')} />
       </FilterBar>
       <Problem error={paged.value === null ? null : paged.error} />
       {listState(

@@ -47,14 +47,15 @@ function useBranch(tenant: string, volume: string, own: string | null) {
   );
 }
 
-export function VolumeTree({ volume }: { volume: Volume }) {
+/** @param depth how far from the root. */
+export function VolumeTree({ volume, depth = 0 }: { volume: Volume; depth?: number }) {
   return (
     <Branch
       tenant={volume.tenant}
       name={volume.name}
       uuid={volume.uuid}
       connections={volume.connections}
-      depth={0}
+      depth={depth}
     />
   );
 }
@@ -188,15 +189,7 @@ function CloneRow({ clone, depth }: { clone: Volume; depth: number }) {
         {clone.snapshots > 0 && <span class="soft">{plural(clone.snapshots, 'snapshot')}</span>}
         {clone.connections > 0 && <Badge tone="good">{`${clone.connections} connected`}</Badge>}
       </div>
-      {open && (
-        <Branch
-          tenant={clone.tenant}
-          name={clone.name}
-          uuid={clone.uuid}
-          connections={clone.connections}
-          depth={depth + 1}
-        />
-      )}
+      {open && <VolumeTree volume={clone} depth={depth + 1} />}
     </>
   );
 }
@@ -243,15 +236,7 @@ export function Root({ volume }: { volume: Volume }) {
           </span>
         )}
       </div>
-      {open && (
-        <Branch
-          tenant={volume.tenant}
-          name={volume.name}
-          uuid={volume.uuid}
-          connections={volume.connections}
-          depth={1}
-        />
-      )}
+      {open && <VolumeTree volume={volume} depth={1} />}
     </>
   );
 }

@@ -14,6 +14,7 @@ import {
   Meter,
   Problem,
   Table,
+  TenantChoice,
   TextFilter,
   Waiting,
   When,
@@ -91,14 +92,7 @@ export function Volumes() {
       </Head>
       <FilterBar>
         <TextFilter label="Filter by name" value={name ?? ''} onValue={set('name')} />
-        {tenants.length > 1 && (
-          <Choice
-            label="Tenant"
-            value={tenant ?? ''}
-            options={[['', 'All'], ...tenants.map((each) => [each, each] as const)]}
-            onValue={set('tenant')}
-          />
-        )}
+        <TenantChoice tenants={tenants} value={tenant ?? ''} onValue={set('tenant')} />
         <Choice
           label="Room"
           value={reserved ?? ''}
