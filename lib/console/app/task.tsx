@@ -133,7 +133,8 @@ function OpenTask({ task }: { task: Task }) {
       ref={dialog}
       aria-labelledby={titleId}
       onClose={() => {
-        current.value = null;
+        // The browser tells of it later, when another one may have been opened.
+        if (current.value === task) current.value = null;
       }}
     >
       <form onSubmit={onSubmit}>
