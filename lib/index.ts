@@ -5,6 +5,7 @@
 
 export type { AddReferral, ReferralInfo, Referrals } from './discovery/types.js';
 export { AshlarError, type ErrorCode, type ExitCode, errorCodes, exitCodeOf } from './errors.js';
+export { type EventKind, eventKinds } from './events/kinds.js';
 export { type Exposition, Metrics, type MetricsOptions } from './metrics/metrics.js';
 export type {
   AnaState,

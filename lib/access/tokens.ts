@@ -1,8 +1,10 @@
 /** Tokens: create, list, show, rotate, remove, and who calls with one. */
+
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import { tenantKind } from '../catalog/kinds.js';
 import { type TokenRecord, tokenKey, tokenKind } from '../catalog/token_kinds.js';
 import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { compare } from '../volumes/pages.js';
 import { checkName } from '../volumes/rules.js';
 import { type ControlState, stillThere, tenantOf } from '../volumes/state.js';
@@ -233,7 +235,7 @@ export class TokenService implements Tokens {
     };
   }
 
-  #tell(kind: string, message: string, { tenant }: TokenRecord): void {
+  #tell(kind: EventKind, message: string, { tenant }: TokenRecord): void {
     this.#state.emit(kind, message, { subject: null, tenant: tenant === 0n ? null : tenant });
   }
 }

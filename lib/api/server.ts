@@ -24,6 +24,7 @@ import { maxBodyBytes, refuseConnection, sendProblem } from './answers.js';
 import { assertOwnPage, authenticate, type Transport } from './calls/access.js';
 import { AuditTrail } from './calls/audit_trail.js';
 import { Calls } from './calls/calls.js';
+import { SealedCursors } from './calls/cursors.js';
 import { decode, msgpackTypes } from './codec.js';
 import type { Input, Output } from './contract.js';
 import { addMetrics } from './metrics.js';
@@ -95,6 +96,8 @@ export interface ApiParts {
   /** Where exports and imports are told of. */
   jobs?: Jobs | undefined;
   audit?: AuditLog | undefined;
+  /** Seals cursors of the list of events over restarts; null or not given: they end with each. */
+  eventCursorKey?: Uint8Array | null | undefined;
   /** Without them, `GET /metrics` is not there. */
   metrics?: Metrics | undefined;
   logger: Logger;
@@ -127,7 +130,11 @@ export interface ApiServer extends AsyncDisposable {
  */
 export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
   const { https, loopback } = options;
-  const calls = new Calls(options.handlers, new AuditTrail(options.audit ?? null));
+  const calls = new Calls(
+    options.handlers,
+    new AuditTrail(options.audit ?? null),
+    new SealedCursors({ listEvents: options.eventCursorKey ?? null }),
+  );
   const apps: FastifyInstance[] = [];
   const closeAll = async (): Promise<void> => {
     await Promise.all(apps.map(closeServer));

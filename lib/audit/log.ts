@@ -3,10 +3,10 @@
  * there when the process dies; a power loss may take the last lines. When the file is full it
  * becomes `FILE.1`, the one before `FILE.2`, and so on.
  */
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { rename, rm } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { toAshlarError } from '../errors.js';
+import { InTurn, LineFile } from '../lines/line_file.js';
 
 export interface AuditOptions {
   /** Absolute. */
@@ -19,26 +19,21 @@ export interface AuditOptions {
 
 export class AuditLog implements AsyncDisposable {
   readonly #options: AuditOptions;
-  readonly #logger: Logger;
-  #file: FileHandle;
-  #bytes: number;
-  /** Ends when every line so far is written. */
-  #tail: Promise<void> = Promise.resolve();
-  #failing = false;
+  readonly #file: LineFile;
+  readonly #turns: InTurn;
 
-  private constructor(options: AuditOptions, logger: Logger, file: FileHandle, bytes: number) {
+  private constructor(options: AuditOptions, logger: Logger, file: LineFile) {
     this.#options = options;
-    this.#logger = logger;
     this.#file = file;
-    this.#bytes = bytes;
+    this.#turns = new InTurn((err) =>
+      logger.error({ err }, `the audit log '${options.path}' cannot be written`),
+    );
   }
 
   /** @throws AshlarError permission-denied, not-found, io-error. */
   static async open(options: AuditOptions, logger: Logger): Promise<AuditLog> {
     try {
-      await mkdir(dirname(options.path), { recursive: true, mode: 0o700 });
-      const file = await openFile(options.path);
-      return new AuditLog(options, logger, file, (await file.stat()).size);
+      return new AuditLog(options, logger, await LineFile.open(options.path));
     } catch (thrown) {
       throw toAshlarError(thrown);
     }
@@ -48,25 +43,16 @@ export class AuditLog implements AsyncDisposable {
    * Resolves when the line is in the file. A disk that takes no lines stops no changes: it is told
    * once, by an error in the log of the daemon, until it takes them again.
    */
-  write(entry: object): Promise<void> {
+  async write(entry: object): Promise<void> {
     const line = `${JSON.stringify(entry)}\n`;
-    this.#tail = this.#tail.then(() => this.#append(line));
-    return this.#tail;
-  }
-
-  async #append(line: string): Promise<void> {
-    try {
-      const bytes = Buffer.byteLength(line);
-      if (this.#bytes > 0 && this.#bytes + bytes > this.#options.maxBytes) await this.#rotate();
-      await this.#file.appendFile(line);
-      this.#bytes += bytes;
-      this.#failing = false;
-    } catch (err) {
-      if (!this.#failing) {
-        this.#logger.error({ err }, `the audit log '${this.#options.path}' cannot be written`);
+    await this.#turns.run(async () => {
+      const { bytes } = this.#file;
+      if (bytes > 0 && bytes + Buffer.byteLength(line) > this.#options.maxBytes) {
+        await this.#rotate();
       }
-      this.#failing = true;
-    }
+      await this.#file.append(line);
+      return 'done';
+    });
   }
 
   async #rotate(): Promise<void> {
@@ -75,24 +61,15 @@ export class AuditLog implements AsyncDisposable {
     for (let number = keep - 1; number >= 1; number -= 1) {
       await rename(`${path}.${number}`, `${path}.${number + 1}`).catch(() => undefined);
     }
-    await rename(path, `${path}.1`);
-    const next = await openFile(path);
-    await this.#file.close();
-    this.#file = next;
-    this.#bytes = 0;
+    await this.#file.moveTo(`${path}.1`);
   }
 
   async close(): Promise<void> {
-    await this.#tail;
+    await this.#turns.settled();
     await this.#file.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-/** The owner's alone: what was changed says much of what there is. */
-function openFile(path: string): Promise<FileHandle> {
-  return open(path, 'a', 0o600);
 }

@@ -3,6 +3,7 @@
  * from the daemon. Shells ask by a hidden command, so that one engine serves them all.
  */
 import type { Argument, Command, Option } from 'commander';
+import { eventKinds } from '../events/kinds.js';
 
 export interface Candidate {
   value: string;
@@ -45,6 +46,16 @@ const groups: Readonly<Record<string, NameKind>> = {
   schedule: 'schedule',
   job: 'job',
 };
+
+/** Options of which all values are known, and too many for a help page, by their command. */
+const words: Readonly<Record<string, readonly string[]>> = {
+  'event list --kind': eventKinds,
+};
+
+function wordsOf(command: Command, option: Option): readonly string[] | undefined {
+  const key = `${command.parent?.name()} ${command.name()} ${option.long}`;
+  return option.argChoices ?? words[key];
+}
 
 function kindsOf(command: Command, argument: Argument): readonly NameKind[] {
   const known = named[argument.name()];
@@ -111,7 +122,8 @@ async function candidatesAt(place: Place, typed: string, names: Names): Promise<
     );
   };
   if (option !== null) {
-    if (option.argChoices !== undefined) return option.argChoices.map(plain);
+    const known = wordsOf(command, option);
+    if (known !== undefined) return known.map(plain);
     return ask(named[option.attributeName()] ?? []);
   }
   if (typed.startsWith('-')) {

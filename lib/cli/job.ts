@@ -1,9 +1,12 @@
 /** `ashlar job …` and `ashlar event list`: what the daemon does, and what happened. */
 import type { ApiClient } from '../api/client.js';
 import type { Job, NodeEvent } from '../api/contract.js';
+import { nearest } from '../config/nearest.js';
 import { formatSizeShort } from '../config/units.js';
 import { AshlarError } from '../errors.js';
+import { type EventKind, eventKinds } from '../events/kinds.js';
 import { type DaemonOptions, type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { momentMs } from './moments.js';
 import { Progress } from './progress.js';
 import { type Column, table } from './table.js';
 import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
@@ -67,16 +70,44 @@ const eventColumns: readonly Column<NodeEvent>[] = [
   { title: 'what', value: ({ message }) => message, flexible: true },
 ];
 
-export async function listEvents(
-  options: TenantOptions & { severity?: NodeEvent['severity']; limit?: number },
-): Promise<void> {
-  const { severity, limit = 50 } = options;
-  const { items } = await withDaemon(options, (client) =>
-    client.call('listEvents', {
-      query: { ...tenantQuery(options), ...(severity && { severity }), limit: String(limit) },
-    }),
-  );
+export interface EventOptions extends TenantOptions {
+  severity?: NodeEvent['severity'];
+  kind?: string;
+  subject?: string;
+  since?: string;
+  until?: string;
+  limit?: number;
+}
+
+export async function listEvents(options: EventOptions): Promise<void> {
+  const { severity, subject, limit = 50 } = options;
+  const now = Date.now();
+  const moment = (name: 'since' | 'until') => {
+    const text = options[name];
+    return text === undefined
+      ? {}
+      : { [name]: new Date(momentMs(text, `--${name}`, now)).toISOString() };
+  };
+  const query = {
+    ...tenantQuery(options),
+    ...(severity && { severity }),
+    ...(options.kind !== undefined && { kind: kindNamed(options.kind) }),
+    ...(subject !== undefined && { subject }),
+    ...moment('since'),
+    ...moment('until'),
+    limit: String(limit),
+  };
+  const { items } = await withDaemon(options, (client) => client.call('listEvents', { query }));
   if (options.json === true) return printJson(items);
-  if (items.length === 0) return printLines(['Nothing of that has happened since the start.']);
+  if (items.length === 0) return printLines(['No such event is kept.']);
   printLines(table(items, eventColumns, terminalWidth()));
+}
+
+/** @throws AshlarError usage. */
+function kindNamed(text: string): EventKind {
+  const found = eventKinds.find((kind) => kind === text);
+  if (found !== undefined) return found;
+  const best = nearest(text, eventKinds);
+  const hint = best === null ? 'TAB completes them (ashlar completion)' : `did you mean '${best}'?`;
+  throw new AshlarError('usage', `there are no events of kind '${text}'; ${hint}`);
 }

@@ -108,6 +108,7 @@ export async function serve(options: ServeOptions): Promise<number> {
       sessions,
       jobs,
       audit,
+      eventCursorKey: node.eventList.cursorKey,
       metrics,
       https,
       loopback: loopbackOptions(config),
@@ -329,6 +330,7 @@ async function nodeConfigOf(config: Config): Promise<NodeConfig> {
     tls: config.target.tls,
     ktls: config.target.ktls,
     cntlids: config.node.cntlids,
+    eventFile: config.events?.path ?? null,
     demo: config.demo,
   };
 }
@@ -436,7 +438,9 @@ function consoleLines({ sessions }: Node, { demo }: Config): string[] {
 
 /** A line on the demo volume if this start made it; asked before any program can make others. */
 function demoLines(node: Node, config: Config): string[] {
-  const made = node.events().some(({ kind }) => kind === 'volume-created');
+  const events = node.events();
+  const started = events.findLastIndex(({ kind }) => kind === 'node-started');
+  const made = events.slice(started).some(({ kind }) => kind === 'volume-created');
   if (!made || config.demo === null) return [];
   const { volume, sizeBytes } = config.demo;
   return [`  made     volume '${volume}' of ${formatSize(sizeBytes)}, for any host`];

@@ -140,14 +140,23 @@ function addEvents(program: Command): void {
   const event = addGroup(program, 'event', 'Events: what happened.');
   addCommand(event, {
     usage: 'list',
-    description: 'List what happened, the newest first.',
+    description: 'List what happened, the newest first; also before the last restart.',
     tenant: true,
-    examples: [['ashlar event list --severity warning', 'what may need somebody']],
+    examples: [
+      ['ashlar event list --severity warning', 'what may need somebody'],
+      ['ashlar event list --since 2h', 'of the last two hours'],
+      ["ashlar event list --since '2026-11-29 02:30' --until '2026-11-29 03:30'", 'of a night'],
+      ['ashlar event list --kind host-disconnected', 'who went, and why'],
+    ],
     build: (command) =>
       command
         .addOption(
           new Option('--severity <severity>', 'only these').choices(['info', 'warning', 'error']),
         )
+        .option('--kind <kind>', 'only of this kind')
+        .option('--subject <id>', 'only of this object: a UUID or a host NQN')
+        .option('--since <moment>', "only from then on: '2h' (ago), '03:00', '2026-11-29 03:00'")
+        .option('--until <moment>', 'only before then')
         .option('--limit <count>', 'at most this many (default: 50)', wholeNumber(1, 1000))
         .action(async (options) => (await import('./job.js')).listEvents(options)),
   });

@@ -155,6 +155,12 @@ export interface AuditConfig {
   keep: number;
 }
 
+/** Where events outlive a restart. */
+export interface EventsConfig {
+  /** Absolute. */
+  path: string;
+}
+
 /** What Prometheus may ask for. */
 export interface MetricsConfig {
   /** Served there over plain HTTP, to whoever can reach it; null: at the API alone. */
@@ -182,6 +188,8 @@ export interface Config {
   api: ApiConfig;
   /** null: of a pool in memory, nothing is written down. */
   audit: AuditConfig | null;
+  /** null: of a pool in memory, they do not. */
+  events: EventsConfig | null;
   metrics: MetricsConfig;
   log: LogConfig;
   demo: DemoConfig | null;

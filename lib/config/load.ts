@@ -139,6 +139,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
     runtime: resolveRuntime(from),
     api: resolveApi(from),
     audit: resolveAudit(from, pool.device),
+    events: resolveEvents(from, pool.device),
     metrics: resolveMetrics(from),
     log: {
       level: from.get(
@@ -416,18 +417,33 @@ function resolveHttps(from: Resolver): Config['api']['https'] {
   );
 }
 
-function resolveAudit(from: Resolver, device: Config['pool']['device']): Config['audit'] {
-  const path = from.get(
-    'audit.file',
-    (f) => f.audit?.file,
+/** A log's file: beside the pool's, unless that is a device or in memory. */
+function logPath(
+  from: Resolver,
+  section: 'audit' | 'events',
+  device: Config['pool']['device'],
+): string | null {
+  return from.get(
+    `${section}.file`,
+    (f) => f[section]?.file,
     undefined,
     ({ value, base }) => {
       if (value !== undefined) return resolve(base, value);
       if (device.kind === 'memory') return null;
-      const beside = `${device.path}.audit.log`;
-      return device.path.startsWith('/dev/') ? join(from.places.state, 'audit.log') : beside;
+      const name = `${section}.log`;
+      const { path } = device;
+      return path.startsWith('/dev/') ? join(from.places.state, name) : `${path}.${name}`;
     },
   );
+}
+
+function resolveEvents(from: Resolver, device: Config['pool']['device']): Config['events'] {
+  const path = logPath(from, 'events', device);
+  return path === null ? null : { path };
+}
+
+function resolveAudit(from: Resolver, device: Config['pool']['device']): Config['audit'] {
+  const path = logPath(from, 'audit', device);
   const bytes = from.get(
     'audit.size',
     (f) => f.audit?.size,

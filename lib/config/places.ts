@@ -18,7 +18,7 @@ export const serviceConfig = '/etc/ashlar/ashlar.toml';
 
 /** Absolute folders. */
 export interface Places {
-  /** Of the pool, its key, the audit log. */
+  /** Of the pool, its key, the audit log, the events. */
   state: string;
   /** Of the control socket. */
   runtime: string;

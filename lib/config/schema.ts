@@ -241,6 +241,17 @@ const auditSection = Type.Object(
   { ...exact, description: 'What is written down of changes.' },
 );
 
+const eventsSection = Type.Object(
+  {
+    file: text({
+      description:
+        "Where events outlive a restart, as JSON lines: those that are kept, the last 1,000 of the node and 200 of each tenant, and not much more. Unset: the pool's path with '.events.log' behind it, .ashlar/events.log for a block device; events of a pool in memory end with it.",
+      expected: 'a path',
+    }),
+  },
+  { ...exact, description: 'What is kept of what happened.' },
+);
+
 const metricsSection = Type.Object(
   {
     listen: text({
@@ -295,6 +306,7 @@ export const configFileSchema = Type.Object(
     runtime: Type.Optional(runtimeSection),
     api: Type.Optional(apiSection),
     audit: Type.Optional(auditSection),
+    events: Type.Optional(eventsSection),
     metrics: Type.Optional(metricsSection),
     log: Type.Optional(logSection),
     demo: Type.Optional(demoSection),

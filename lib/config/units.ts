@@ -102,6 +102,7 @@ const durationMs: ReadonlyMap<string, number> = new Map([
   ['m', 60_000],
   ['min', 60_000],
   ['h', 3_600_000],
+  ['d', 86_400_000],
 ]);
 
 /**

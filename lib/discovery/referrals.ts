@@ -1,10 +1,12 @@
 /** Referrals: the discovery services of other nodes, kept in the catalog or configured. */
+
 import { networkInterfaces } from 'node:os';
 import type { Catalog } from '../catalog/catalog.js';
 import { type ReferralRecord, referralKey, referralKind } from '../catalog/discovery_kinds.js';
 import { discoveryPort, type Endpoint, formatEndpoint } from '../config/config.js';
 import { canonicalAddress, parseEndpoint, referralProblem } from '../config/endpoint.js';
 import { AshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { isWildcard, type Referral } from '../target/discovery.js';
 import type { Target } from '../target/target.js';
 import type { KeyedLocks } from '../volumes/locks.js';
@@ -20,7 +22,7 @@ export interface ReferralParts {
   locks: KeyedLocks;
   configured: readonly Endpoint[];
   assertOpen(): void;
-  emit(kind: string, message: string): void;
+  emit(kind: EventKind, message: string): void;
 }
 
 export class ReferralService implements Referrals {

@@ -2,8 +2,10 @@
  * Announces the discovery service by mDNS and DNS-SD (TP 8009), so that hosts find it without being
  * given an address. Nothing that goes wrong here concerns the service itself.
  */
+
 import { networkInterfaces } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import type { EventKind } from '../events/kinds.js';
 import { type AnnouncedPortal, type Announcement, announcements } from './announcements.js';
 
 export interface AnnouncerOptions {
@@ -14,7 +16,7 @@ export interface AnnouncerOptions {
   /** NQN of the discovery subsystem. */
   nqn: string;
   portals(): readonly AnnouncedPortal[];
-  emit(severity: 'info' | 'warning', kind: string, message: string): void;
+  emit(severity: 'info' | 'warning', kind: EventKind, message: string): void;
 }
 
 /** What a responder is to do. */

@@ -36,13 +36,21 @@ export class EventList implements NodeEvents {
     throw new AshlarError('not-found', `event '${id.slice(0, 80)}' is not kept, or never was`);
   }
 
+  get cursorKey(): Uint8Array | null {
+    return this.#log.cursorKey;
+  }
+
   #owner(options: CallOptions): bigint | undefined {
     return options.tenant === undefined ? undefined : tenantOf(this.#catalog, options).id;
   }
 }
 
-function matches(event: NodeEvent, { severity, kind, subject }: EventFilter): boolean {
+function matches(event: NodeEvent, filter: EventFilter): boolean {
+  const { severity, kind, subject, sinceMs, untilMs } = filter;
+  const ms = Date.parse(event.time);
   return (
+    (sinceMs === undefined || ms >= sinceMs) &&
+    (untilMs === undefined || ms < untilMs) &&
     (severity === undefined || event.severity === severity) &&
     (kind === undefined || event.kind === kind) &&
     (subject === undefined || event.subject === subject)

@@ -1,4 +1,6 @@
 /** The node: runtime, pool, catalog, volumes and target, put together and taken apart in order. */
+
+import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { SessionService } from '../access/sessions.js';
@@ -16,6 +18,7 @@ import { formatSize } from '../config/units.js';
 import { takeGenerations } from '../discovery/generation.js';
 import { ReferralService } from '../discovery/referrals.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { JobService } from '../jobs/jobs.js';
 import { Announcer } from '../mdns/announcer.js';
 import {
@@ -49,8 +52,9 @@ import { SnapshotService } from '../volumes/snapshots.js';
 import { type ControlState, defaultTenant, type EventSubject } from '../volumes/state.js';
 import { StatisticsService } from '../volumes/statistics.js';
 import { addTenantRecord, subsystemNqnPrefix, TenantService } from '../volumes/tenants.js';
-import { hexText, uuidText } from '../volumes/uuid.js';
+import { hexText, uuidBytes, uuidText } from '../volumes/uuid.js';
 import { VolumeService } from '../volumes/volumes.js';
+import { EventFile, type KeptEvent } from './event_file.js';
 import { EventList } from './event_list.js';
 import { EventLog, type EventOwner } from './event_log.js';
 import { attachDevices, PoolService } from './node_pool.js';
@@ -82,8 +86,9 @@ export async function openNode(
   try {
     return await opening.open();
   } catch (thrown) {
-    await opening.undo();
-    throw toAshlarError(thrown);
+    const error = toAshlarError(thrown);
+    await opening.undo(error);
+    throw error;
   }
 }
 
@@ -112,6 +117,7 @@ class OpeningNode {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #undo: { what: string; step: () => Promise<void> }[] = [];
+  #keeping: Promise<Keeping> | null = null;
 
   constructor(config: NodeConfig, logger: Logger, clock: Clock) {
     this.#config = config;
@@ -124,7 +130,8 @@ class OpeningNode {
     const native = loadNative();
     const keyFile = keyFileOf(config);
     keyFile.check();
-    const events = new EventLog(this.#logger);
+    // Read while native threads open the pool.
+    this.#keeping = keptEvents(config, this.#logger);
     const router = new EventRouter();
     const runtime = native.runtimeOpen(config.runtime, (batch) => router.take(batch));
     this.#onUndo('close the reactors', () => native.runtimeClose(runtime));
@@ -133,12 +140,12 @@ class OpeningNode {
     this.#onUndo('close the pool', () => native.poolClose(pool));
     const status = await native.poolStatus(pool);
     const size = formatSize(status.sizeBytes);
+    const catalog = await loadCatalog(native, pool);
+    const events = await this.#eventLog(await this.#keeping, catalog);
     const verb = created ? 'created' : 'opened';
     events.add('info', `pool-${verb}`, `pool ${uuidText(status.uuid)} of ${size} ${verb}`, null, {
       replayedRecords: String(status.replayedRecords),
     });
-
-    const catalog = await loadCatalog(native, pool);
     await attachDevices(native, pool, catalog, events);
     const problem = keysProblem(catalog, keyFile);
     if (problem !== null) events.add('error', 'host-keys-unreadable', problem);
@@ -166,10 +173,31 @@ class OpeningNode {
     this.#onUndo('end the associations', () => target.close());
     this.#onUndo('give up portals that wait', () => node.portals.close());
     await node.start();
+    events.started();
     return node;
   }
 
-  async undo(): Promise<void> {
+  /** The event log with what earlier runs kept; says how the last of them ended. */
+  async #eventLog({ file, events: earlier }: Keeping, catalog: Catalog): Promise<EventLog> {
+    const events = new EventLog(this.#logger, file);
+    this.#onUndo('close the file of events', () => events.close());
+    events.restore(earlier, (uuid) =>
+      ownerOf(catalog.find(tenantKind, 'uuid', hexText(uuidBytes(uuid)))),
+    );
+    const last = earlier.findLast(({ event }) => event.kind !== 'start-failed')?.event;
+    const started = `Ashlar ${version} started`;
+    if (last === undefined || last.kind === 'node-closed') {
+      events.add('info', 'node-started', started);
+    } else {
+      const message =
+        `${started}; the run before did not end in order (killed, crashed, or power lost): the ` +
+        `last that is known of it is of ${last.time}`;
+      events.add('warning', 'node-started', message);
+    }
+    return events;
+  }
+
+  async undo(error: AshlarError): Promise<void> {
     for (const { what, step } of this.#undo.reverse()) {
       try {
         await step();
@@ -177,11 +205,42 @@ class OpeningNode {
         this.#logger.error({ err: thrown }, `while giving up the start: could not ${what}`);
       }
     }
+    await this.#noteFailure(error);
+  }
+
+  /**
+   * That the start failed, and why, is all that is kept of it: a service manager tries again and
+   * again, and what happened before must not go for that. Of a node that never ran, nothing.
+   */
+  async #noteFailure({ code, message }: AshlarError): Promise<void> {
+    // The daemon that has the pool has the file too.
+    if (code === 'pool-locked') return;
+    const { file = null, events = [] } = (await this.#keeping) ?? {};
+    const last = events.at(-1)?.event;
+    const told = `the start failed: ${message}`;
+    if (file === null || last === undefined) return;
+    if (last.kind === 'start-failed' && last.message === told) return;
+    await file.appendAlone({ event: startFailed(last.sequence + 1, told), owner: null });
   }
 
   #onUndo(what: string, step: () => Promise<void>): void {
     this.#undo.push({ what, step });
   }
+}
+
+function startFailed(sequence: number, message: string): NodeEvent {
+  const [id, time] = [randomUUID(), new Date().toISOString()];
+  const about = { kind: 'start-failed', severity: 'error', subject: null, tenant: null } as const;
+  return { sequence, id, time, message, toTenants: message, ...about };
+}
+
+interface Keeping {
+  file: EventFile | null;
+  events: KeptEvent[];
+}
+
+async function keptEvents({ eventFile = null }: NodeConfig, logger: Logger): Promise<Keeping> {
+  return eventFile === null ? { file: null, events: [] } : EventFile.read(eventFile, logger);
 }
 
 /** Native events, kept until there is someone to take them. */
@@ -263,7 +322,8 @@ function makeTarget(parts: TargetParts): Target {
 }
 
 function ownerOf(tenant: Stored<TenantRecord> | null): EventOwner | null {
-  return tenant === null ? null : { id: tenant.id, name: tenant.value.name };
+  if (tenant === null) return null;
+  return { id: tenant.id, uuid: uuidText(tenant.value.uuid), name: tenant.value.name };
 }
 
 function streamPool(native: NativeAddon, pool: PoolHandle): StreamPool {
@@ -472,7 +532,7 @@ class RunningNode implements Node {
 
   #tell(
     severity: NodeEvent['severity'],
-    kind: string,
+    kind: EventKind,
     message: string,
     { subject, tenant, error }: EventSubject,
   ): void {
@@ -528,8 +588,9 @@ class RunningNode implements Node {
         first ??= error;
       }
     }
+    if (first === null) events.add('info', 'node-closed', 'closed');
+    await events.close();
     if (first !== null) throw first;
-    events.add('info', 'node-closed', 'closed');
   }
 
   // ---- Pieces -----------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 /** The pool of a running node: its state, its proof, and its devices. */
+
 import { isAbsolute } from 'node:path';
 import type { Catalog } from '../catalog/catalog.js';
 import { deviceKind } from '../catalog/kinds.js';
 import { formatSize } from '../config/units.js';
 import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import type {
   CheckReport,
   NativeAddon,
@@ -142,7 +144,7 @@ export class PoolService implements NodePool {
     });
   }
 
-  #told(kind: string, message: string, { uuid }: PoolDeviceStatus): void {
+  #told(kind: EventKind, message: string, { uuid }: PoolDeviceStatus): void {
     this.#parts.events.add('info', kind, message, uuidText(uuid));
   }
 }

@@ -2,8 +2,10 @@
  * A node: one pool, its volumes, and the target that serves them. What the API, the CLI and
  * embedders hold in their hands.
  */
+
 import type { Sessions, Tokens } from '../access/types.js';
 import type { Referrals } from '../discovery/types.js';
+import type { EventKind, EventSeverity } from '../events/kinds.js';
 import type { Jobs } from '../jobs/types.js';
 import type {
   CheckReport,
@@ -75,20 +77,22 @@ export interface NodeConfig {
   referrals?: readonly { address: string; port: number }[] | undefined;
   /** The node's share of controller IDs, unique over all nodes of a cluster; 1 to 65519. */
   cntlids: { first: number; last: number };
+  /** File in which events outlive a restart, absolute; not given or null: in memory only. */
+  eventFile?: string | null | undefined;
   /** On the creation of the pool: add this volume, granted to any host; null: none. */
   demo: { volume: string; sizeBytes: bigint } | null;
 }
 
-/** Something that happened, kept in memory (the last 1,000) and logged. */
+/** Something that happened: kept (the last 1,000 of the node, 200 of each tenant) and logged. */
 export interface NodeEvent {
-  /** Ascending from 1. */
+  /** Ascending from 1, over restarts too where events are kept in a file. */
   sequence: number;
   /** Names it, and says nothing of how many others there are. */
   id: string;
   time: string;
-  severity: 'info' | 'warning' | 'error';
-  /** What kind, for programs: 'host-connected', 'pool-failed', 'volume-created'… */
-  kind: string;
+  severity: EventSeverity;
+  /** What kind, for programs. */
+  kind: EventKind;
   /** One line for people. */
   message: string;
   /** The same for callers of its tenant: without what is the node's. */
@@ -101,8 +105,12 @@ export interface NodeEvent {
 
 export interface EventFilter extends PageOptions {
   severity?: NodeEvent['severity'] | undefined;
-  kind?: string | undefined;
+  kind?: EventKind | undefined;
   subject?: string | undefined;
+  /** Not before this instant. */
+  sinceMs?: number | undefined;
+  /** Before this instant. */
+  untilMs?: number | undefined;
 }
 
 /** The events that are kept, for lists. With a tenant in the options: of its objects alone. */
@@ -111,6 +119,8 @@ export interface NodeEvents {
   page(options?: EventFilter): Page<NodeEvent>;
   /** @throws AshlarError not-found. */
   show(id: string, options?: CallOptions): NodeEvent;
+  /** With this, cursors of pages are sealed so that a restart does not end them; null: it does. */
+  readonly cursorKey: Uint8Array | null;
 }
 
 /** TLS at the portals, and who does its records. */

@@ -2,6 +2,7 @@
  * The portals of a node: those that the configuration names and those added by command, their
  * numbers and ANA states kept in the catalog.
  */
+
 import { isIP } from 'node:net';
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
@@ -16,6 +17,7 @@ import {
 import { formatEndpoint, portalPort } from '../config/config.js';
 import { canonicalAddress, parseEndpoint, portalProblem } from '../config/endpoint.js';
 import { AshlarError, toAshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import type { AnaState } from '../native.js';
 import type { Controller } from '../target/controller.js';
 import { isWildcard } from '../target/discovery.js';
@@ -45,7 +47,7 @@ export interface PortalParts {
   locks: KeyedLocks;
   configured: readonly ConfiguredPortal[];
   assertOpen(): void;
-  emit(severity: 'info' | 'warning', kind: string, message: string): void;
+  emit(severity: 'info' | 'warning', kind: EventKind, message: string): void;
 }
 
 /** A portal that the configuration names. */
@@ -668,7 +670,7 @@ function anaText(info: AnaInfo, state: AnaState): string {
 
 function emitChange(
   parts: PortalParts,
-  kind: string,
+  kind: EventKind,
   message: string,
   cut: readonly Controller[],
 ): void {

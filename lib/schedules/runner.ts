@@ -5,9 +5,11 @@
  * schedule's UUID and the planned instant in each snapshot. A run cut off between the two finds its
  * own snapshots when it is repeated, and makes nothing.
  */
+
 import type { Transaction } from '../catalog/catalog.js';
 import { type ScheduleRecord, scheduleKind } from '../catalog/kinds.js';
 import { AshlarError, asTenantsSee, toAshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { type CronPlan, cronPlan } from './cron.js';
 import { minuteOf, outlook, snapshotName } from './plan.js';
 import { Pruner } from './prune.js';
@@ -307,7 +309,7 @@ export class ScheduleRunner {
   #tell(
     { value }: StoredSchedule,
     severity: 'info' | 'warning' | 'error',
-    kind: string,
+    kind: EventKind,
     text: string,
     error?: AshlarError,
   ): void {

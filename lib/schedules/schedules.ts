@@ -1,4 +1,5 @@
 /** Schedules: create, list, show, change, delete, run. */
+
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
   type ScheduleRecord,
@@ -9,6 +10,7 @@ import {
   volumeKind,
 } from '../catalog/kinds.js';
 import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { compare } from '../volumes/pages.js';
 import { checkName } from '../volumes/rules.js';
 import { findVolume, stillThere, tenantOf } from '../volumes/state.js';
@@ -321,7 +323,7 @@ export class ScheduleService implements Schedules {
     return volume.value.name;
   }
 
-  #tell(kind: string, { value }: StoredSchedule, what: string): void {
+  #tell(kind: EventKind, { value }: StoredSchedule, what: string): void {
     this.#parts.emit('info', kind, `schedule '${value.name}' ${what}`, aboutSchedule(value));
   }
 }

@@ -1,7 +1,9 @@
 /** What the parts of schedules share, and how schedules are looked up. */
+
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import { type ScheduleRecord, scheduleKey, scheduleKind } from '../catalog/kinds.js';
 import { AshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import type { KeyedLocks } from '../volumes/locks.js';
 import { type EventSubject, tenantOf } from '../volumes/state.js';
 import type { CallOptions } from '../volumes/types.js';
@@ -51,7 +53,7 @@ export interface ScheduleParts {
   /** Tells the node's event log. */
   emit(
     severity: 'info' | 'warning' | 'error',
-    kind: string,
+    kind: EventKind,
     message: string,
     about: EventSubject,
   ): void;

@@ -1,4 +1,5 @@
 /** Which host may use which volume, and read which snapshot. */
+
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
   anyHost,
@@ -14,6 +15,7 @@ import {
   volumeKind,
 } from '../catalog/kinds.js';
 import { AshlarError, nodeIsFull, throwIfAborted } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { snapshotInfo, volumeInfo } from './infos.js';
 import { nextNsid } from './namespaces.js';
 import { compare } from './pages.js';
@@ -182,7 +184,7 @@ export class GrantService implements Grants {
       : `snapshot '${snapshotReference(this.#catalog, stored)}'`;
   }
 
-  #emit(kind: string, message: string, { stored }: Source): void {
+  #emit(kind: EventKind, message: string, { stored }: Source): void {
     const { uuid, tenant } = stored.value;
     this.#state.emit(kind, message, { subject: uuidText(uuid), tenant });
   }

@@ -90,9 +90,13 @@ export class OwnedLog<T extends Owned> {
     return this.#all.size;
   }
 
-  add(item: T, tenant: bigint | null): void {
-    this.#sequence += 1;
-    const slot = { sequence: this.#sequence, item, gone: false };
+  /**
+   * @param sequence its place, behind all that there are: what is kept over a restart keeps it.
+   */
+  add(item: T, tenant: bigint | null, sequence: number = this.#sequence + 1): void {
+    if (sequence <= this.#sequence) throw new RangeError(`${sequence} after ${this.#sequence}`);
+    this.#sequence = sequence;
+    const slot = { sequence, item, gone: false };
     this.#all.add(slot);
     this.#slotsOf(tenant).add(slot);
     this.#byId.set(item.id, { slot, tenant });
@@ -152,6 +156,13 @@ export class OwnedLog<T extends Owned> {
 
   *all(): Iterable<T> {
     for (const { item } of this.#all.oldestFirst()) yield item;
+  }
+
+  /** The same, and whose each is. */
+  *allOwned(): Iterable<{ item: T; tenant: bigint | null }> {
+    for (const item of this.all()) {
+      yield { item, tenant: this.#byId.get(item.id)?.tenant ?? null };
+    }
   }
 
   #slotsOf(tenant: bigint | null): Slots<T> {

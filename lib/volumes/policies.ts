@@ -1,8 +1,10 @@
 /** Policies: how much the hosts of a volume, or of a tenant, may do a second, under a name. */
+
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import { tenantKind, volumeKind } from '../catalog/kinds.js';
 import { type PolicyRecord, policyKind } from '../catalog/policy_kinds.js';
 import { AshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { defaultTerms } from '../qos/meters.js';
 import { maxRate, noLimits, ratesOf } from '../qos/terms.js';
 import { compare } from './pages.js';
@@ -68,24 +70,24 @@ export class PolicyService implements Policies {
     checkPolicyName(name);
     const record = recordOf(name, checked(name, { ...unlimited, ...given(settings) }), Date.now());
     const what = `create policy '${name}'`;
-    const id = await this.#catalog.transact(
+    const { id, made } = await this.#catalog.transact(
       what,
       (transaction) => {
         const before = this.#catalog.find(policyKind, 'name', name);
         if (before !== null) {
           const same = sameSettings(before.value, record);
-          if (options.repeatable === true && same) return before.id;
+          if (options.repeatable === true && same) return { id: before.id, made: false };
           throw new AshlarError('already-exists', `policy '${name}' exists already`);
         }
         if (this.#catalog.count(policyKind) >= maxPolicies) {
           const message = `the node has ${maxPolicies} policies, its limit; delete some`;
           throw new AshlarError('limit-exceeded', message);
         }
-        return transaction.add(policyKind, record);
+        return { id: transaction.add(policyKind, record), made: true };
       },
       options.signal,
     );
-    this.#tell('policy-created', `policy '${name}' created`, name);
+    if (made) this.#tell('policy-created', `policy '${name}' created`, name);
     return this.#info(this.#now(id, name), options);
   }
 
@@ -190,7 +192,7 @@ export class PolicyService implements Policies {
     };
   }
 
-  #tell(kind: string, message: string, name: string): void {
+  #tell(kind: EventKind, message: string, name: string): void {
     this.#state.emit(kind, message, { subject: name, tenant: null });
   }
 }

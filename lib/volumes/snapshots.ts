@@ -1,4 +1,5 @@
 /** Snapshots: create one or several at one instant, list, show, roll back to, delete, grant. */
+
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
   type SnapshotRecord,
@@ -8,6 +9,7 @@ import {
   volumeKind,
 } from '../catalog/kinds.js';
 import { AshlarError, throwIfAborted } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { addSnapshot, moveTop } from './clones.js';
 import { hostsText, refuseConnected } from './connected.js';
 import { deleteGrants, type GrantService } from './grants.js';
@@ -343,7 +345,7 @@ export class SnapshotService implements Snapshots {
     return `snapshot '${snapshotReference(this.#catalog, snapshot)}'`;
   }
 
-  #emit(kind: string, message: string, snapshot: StoredSnapshot, severity?: 'warning'): void {
+  #emit(kind: EventKind, message: string, snapshot: StoredSnapshot, severity?: 'warning'): void {
     const { uuid, tenant } = snapshot.value;
     this.#state.emit(kind, message, { subject: uuidText(uuid), tenant }, severity);
   }

@@ -1,4 +1,5 @@
 /** What the services of volumes, hosts and tenants share, and how names are looked up. */
+
 import type { Catalog, Stored } from '../catalog/catalog.js';
 import {
   type TenantRecord,
@@ -8,6 +9,7 @@ import {
   volumeKind,
 } from '../catalog/kinds.js';
 import { AshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import type { Exports } from './exports.js';
 import type { KeyedLocks } from './locks.js';
 import type { CallOptions } from './types.js';
@@ -35,7 +37,7 @@ export interface ControlState {
   /** Hosts were removed, and their secrets with them. */
   hostsGone(): void;
   /** Tells the node's event log. 'info' when no severity is given. */
-  emit(kind: string, message: string, about: EventSubject, severity?: 'info' | 'warning'): void;
+  emit(kind: EventKind, message: string, about: EventSubject, severity?: 'info' | 'warning'): void;
 }
 
 /** @throws AshlarError not-found. */

@@ -1,4 +1,5 @@
 /** Volumes: create, clone, list, show, resize, reserve, rename, delete, and who may use them. */
+
 import type { Catalog, Stored, Transaction } from '../catalog/catalog.js';
 import {
   snapshotKind,
@@ -9,6 +10,7 @@ import {
 } from '../catalog/kinds.js';
 import { formatSize } from '../config/units.js';
 import { AshlarError, throwIfAborted, toAshlarError } from '../errors.js';
+import type { EventKind } from '../events/kinds.js';
 import { buildClone, sourceText, wantedClone } from './clones.js';
 import { hostsText, refuseConnected } from './connected.js';
 import { deleteGrants, type GrantService } from './grants.js';
@@ -412,7 +414,7 @@ export class VolumeService implements Volumes {
     if (volume !== null) await this.#state.exports.updateVolume(volume);
   }
 
-  #emit(kind: string, message: string, volume: StoredVolume, severity?: 'warning'): void {
+  #emit(kind: EventKind, message: string, volume: StoredVolume, severity?: 'warning'): void {
     const { uuid, tenant } = volume.value;
     this.#state.emit(kind, message, { subject: uuidText(uuid), tenant }, severity);
   }

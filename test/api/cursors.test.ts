@@ -94,3 +94,17 @@ test('cursors: over the API a page goes on by its cursor, and by none of another
   );
   assert.equal(tags[0]?.headers.etag, tags[1]?.headers.etag, 'an entity tag is for more than once');
 });
+
+test('cursors: of a list with a secret that lasts: good in the next process, and of it alone', () => {
+  const listEvents = new Uint8Array(32).fill(7);
+  const of = request('listEvents', { severity: 'error' });
+  const before = seal(new SealedCursors({ listEvents }), '17', of);
+  const after = new SealedCursors({ listEvents });
+  assert.equal(open(after, before, of), '17');
+  const refused = (cursors: SealedCursors, cursor: string, as = of) =>
+    assert.throws(() => open(cursors, cursor, as), { code: 'invalid-argument' });
+  refused(after, before, request('listEvents', { severity: 'error' }, 'blue'));
+  refused(after, before, request('listJobs', { severity: 'error' }));
+  refused(new SealedCursors({ listEvents: null }), before);
+  refused(after, seal(new SealedCursors({ listEvents }), 'x'), request('listVolumes', {}));
+});

@@ -33,6 +33,7 @@ test('options of the command, their choices, and names that they take', async ()
     'policy-2',
   ]);
   assert.deepEqual(await values('top', '--sort', 'l'), ['latency']);
+  assert.deepEqual(await values('event', 'list', '--kind', 'host-d'), ['host-disconnected']);
   assert.deepEqual(await values('volume', 'create', '--size', ''), [], 'nothing is known of sizes');
 });
 

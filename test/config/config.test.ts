@@ -74,6 +74,7 @@ test('config: no file and no flags: the documented defaults', async () => {
       console: { address: '127.0.0.1', port: 8420, implied: true },
     },
     audit: { path: '/cwd/.ashlar/pool.ashlar.audit.log', maxBytes: 16 << 20, keep: 8 },
+    events: { path: '/cwd/.ashlar/pool.ashlar.events.log' },
     metrics: { listen: null, volumes: 1000 },
     log: { level: 'info' },
     demo: null,
@@ -89,6 +90,7 @@ test('config: as a service: files are in the folders that the service manager ma
   const device = await load('[pool]\nfile = "/dev/sdb"\n', {}, environment);
   assert.equal(device.pool.keyFile, '/var/lib/ashlar/pool.key');
   assert.equal(device.audit?.path, '/var/lib/ashlar/audit.log');
+  assert.equal(device.events?.path, '/var/lib/ashlar/events.log');
   const relative = await load(null, {}, { STATE_DIRECTORY: 'here' });
   assert.deepEqual(relative.pool.device, { kind: 'file', path: '/cwd/.ashlar/pool.ashlar' });
 });
@@ -103,12 +105,14 @@ test('config: the example file: accepted, and the same as the defaults', async (
       pool: { ...fromExample.pool, device: null, keyFile: null },
       api: null,
       audit: null,
+      events: null,
     },
     {
       ...defaults,
       pool: { ...defaults.pool, device: null, keyFile: null },
       api: null,
       audit: null,
+      events: null,
     },
   );
 });

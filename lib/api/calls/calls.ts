@@ -11,7 +11,7 @@ import type { Handlers } from '../server.js';
 import { transfers } from '../transfer_names.js';
 import { authorize } from './access.js';
 import { type AuditTrail, withoutSecret } from './audit_trail.js';
-import { SealedCursors } from './cursors.js';
+import type { SealedCursors } from './cursors.js';
 import { assertMatch } from './etags.js';
 import { IdempotencyKeys, type KeptAnswer } from './idempotency.js';
 
@@ -42,9 +42,10 @@ export class Calls {
   readonly #trail: AuditTrail;
   readonly #locks = new KeyedLocks();
   readonly #keys = new IdempotencyKeys();
-  readonly #cursors = new SealedCursors();
+  readonly #cursors: SealedCursors;
 
-  constructor(handlers: Handlers, trail: AuditTrail) {
+  constructor(handlers: Handlers, trail: AuditTrail, cursors: SealedCursors) {
+    this.#cursors = cursors;
     this.#handlers = handlers;
     this.#trail = trail;
   }

@@ -9,13 +9,22 @@ export function eventOperations({ eventList }: Node): Pick<Handlers, 'listEvents
   return {
     listEvents: async ({ query }, signal, caller) => {
       const { severity, kind, subject } = query;
-      const options = { ...pageOptions(query, signal), severity, kind, subject };
+      const options = {
+        ...pageOptions(query, signal),
+        ...{ severity, kind, subject },
+        sinceMs: msOf(query.since),
+        untilMs: msOf(query.until),
+      };
       const { items, next } = eventList.page(options);
       return { items: items.map((event) => eventObject(event, caller)), next };
     },
     getEvent: async ({ params, query }, signal, caller) =>
       eventObject(eventList.show(params.event, callOptions(query, signal)), caller),
   };
+}
+
+function msOf(instant: string | undefined): number | undefined {
+  return instant === undefined ? undefined : Date.parse(instant);
 }
 
 function eventObject(event: Event, caller: Caller): NodeEvent {
