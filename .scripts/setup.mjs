@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { prepareGuest } from './guest.mjs';
 import { buildAddon, jobs, prebuildNative } from './native.mjs';
 import { otherNodes } from './nodes.mjs';
+import { preparePromtool } from './promtool.mjs';
 import {
   announce,
   digest,
@@ -232,6 +233,7 @@ export function setUp(goal, only = null, suite = 'default') {
     await compileTests();
     if (native) await buildNativeTests();
     if (fuzz) await buildFuzzTargets();
+    if (tests('unit') || tests('metrics')) await preparePromtool();
     if (tests('smoke')) await otherNodes();
     if (tests('smoke') || tests('package')) await prebuildNative();
     if (guest) await prepareGuest(suite);
