@@ -29,7 +29,7 @@ export type ControlErrorCode =
   | 'stream-corrupt'
   /** An export stream was written by a newer version of Ashlar. */
   | 'stream-newer-format'
-  /** The caller has not said, or not proved, who it is; or its token has expired. */
+  /** The caller has not proved who it is, or its token has expired; or the daemon has not. */
   | 'unauthenticated'
   /** The object is not as the caller had seen it; nothing was changed. */
   | 'precondition-failed'
@@ -118,14 +118,6 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
   return exitCodes[code];
 }
 
-/** What is wrong with one field of a document. */
-export interface FieldError {
-  /** Keys from the root to the field: ['quota', 'iops']. */
-  path: readonly string[];
-  /** Without the field's name: "must be a whole number from 1 to 10000, not 0". */
-  message: string;
-}
-
 /** Optional parts of an {@link AshlarError}. */
 export interface AshlarErrorOptions {
   /** A further line for people: what to try next, when it does not fit the message. */
@@ -134,8 +126,6 @@ export interface AshlarErrorOptions {
   cause?: unknown;
   /** Instead of the message, for a tenant's caller: when the message tells of the node. */
   toTenants?: string | undefined;
-  /** Every field that is wrong, for forms; the message names the first of them. */
-  fields?: readonly FieldError[];
 }
 
 /** An operating error of Ashlar; see the head of this file. */
@@ -145,8 +135,6 @@ export class AshlarError extends Error {
   readonly hint: string | null;
   /** See {@link AshlarErrorOptions.toTenants}; null: nothing was said. */
   readonly toTenants: string | null;
-  /** See {@link AshlarErrorOptions.fields}. */
-  readonly fields: readonly FieldError[];
 
   /**
    * @param code what kind of error, for programs.
@@ -157,7 +145,6 @@ export class AshlarError extends Error {
     this.code = code;
     this.hint = options.hint ?? null;
     this.toTenants = options.toTenants ?? null;
-    this.fields = options.fields ?? [];
   }
 
   /** The exit code that a command ends with because of this error. */

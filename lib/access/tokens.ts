@@ -192,7 +192,11 @@ export class TokenService implements Tokens {
   #caller({ value }: StoredToken, via: Caller['via']): Caller {
     if (value.expiresMs !== 0 && value.expiresMs <= Date.now()) {
       const when = new Date(value.expiresMs).toISOString();
-      throw new AshlarError('unauthenticated', `token '${value.name}' has expired at ${when}`);
+      throw new AshlarError(
+        'unauthenticated',
+        `token '${value.name}' has expired at ${when}; an admin renews it with ` +
+          '"ashlar token rotate --expires"',
+      );
     }
     return { name: value.name, role: value.role, tenant: this.#tenantName(value.tenant), via };
   }

@@ -4,7 +4,7 @@
  */
 import type { Readable } from 'node:stream';
 import { Client, type Dispatcher, errors } from 'undici';
-import { AshlarError } from '../errors.js';
+import { AshlarError, type ErrorCode } from '../errors.js';
 import { decode, type Encoding, encode, mediaTypes, msgpackTypes } from './codec.js';
 import type { Input, Output } from './contract.js';
 import { type Operation, type OperationId, operations } from './operations.js';
@@ -30,6 +30,8 @@ export interface ApiClientOptions {
   token?: string | undefined;
   /** How bodies travel; the results are the same. JSON when not given. */
   encoding?: Encoding | undefined;
+  /** Of calls that say nothing else. */
+  defaults?: Pick<CallOptions, 'signal' | 'timeoutMs'> | undefined;
 }
 
 export interface CallOptions {
@@ -77,13 +79,19 @@ export interface TransferRequest {
 export class ApiClient implements AsyncDisposable {
   /** Path of the socket, or the URL. */
   readonly socket: string;
+  readonly #remote: boolean;
+  /** Nobody was reached the last time. */
+  #refused = false;
   readonly #headers: Record<string, string>;
   readonly #encoding: Encoding;
+  readonly #defaults: Pick<CallOptions, 'signal' | 'timeoutMs'>;
   readonly #client: Client;
 
   constructor(options: ApiClientOptions) {
     const { socket } = options;
     this.#encoding = options.encoding ?? 'json';
+    this.#defaults = options.defaults ?? {};
+    this.#remote = typeof socket !== 'string';
     if (typeof socket === 'string') {
       this.socket = socket;
       this.#headers = bearer(options.token);
@@ -160,7 +168,7 @@ export class ApiClient implements AsyncDisposable {
     const operation: Operation = operations[id];
     const hasBody = parts.body !== undefined;
     const type = mediaTypes[this.#encoding];
-    const timeout = options.timeoutMs ?? 60_000;
+    const { signal = null, timeoutMs: timeout = 60_000 } = { ...this.#defaults, ...options };
     let answer: Dispatcher.ResponseData;
     let bytes: Uint8Array;
     try {
@@ -176,7 +184,7 @@ export class ApiClient implements AsyncDisposable {
         body: hasBody ? encode(parts.body, this.#encoding) : null,
         headersTimeout: timeout,
         bodyTimeout: timeout,
-        signal: options.signal ?? null,
+        signal,
       });
       bytes = await answer.body.bytes();
     } catch (thrown) {
@@ -208,22 +216,11 @@ export class ApiClient implements AsyncDisposable {
     if (thrown instanceof Error && thrown.name === 'AbortError') {
       return new AshlarError('cancelled', `${id}: cancelled`, options);
     }
-    switch (code) {
-      case 'ENOENT':
-        return notRunning(this.socket, 'it does not exist', options);
-      case 'ENOTSOCK':
-      case 'ECONNREFUSED':
-        return notRunning(this.socket, 'nobody listens', options);
-      case 'EACCES':
-      case 'EPERM':
-        return new AshlarError(
-          'permission-denied',
-          `the control socket '${this.socket}' is its owner's alone; run this as the daemon's user`,
-          options,
-        );
-      default:
-        break;
-    }
+    const never = this.#remote
+      ? unreachable(this.socket, String(code ?? ''), options)
+      : noSocket(this.socket, String(code ?? ''), options);
+    this.#refused = never !== null;
+    if (never !== null) return never;
     if (thrown instanceof errors.HeadersTimeoutError || thrown instanceof errors.BodyTimeoutError) {
       return new AshlarError(
         'timed-out',
@@ -240,7 +237,8 @@ export class ApiClient implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
-    await this.#client.close();
+    // After a certificate for another name undici's close() waits for ever.
+    await (this.#refused ? this.#client.destroy() : this.#client.close());
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -259,13 +257,86 @@ function conditions({ idempotencyKey, ifMatch }: CallOptions): Record<string, st
   };
 }
 
-function notRunning(socket: string, why: string, options: { cause: unknown }): AshlarError {
-  return new AshlarError(
-    'daemon-not-running',
-    `no daemon at the control socket '${socket}' (${why}); start one with 'ashlar serve', ` +
-      'or name its socket with --socket or ASHLAR_SOCKET',
-    options,
-  );
+/** Why nobody was asked at a control socket; null: somebody may have been. */
+function noSocket(socket: string, code: string, options: { cause: unknown }): AshlarError | null {
+  const notRunning = (why: string): AshlarError =>
+    new AshlarError(
+      'daemon-not-running',
+      `no daemon at the control socket '${socket}' (${why}); start one with 'ashlar serve', ` +
+        'or name its socket with --socket or ASHLAR_SOCKET',
+      options,
+    );
+  switch (code) {
+    case 'ENOENT':
+      return notRunning('it does not exist');
+    case 'ENOTSOCK':
+    case 'ECONNREFUSED':
+      return notRunning('nobody listens');
+    case 'EACCES':
+    case 'EPERM':
+      return new AshlarError(
+        'permission-denied',
+        `the control socket '${socket}' is its owner's alone; run this as the daemon's user`,
+        options,
+      );
+    default:
+      return null;
+  }
+}
+
+/** What TLS libraries call a certificate that they do not trust, beside what begins with CERT_. */
+const untrusted: ReadonlySet<string> = new Set([
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'INVALID_CA',
+]);
+
+/** Why nobody was asked at a URL; null: somebody may have been. */
+function unreachable(url: string, code: string, options: { cause: unknown }): AshlarError | null {
+  const why = options.cause instanceof Error ? options.cause.message : code;
+  const error = (of: ErrorCode, message: string): AshlarError =>
+    new AshlarError(of, message, options);
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    return error(
+      'unauthenticated',
+      `the certificate of '${url}' is for another name; call the daemon by a name or address ` +
+        'that its certificate has',
+    );
+  }
+  if (untrusted.has(code) || code.startsWith('CERT_')) {
+    return error(
+      'unauthenticated',
+      `the certificate of '${url}' is not trusted (${why}); name the PEM file of who signed it ` +
+        'with --ca or ASHLAR_CA',
+    );
+  }
+  if (code.startsWith('ERR_OSSL_')) {
+    return error('usage', `the CA, client certificate or its key cannot be used (${why})`);
+  }
+  if (code.startsWith('ERR_SSL_') || code === 'EPROTO') {
+    return error('protocol-error', `TLS with '${url}' failed (${why}); is it the HTTPS port?`);
+  }
+  switch (code) {
+    case 'ECONNREFUSED':
+      return error(
+        'connection-refused',
+        `nobody listens at '${url}'; is the daemon running, and is this its [api] listen?`,
+      );
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return error('connection-refused', `the name in '${url}' has no address (${code})`);
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return error('connection-refused', `there is no way to '${url}' (${code})`);
+    case 'ETIMEDOUT':
+    case 'UND_ERR_CONNECT_TIMEOUT':
+      return error('timed-out', `'${url}' did not answer in time; nothing was asked`);
+    default:
+      return null;
+  }
 }
 
 function pathOf(

@@ -88,7 +88,9 @@ function placeOf(program: Command, before: readonly string[]): Place {
       if (option?.long === '--tenant' && value !== undefined) place.tenant = value;
       if (option !== undefined && takesValue(option) && value === undefined) place.option = option;
     } else {
-      const found = place.command.commands.find((each) => each.name() === word);
+      const found = place.command.commands.find(
+        (each) => each.name() === word || each.aliases().includes(word),
+      );
       if (found === undefined) place.argument += 1;
       else place.command = found;
     }

@@ -2,16 +2,22 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { ApiClient, type RemoteDaemon } from '../api/client.js';
+import { ApiClient, type CallOptions, type RemoteDaemon } from '../api/client.js';
 import { configDefaults } from '../config/config.js';
 import { ownFolder, serviceSocket } from '../config/places.js';
 import { checkSocketPath } from '../config/socket_path.js';
-import { AshlarError } from '../errors.js';
+import { AshlarError, toAshlarError } from '../errors.js';
+import { readSecret } from './secret_input.js';
 
-/** Options that every command of the daemon has. */
+/** Options that every command of the daemon has. The last five are the program's own. */
 export interface DaemonOptions {
   socket?: string;
   json?: boolean;
+  server?: string;
+  tokenFile?: string;
+  ca?: string;
+  cert?: string;
+  key?: string;
 }
 
 /** Options of commands on things that belong to a tenant. */
@@ -35,34 +41,70 @@ function nearestSocket(): string {
   return !existsSync(own) && existsSync(serviceSocket) ? serviceSocket : own;
 }
 
-/** A daemon elsewhere, when ASHLAR_SERVER names one and no socket is given; null: the socket's. */
-async function remoteDaemon(options: DaemonOptions): Promise<RemoteDaemon | null> {
-  const {
-    ASHLAR_SERVER: url = '',
-    ASHLAR_TOKEN_FILE,
-    ASHLAR_CA,
-    ASHLAR_CERT,
-    ASHLAR_KEY,
-  } = process.env;
-  if (url === '' || options.socket !== undefined) return null;
-  if (!/^https:\/\/[^/]+$/.test(url)) {
-    throw new AshlarError('usage', `ASHLAR_SERVER '${url}' is not of the form https://HOST:PORT`);
+/**
+ * A daemon elsewhere: --server, else ASHLAR_SERVER unless a socket is named; null: the socket's.
+ *
+ * @throws AshlarError usage.
+ */
+export async function remoteDaemon(options: DaemonOptions): Promise<RemoteDaemon | null> {
+  const { env } = process;
+  if (options.server !== undefined && options.socket !== undefined) {
+    throw new AshlarError('usage', '--server and --socket exclude each other: both name a daemon');
   }
-  const file = (path: string | undefined): Promise<Buffer | undefined> =>
-    path === undefined || path === '' ? Promise.resolve(undefined) : readFile(path);
-  const [token, ca, certificate, key] = await Promise.all(
-    [ASHLAR_TOKEN_FILE, ASHLAR_CA, ASHLAR_CERT, ASHLAR_KEY].map(file),
-  );
-  return { url, token: token?.toString('utf8').trim(), ca, certificate, key };
+  const url = options.server ?? (options.socket === undefined ? env.ASHLAR_SERVER : '') ?? '';
+  if (url === '') return null;
+  if (!/^https:\/\/[^/]+\/?$/.test(url) || !URL.canParse(url)) {
+    const name = options.server === undefined ? 'ASHLAR_SERVER' : '--server';
+    throw new AshlarError('usage', `${name} '${url}' is not of the form https://HOST:PORT`);
+  }
+  const [ca, certificate, key] = await Promise.all([
+    pem(options.ca ?? env.ASHLAR_CA, 'CA certificate'),
+    pem(options.cert ?? env.ASHLAR_CERT, 'client certificate'),
+    pem(options.key ?? env.ASHLAR_KEY, 'key of the client certificate'),
+  ]);
+  if ((certificate === undefined) !== (key === undefined)) {
+    throw new AshlarError('usage', 'a client certificate needs its key, and a key its certificate');
+  }
+  const token = await tokenOf(options);
+  if (token === undefined && certificate === undefined) {
+    throw new AshlarError(
+      'usage',
+      `'${url}' wants to know who calls; give --token-file FILE or ASHLAR_TOKEN_FILE, or a client ` +
+        'certificate with --cert and --key',
+    );
+  }
+  return { url: url.replace(/\/$/, ''), token, ca, certificate, key };
 }
 
-/** Opens a client for one command. */
+/** From a file or the environment, never from the command line, which all on a machine can read. */
+async function tokenOf(options: DaemonOptions): Promise<string | undefined> {
+  const file = options.tokenFile ?? process.env.ASHLAR_TOKEN_FILE ?? '';
+  const token = file === '' ? process.env.ASHLAR_TOKEN?.trim() : await readSecret(file, 'token');
+  if (token === '' && file !== '') throw new AshlarError('usage', `no token is in '${file}'`);
+  if (token === undefined || token === '') return undefined;
+  // What is no header value would be refused by the HTTP library, and shown by its message.
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new AshlarError('usage', 'the token is not one word of visible letters');
+}
+
+async function pem(file: string | undefined, what: string): Promise<Buffer | undefined> {
+  if (file === undefined || file === '') return undefined;
+  const bytes = await readFile(file).catch((thrown: unknown) => {
+    const { message } = toAshlarError(thrown);
+    throw new AshlarError('usage', `cannot read the ${what} from '${file}': ${message}`);
+  });
+  if (bytes.includes('-----BEGIN ')) return bytes;
+  throw new AshlarError('usage', `'${file}' is not a ${what} in PEM: it has no '-----BEGIN' line`);
+}
+
+/** Opens a client for one command. `defaults`: of all its calls. */
 export async function withDaemon<T>(
   options: DaemonOptions,
   work: (client: ApiClient) => Promise<T>,
+  defaults: Pick<CallOptions, 'signal' | 'timeoutMs'> = {},
 ): Promise<T> {
   const remote = await remoteDaemon(options);
-  const client = new ApiClient({ socket: remote ?? socketOf(options) });
+  const client = new ApiClient({ socket: remote ?? socketOf(options), defaults });
   try {
     return await work(client);
   } finally {

@@ -6,8 +6,10 @@ import { maxPoolBytes, minPoolBytes } from '../config/config.js';
 import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
-import { type Column, table } from './table.js';
-import { printJson, printLines, terminalWidth } from './terminal.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
+import { type Column, pairs, table } from './table.js';
+import { printJson, printLines } from './terminal.js';
 
 export async function addDevice(
   path: string,
@@ -32,10 +34,14 @@ function deviceSize(text: string): number {
   throw new AshlarError('invalid-argument', `--size '${text}' is outside 16MiB to 256TiB`);
 }
 
-export async function attachDevice(path: string, options: DaemonOptions): Promise<void> {
+export async function attachDevice(
+  path: string,
+  options: DaemonOptions & { ifMissing?: boolean },
+): Promise<void> {
   const device = await withDaemon(options, async (client) =>
     client.call('attachDevice', {
       params: { pool: await onlyPool(client) },
+      query: options.ifMissing === true ? { repeatable: 'true' } : {},
       body: { path: resolve(path) },
     }),
   );
@@ -43,15 +49,29 @@ export async function attachDevice(path: string, options: DaemonOptions): Promis
   printLines([`Device ${device.path ?? path} is back in the pool.`]);
 }
 
-export async function listDevices(options: DaemonOptions): Promise<void> {
-  const devices = await withDaemon(options, async (client) => {
-    const { items } = await client.call('listDevices', {
-      params: { pool: await onlyPool(client) },
-    });
-    return items;
+export function listDevices(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listDevices', options, {
+    lines: deviceLines,
+    none: 'The pool has no devices.',
+    params: async (client) => ({ pool: await onlyPool(client) }),
   });
-  if (options.json === true) return printJson(devices);
-  printLines(deviceLines(devices, terminalWidth()));
+}
+
+export async function showDevice(device: string, options: LookOptions): Promise<void> {
+  await look(options, {
+    read: async (client) =>
+      client.call('getDevice', { params: { pool: await onlyPool(client), device } }),
+    lines: (found) =>
+      pairs([
+        ['Device', found.path ?? 'none'],
+        ['State', found.state],
+        ['Index', found.index === 0 ? '0, which holds all metadata' : String(found.index)],
+        ['Size', formatSize(BigInt(found.sizeBytes))],
+        ['Free', formatSizeShort(BigInt(found.freeBytes))],
+        ['Errors', `${found.readErrors} of reads, ${found.writeErrors} of writes`],
+        ['UUID', found.uuid],
+      ]),
+  });
 }
 
 const columns: readonly Column<Device>[] = [

@@ -2,9 +2,11 @@
 import type { HostKey } from '../api/contract.js';
 import { AshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { readSecret } from './secret_input.js';
-import { type Column, table } from './table.js';
-import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, printJson, printLines } from './terminal.js';
 
 const columns: readonly Column<HostKey>[] = [
   { title: 'host NQN', value: ({ host }) => host },
@@ -19,17 +21,35 @@ const columns: readonly Column<HostKey>[] = [
 export interface SetOptions extends TenantOptions {
   controller?: boolean;
   replace?: boolean;
+  ifMissing?: boolean;
 }
 
-export async function listHostKeys(options: TenantOptions): Promise<void> {
-  const keys = await withDaemon(options, (client) =>
-    client.list('listHostKeys', tenantQuery(options)),
-  );
-  if (options.json === true) return printJson(keys);
-  if (keys.length === 0) {
-    return printLines(['No keys. Make a host authenticate: ashlar host key generate HOSTNQN']);
-  }
-  printLines(table(keys, columns, terminalWidth()));
+export function listHostKeys(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listHostKeys', options, {
+    lines: (keys, width) => table(keys, columns, width),
+    none: 'No keys. Make a host authenticate: ashlar host key generate HOSTNQN',
+  });
+}
+
+export async function showHostKey(
+  host: string,
+  fingerprint: string,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  await look(options, {
+    read: (client) =>
+      client.call('getHostKey', { params: { host, fingerprint }, query: tenantQuery(options) }),
+    lines: (key) =>
+      pairs([
+        ['Host NQN', key.host],
+        ['Tenant', key.tenant],
+        ['Proves', `the ${key.role}`],
+        ['Fingerprint', key.fingerprint],
+        ['Hash', key.hash ?? 'none'],
+        ['Length', `${key.lengthBytes} bytes`],
+        ['Since', localTime(key.createdAt)],
+      ]),
+  });
 }
 
 export async function generateHostKey(
@@ -88,7 +108,10 @@ async function send(
   return withDaemon(options, (client) =>
     client.call('createHostKey', {
       params: { host },
-      query: tenantQuery(options),
+      query: {
+        ...tenantQuery(options),
+        ...(options.ifMissing === true ? { repeatable: 'true' } : {}),
+      },
       body: { role, ...what, ...(options.replace === true ? { replace: true } : {}) },
     }),
   );

@@ -10,6 +10,7 @@ export function addHostKeys(host: Command): void {
     usage: 'list',
     description: 'List keys, by fingerprint. What they are is never shown.',
     tenant: true,
+    list: 'listHostKeys',
     examples: [
       ['ashlar host key list', 'which hosts have to authenticate'],
       [
@@ -19,6 +20,17 @@ export function addHostKeys(host: Command): void {
     ],
     build: (command) =>
       command.action(async (options) => (await import('./host_key.js')).listHostKeys(options)),
+  });
+  addCommand(key, {
+    usage: 'show <nqn> <fingerprint>',
+    description: 'Show one key by its fingerprint; never what it is.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar host key show "$HOSTNQN" 5f2b9c0d1e3a', 'whose it is, since when']],
+    build: (command) =>
+      command.action(async (nqn, fingerprint, options) =>
+        (await import('./host_key.js')).showHostKey(nqn, fingerprint, options),
+      ),
   });
   addCommand(key, {
     usage: 'remove <nqn> <fingerprint>',
@@ -78,6 +90,7 @@ function addChanges(key: Command): void {
     build: (command) =>
       command
         .option('--file <path>', 'read it from a file (default: standard input)')
+        .option('--if-missing', 'succeed when the host has it already')
         .option(...controllerOption)
         .option(...replaceOption)
         .action(async (nqn, options) => (await import('./host_key.js')).setHostKey(nqn, options)),

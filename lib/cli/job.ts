@@ -1,15 +1,16 @@
 /** `ashlar job …` and `ashlar event list`: what the daemon does, and what happened. */
-import type { ApiClient } from '../api/client.js';
 import type { Job, NodeEvent } from '../api/contract.js';
 import { nearest } from '../config/nearest.js';
 import { formatSizeShort } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type EventKind, eventKinds } from '../events/kinds.js';
-import { type DaemonOptions, type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { followJob } from './job_follow.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { momentMs } from './moments.js';
-import { Progress } from './progress.js';
-import { type Column, table } from './table.js';
-import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, printJson, printLines } from './terminal.js';
 
 const jobColumns: readonly Column<Job>[] = [
   { title: 'id', value: ({ id }) => id },
@@ -25,42 +26,61 @@ function doneText({ doneBytes, totalBytes }: Job): string {
   return totalBytes === null ? done : `${done} of ${formatSizeShort(BigInt(totalBytes))}`;
 }
 
-export async function listJobs(options: DaemonOptions): Promise<void> {
-  const jobs = await withDaemon(options, (client) => client.list('listJobs'));
-  if (options.json === true) return printJson(jobs);
-  if (jobs.length === 0) return printLines(['No jobs since the start of the daemon.']);
-  printLines(table(jobs, jobColumns, terminalWidth()));
+export function listJobs(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listJobs', options, {
+    lines: (jobs, width) => table(jobs, jobColumns, width),
+    none: 'No jobs since the start of the daemon.',
+  });
 }
 
-export async function waitJob(id: string, options: DaemonOptions): Promise<void> {
-  const job = await withDaemon(options, (client) => followJob(client, id, options.json === true));
+export async function showJob(job: string, options: LookOptions & TenantOptions): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getJob', { params: { job }, query: tenantQuery(options) }),
+    lines: jobLines,
+  });
+}
+
+function jobLines(job: Job): string[] {
+  const entries: [string, string][] = [
+    ['Job', job.id],
+    ['What', job.title],
+    ['State', job.state],
+  ];
+  if (job.doneBytes !== null) entries.push(['Done', doneText(job)]);
+  entries.push(
+    ['Started by', job.owner],
+    ['Of', job.tenant === null ? 'the node' : `tenant '${job.tenant}'`],
+    ['Began', localTime(job.createdAt)],
+  );
+  if (job.endedAt !== null) entries.push(['Ended', localTime(job.endedAt)]);
+  if (job.error !== null) entries.push(['Error', `${job.error.message} (${job.error.code})`]);
+  return pairs(entries);
+}
+
+export async function waitJob(id: string, options: TenantOptions): Promise<void> {
+  const quiet = options.json === true;
+  const job = await withDaemon(options, (client) =>
+    followJob(client, id, { quiet, query: tenantQuery(options) }),
+  );
   if (options.json === true) printJson(job);
   else if (job.state === 'succeeded') printLines([`Done: ${job.title}.`]);
   if (job.error !== null) throw new AshlarError(job.error.code, job.error.message);
 }
 
-/** Waits for the end of a job with a bar on stderr, where somebody looks. */
-async function followJob(client: ApiClient, job: string, quiet: boolean): Promise<Job> {
-  let progress: Progress | null = null;
-  try {
-    for (;;) {
-      const query = { waitSeconds: '1' };
-      const now = await client.call('getJob', { params: { job }, query });
-      if (now.state !== 'running') return now;
-      progress ??= new Progress({ title: now.title, totalBytes: now.totalBytes, quiet });
-      progress.update(now.doneBytes ?? 0);
-    }
-  } finally {
-    progress?.end();
-  }
-}
-
-export async function cancelJob(job: string, options: DaemonOptions): Promise<void> {
+export async function cancelJob(job: string, options: TenantOptions): Promise<void> {
   const ended = await withDaemon(options, (client) =>
-    client.call('cancelJob', { params: { job } }),
+    client.call('cancelJob', { params: { job }, query: tenantQuery(options) }),
   );
   if (options.json === true) return printJson(ended);
   printLines([`Job ${ended.id} has ended: ${ended.state}.`]);
+}
+
+export async function deleteJob(job: string, options: TenantOptions): Promise<void> {
+  await withDaemon(options, (client) =>
+    client.call('deleteJob', { params: { job }, query: tenantQuery(options) }),
+  );
+  if (options.json === true) return printJson({ deleted: job });
+  printLines([`Job ${job} is forgotten.`]);
 }
 
 const eventColumns: readonly Column<NodeEvent>[] = [
@@ -70,17 +90,33 @@ const eventColumns: readonly Column<NodeEvent>[] = [
   { title: 'what', value: ({ message }) => message, flexible: true },
 ];
 
-export interface EventOptions extends TenantOptions {
+export interface EventOptions extends LookOptions, TenantOptions {
   severity?: NodeEvent['severity'];
   kind?: string;
   subject?: string;
   since?: string;
   until?: string;
   limit?: number;
+  after?: string;
 }
 
 export async function listEvents(options: EventOptions): Promise<void> {
-  const { severity, subject, limit = 50 } = options;
+  const paged = options.limit !== undefined || options.after !== undefined;
+  // Checked before anything is asked.
+  eventQuery(options);
+  await look(options, {
+    read: (client) => client.call('listEvents', { query: eventQuery(options) }),
+    lines: ({ items, next }, width) => [
+      ...(items.length === 0 ? ['No such event is kept.'] : table(items, eventColumns, width)),
+      ...(paged && next !== null ? [`There are more: give --after ${next}`] : []),
+    ],
+    json: (page) => (paged ? page : page.items),
+  });
+}
+
+/** Made anew for each reading, as moments may be so long ago. */
+function eventQuery(options: EventOptions) {
+  const { severity, subject, limit = 50, after } = options;
   const now = Date.now();
   const moment = (name: 'since' | 'until') => {
     const text = options[name];
@@ -88,7 +124,7 @@ export async function listEvents(options: EventOptions): Promise<void> {
       ? {}
       : { [name]: new Date(momentMs(text, `--${name}`, now)).toISOString() };
   };
-  const query = {
+  return {
     ...tenantQuery(options),
     ...(severity && { severity }),
     ...(options.kind !== undefined && { kind: kindNamed(options.kind) }),
@@ -96,11 +132,8 @@ export async function listEvents(options: EventOptions): Promise<void> {
     ...moment('since'),
     ...moment('until'),
     limit: String(limit),
+    ...(after !== undefined && { cursor: after }),
   };
-  const { items } = await withDaemon(options, (client) => client.call('listEvents', { query }));
-  if (options.json === true) return printJson(items);
-  if (items.length === 0) return printLines(['No such event is kept.']);
-  printLines(table(items, eventColumns, terminalWidth()));
 }
 
 /** @throws AshlarError usage. */

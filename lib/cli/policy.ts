@@ -3,8 +3,10 @@ import type { Policy } from '../api/contract.js';
 import { formatSizeShort, parseDurationMs, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type DaemonOptions, type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { type Column, pairs, table } from './table.js';
-import { confirm, localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import { confirm, localTime, plural, printJson, printLines } from './terminal.js';
 
 export interface PolicyOptions extends DaemonOptions {
   readIops?: string;
@@ -149,29 +151,25 @@ const columns: readonly Column<Policy>[] = [
   { title: 'used by', value: usersText },
 ];
 
-export async function listPolicies(options: DaemonOptions): Promise<void> {
-  const policies = await withDaemon(options, (client) => client.list('listPolicies'));
-  if (options.json === true) return printJson(policies);
-  if (policies.length === 0) {
-    return printLines(['No policies. Create one: ashlar policy create gold --iops 20k']);
-  }
-  printLines(table(policies, columns, terminalWidth()));
+export function listPolicies(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listPolicies', options, {
+    lines: (policies, width) => table(policies, columns, width),
+    none: 'No policies. Create one: ashlar policy create gold --iops 20k',
+  });
 }
 
-export async function showPolicy(name: string, options: DaemonOptions): Promise<void> {
-  const policy = await withDaemon(options, (client) =>
-    client.call('getPolicy', { params: { policy: name } }),
-  );
-  if (options.json === true) return printJson(policy);
-  printLines(
-    pairs([
-      ['Name', policy.name],
-      ['Limits', limitsText(policy)],
-      ['Offered', policy.offered ? 'to the admins of tenants' : 'by admins of the node alone'],
-      ['Used by', usersText(policy)],
-      ['Created', localTime(policy.createdAt)],
-    ]),
-  );
+export async function showPolicy(name: string, options: LookOptions): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getPolicy', { params: { policy: name } }),
+    lines: (policy) =>
+      pairs([
+        ['Name', policy.name],
+        ['Limits', limitsText(policy)],
+        ['Offered', policy.offered ? 'to the admins of tenants' : 'by admins of the node alone'],
+        ['Used by', usersText(policy)],
+        ['Created', localTime(policy.createdAt)],
+      ]),
+  });
 }
 
 export async function deletePolicy(

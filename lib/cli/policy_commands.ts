@@ -48,6 +48,7 @@ export function addPolicies(program: Command): void {
     usage: 'list',
     description: 'List policies.',
     daemon: true,
+    list: 'listPolicies',
     examples: [['ashlar policy list', 'what each limits, and who has it']],
     build: (command) =>
       command.action(async (options) => (await import('./policy.js')).listPolicies(options)),
@@ -56,6 +57,7 @@ export function addPolicies(program: Command): void {
     usage: 'show <name>',
     description: 'Show one policy.',
     daemon: true,
+    watch: true,
     examples: [['ashlar policy show gold', 'what it limits, and who has it']],
     build: (command) =>
       command.action(async (name, options) =>

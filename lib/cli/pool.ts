@@ -11,7 +11,10 @@ import type { DeviceSpec } from '../native.js';
 import { refuseForeignData } from '../node/foreign_data.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
 import { deviceLines } from './device.js';
-import { pairs } from './table.js';
+import type { ListOptions } from './filters.js';
+import { followJob } from './job_follow.js';
+import { type LookOptions, look, lookAtList } from './look.js';
+import { type Column, pairs, table } from './table.js';
 import { plural, printJson, printLines } from './terminal.js';
 
 interface JsonOption {
@@ -71,30 +74,57 @@ export async function openPool(path: string, options: JsonOption): Promise<void>
   printLines([`Pool ${path} opens: ${replayed}; checkpointed and closed.`]);
 }
 
-export async function showPool(path: string | undefined, options: DaemonOptions): Promise<void> {
-  const pool =
+export async function showPool(path: string | undefined, options: LookOptions): Promise<void> {
+  const read =
     path === undefined
-      ? await withDaemon(options, daemonPool)
-      : await offlineOrDaemon(
-          path,
-          options,
-          async (device) => {
-            const offline = await import('../node/pool_file.js');
-            return poolObject(await offline.inspectPool(device), device, null);
-          },
-          async (_client, held) => held,
-        );
-  if (options.json === true) printJson(pool);
-  else printLines(poolLines(pool));
-  if (pool.state === 'failed') {
-    throw new AshlarError('pool-failed', pool.problem ?? 'the pool has failed');
-  }
+      ? daemonPool
+      : (): Promise<Pool> =>
+          offlineOrDaemon(
+            path,
+            options,
+            async (device) => {
+              const offline = await import('../node/pool_file.js');
+              return poolObject(await offline.inspectPool(device), device, null);
+            },
+            async (_client, held) => held,
+          );
+  refuseFailed(await look(options, { read, lines: poolLines }));
+}
+
+/** `ashlar pool show`: one of the daemon's, by name or UUID. */
+export async function showNamedPool(pool: string, options: LookOptions): Promise<void> {
+  const read = (client: ApiClient): Promise<Pool> => client.call('getPool', { params: { pool } });
+  refuseFailed(await look(options, { read, lines: poolLines }));
+}
+
+function refuseFailed(pool: Pool | null): void {
+  if (pool?.state !== 'failed') return;
+  throw new AshlarError('pool-failed', pool.problem ?? 'the pool has failed');
+}
+
+const poolColumns: readonly Column<Pool>[] = [
+  { title: 'name', value: ({ name }) => name, flexible: true },
+  { title: 'state', value: ({ state }) => state },
+  { title: 'size', value: ({ sizeBytes }) => size(sizeBytes), align: 'right' },
+  { title: 'free', value: ({ freeBytes }) => size(freeBytes), align: 'right' },
+  { title: 'devices', value: ({ devices }) => String(devices.length), align: 'right' },
+  { title: 'UUID', value: ({ uuid }) => uuid },
+];
+
+export function listPools(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listPools', options, {
+    lines: (pools, width) => table(pools, poolColumns, width),
+    none: 'The daemon has no pool.',
+  });
 }
 
 export async function checkPool(path: string | undefined, options: DaemonOptions): Promise<void> {
+  const quiet = options.json === true;
   const check =
     path === undefined
-      ? await withDaemon(options, async (client) => checkThrough(client, await daemonPool(client)))
+      ? await withDaemon(options, async (client) =>
+          checkThrough(client, await daemonPool(client), quiet),
+        )
       : await offlineOrDaemon(
           path,
           options,
@@ -102,7 +132,7 @@ export async function checkPool(path: string | undefined, options: DaemonOptions
             const offline = await import('../node/pool_file.js');
             return poolCheckObject(await offline.checkPool(device));
           },
-          checkThrough,
+          (client, pool) => checkThrough(client, pool, quiet),
         );
   const name = path ?? 'the pool';
   if (options.json === true) printJson(check);
@@ -116,9 +146,13 @@ export async function checkPool(path: string | undefined, options: DaemonOptions
   }
 }
 
-/** A walk over terabytes of maps may take long. */
-async function checkThrough(client: ApiClient, pool: Pool): Promise<PoolCheck> {
-  return client.call('checkPool', { params: { pool: pool.uuid } }, { timeoutMs: 0 });
+/** As a job, so that it shows how far it is, and goes on when nobody waits any more. */
+async function checkThrough(client: ApiClient, pool: Pool, quiet: boolean): Promise<PoolCheck> {
+  const { id } = await client.call('startPoolCheck', { params: { pool: pool.uuid } });
+  const { error, result } = await followJob(client, id, { quiet });
+  if (error !== null) throw new AshlarError(error.code, error.message);
+  if (result !== null && 'pagesRead' in result) return result;
+  throw new AshlarError('protocol-error', `job ${id} ended without the outcome of a check`);
 }
 
 async function daemonPool(client: ApiClient): Promise<Pool> {

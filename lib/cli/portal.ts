@@ -3,8 +3,10 @@ import type { Ana, Portal } from '../api/contract.js';
 import { discoveryPort, portalPort } from '../config/config.js';
 import { parseEndpoint } from '../config/endpoint.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
-import { type Column, table } from './table.js';
-import { localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, plural, printJson, printLines } from './terminal.js';
 
 const portalColumns: readonly Column<Portal>[] = [
   { title: 'id', value: ({ portalId }) => String(portalId), align: 'right' },
@@ -42,10 +44,27 @@ function thenText({ state, lasting, changeEndsAt }: Ana): string {
   return changeEndsAt === null ? lasting : `${lasting}, at ${localTime(changeEndsAt)}`;
 }
 
-export async function listPortals(options: DaemonOptions): Promise<void> {
-  const portals = await withDaemon(options, (client) => client.list('listPortals'));
-  if (options.json === true) return printJson(portals);
-  printLines(table(portals, portalColumns, terminalWidth()));
+export function listPortals(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listPortals', options, {
+    lines: (portals, width) => table(portals, portalColumns, width),
+    none: 'The daemon listens nowhere. Add a portal: ashlar portal add ADDRESS',
+  });
+}
+
+export async function showPortal(name: string, options: LookOptions): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getPortal', { params: { portal: name } }),
+    lines: (portal) =>
+      pairs([
+        ['Portal', `${portal.portalId}, ${portal.endpoint}`],
+        ['Serves', portal.discoveryOnly ? 'discovery' : 'volumes and discovery'],
+        ['State', stateText(portal)],
+        ['TLS', portal.tls],
+        ['Origin', portal.origin],
+        ['Controllers', String(portal.controllers)],
+        ...(portal.discoveryOnly ? [] : [['ANA', groupsText(portal)] as const]),
+      ]),
+  });
 }
 
 export async function addPortal(
@@ -105,10 +124,11 @@ export async function resumePortal(portal: string, options: DaemonOptions): Prom
   printLines([`Portal ${resumed.endpoint} is in use; ANA: ${groupsText(resumed)}.`]);
 }
 
-export async function listAna(options: DaemonOptions): Promise<void> {
-  const states = await withDaemon(options, (client) => client.list('listAna'));
-  if (options.json === true) return printJson(states);
-  printLines(table(states, anaColumns, terminalWidth()));
+export function listAna(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listAna', options, {
+    lines: (states, width) => table(states, anaColumns, width),
+    none: 'No portal serves volumes.',
+  });
 }
 
 export async function setAna(

@@ -28,9 +28,21 @@ export function addPortals(program: Command): void {
     usage: 'list',
     description: 'List portals: where each is from, its state, and who is connected.',
     daemon: true,
+    list: 'listPortals',
     examples: [['ashlar portal list', 'one that waits for its address says why']],
     build: (command) =>
       command.action(async (options) => (await import('./portal.js')).listPortals(options)),
+  });
+  addCommand(portal, {
+    usage: 'show <portal>',
+    description: 'Show one portal, by number or address.',
+    daemon: true,
+    watch: true,
+    examples: [['ashlar portal show 2', "the number is of 'portal list'"]],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./portal.js')).showPortal(name, options),
+      ),
   });
   addPortalChanges(portal);
 }
@@ -114,6 +126,7 @@ export function addAna(program: Command): void {
     usage: 'list',
     description: 'List the states of ANA groups through each portal.',
     daemon: true,
+    list: 'listAna',
     examples: [['ashlar ana list', 'group 1, and every other that was set']],
     build: (command) =>
       command.action(async (options) => (await import('./portal.js')).listAna(options)),

@@ -67,6 +67,7 @@ export function buildProgram(outcome: Outcome, writeErr: (text: string) => void)
     .configureOutput({ writeErr })
     .showSuggestionAfterError(true)
     .exitOverride();
+  addRemote(program);
   addServe(program, outcome);
   addStatus(program);
   addVolume(program);
@@ -91,6 +92,21 @@ export function buildProgram(outcome: Outcome, writeErr: (text: string) => void)
     ['ashlar help config', 'the configuration file; also: sizes, exit-codes'],
   ]);
   return program;
+}
+
+/** What all commands of a daemon share, wherever it stands on the line. */
+function addRemote(program: Command): void {
+  program
+    .option('--server <url>', 'a daemon elsewhere: https://HOST:PORT ($ASHLAR_SERVER)')
+    .option('--token-file <file>', "its token; '-': stdin ($ASHLAR_TOKEN_FILE, $ASHLAR_TOKEN)")
+    .option('--ca <file>', 'who signed its certificate, in PEM ($ASHLAR_CA)')
+    .option('--cert <file>', 'a client certificate, in PEM ($ASHLAR_CERT)')
+    .option('--key <file>', 'the key of that, in PEM ($ASHLAR_KEY)')
+    .hook('preAction', (_program, action) => {
+      for (const [name, value] of Object.entries(program.opts())) {
+        action.setOptionValue(name, value);
+      }
+    });
 }
 
 function addServe(program: Command, outcome: Outcome): void {
@@ -135,8 +151,10 @@ function addStatus(program: Command): void {
     usage: 'status',
     description: 'Show the daemon at one glance.',
     daemon: true,
+    watch: true,
     examples: [
       ['ashlar status', 'pool, portals, volumes and hosts'],
+      ['ashlar status --watch', 'drawn anew every 2 s, also over a restart of the daemon'],
       ['ashlar status --json', 'everything, with the counters of each I/O thread'],
     ],
     build: (command) =>
@@ -170,7 +188,8 @@ function addStatus(program: Command): void {
   addCommand(addGroup(program, 'controller', 'Associations of hosts with the daemon.'), {
     usage: 'list',
     description: 'List controllers, one for each host and path.',
-    daemon: true,
+    tenant: true,
+    list: 'listControllers',
     examples: [['ashlar controller list', 'which hosts are connected, from where, since when']],
     build: (command) =>
       command.action(async (options) => (await import('./status.js')).listControllers(options)),
@@ -194,6 +213,7 @@ function addVolume(program: Command): void {
         .option('--host <nqn...>', 'hosts that may use it: NQNs, or "*" for any')
         .option('--reserved', 'promise it room for all its blocks: it never finds the pool full')
         .option('--policy <name>', 'what its hosts may do a second (see ashlar policy)')
+        .option('--uuid <uuid>', 'its identity (default: a new one)')
         .option('--if-missing', 'succeed when the same volume exists already')
         .action(async (name, options) => (await import('./volume.js')).createVolume(name, options)),
   });
@@ -203,27 +223,40 @@ function addVolume(program: Command): void {
     usage: 'list',
     description: 'List volumes.',
     tenant: true,
+    list: 'listVolumes',
     examples: [
       ['ashlar volume list', 'WRITTEN is what reads as data, OWN the pool space it alone has'],
       ['ashlar volume list --name web --limit 100', 'a page of those with this in their name'],
       ["ashlar volume list --json | jq -r '.[].name'", 'for programs'],
     ],
     build: (command) =>
-      command
-        .option('--name <text>', 'only those whose name has this in it')
-        .option('--host <nqn>', 'only those that this host may use')
-        .option('--limit <count>', 'at most this many, 1 to 1000', wholeNumber(1, 1000))
-        .option('--after <cursor>', 'the page after the one that gave this cursor')
-        .action(async (options) => (await import('./volume.js')).listVolumes(options)),
+      command.action(async (options) => (await import('./volume.js')).listVolumes(options)),
   });
   addCommand(volume, {
     usage: 'show <volume>',
     description: 'Show one volume, by name or UUID.',
     tenant: true,
+    watch: true,
     examples: [['ashlar volume show web', 'everything known about it']],
     build: (command) =>
       command.action(async (name, options) =>
         (await import('./volume.js')).showVolume(name, options),
+      ),
+  });
+  addCommand(volume, {
+    usage: 'statistics [volume]',
+    description:
+      "Show what hosts have done with volumes, or with one, since the daemon's start. Rates are in " +
+      "'ashlar top'.",
+    tenant: true,
+    list: 'listVolumeStatistics',
+    examples: [
+      ['ashlar volume statistics web', 'NOW is what is under way, LIMITED what waited for a limit'],
+      ['ashlar volume statistics --json', 'latencies too, for programs'],
+    ],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./statistics.js')).volumeStatistics(name, options),
       ),
   });
   addVolumeChanges(volume);
@@ -309,6 +342,7 @@ function addAccess(program: Command): void {
     build: (command) =>
       command
         .option('--read-only', 'for reading alone')
+        .option('--if-missing', 'succeed when it is given already')
         .action(async (volume, host, options) =>
           (await import('./access.js')).addGrant(volume, host, options),
         ),
@@ -317,9 +351,21 @@ function addAccess(program: Command): void {
     usage: 'list',
     description: 'List grants.',
     tenant: true,
+    list: 'listGrants',
     examples: [['ashlar grant list', 'by volume and host']],
     build: (command) =>
       command.action(async (options) => (await import('./access.js')).listGrants(options)),
+  });
+  addCommand(grant, {
+    usage: 'show <volume> <host>',
+    description: 'Show one grant.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar grant show web "*"', 'what it allows, since when']],
+    build: (command) =>
+      command.action(async (volume, host, options) =>
+        (await import('./access.js')).showGrant(volume, host, options),
+      ),
   });
   addCommand(grant, {
     usage: 'remove <volume> <host>',
@@ -327,10 +373,16 @@ function addAccess(program: Command): void {
     tenant: true,
     examples: [['ashlar grant remove web "*"', 'commands under way end first']],
     build: (command) =>
-      command.action(async (volume, host, options) =>
-        (await import('./access.js')).removeGrant(volume, host, options),
-      ),
+      command
+        .option('--if-exists', 'succeed when it is gone already')
+        .action(async (volume, host, options) =>
+          (await import('./access.js')).removeGrant(volume, host, options),
+        ),
   });
+  addHosts(program);
+}
+
+function addHosts(program: Command): void {
   const host = addGroup(program, 'host', 'Hosts that may connect.');
   addCommand(host, {
     usage: 'add <nqn>',
@@ -338,15 +390,27 @@ function addAccess(program: Command): void {
     tenant: true,
     examples: [['ashlar host add "$(cat /etc/nvme/hostnqn)"', 'this host']],
     build: (command) =>
-      command.action(async (nqn, options) => (await import('./access.js')).addHost(nqn, options)),
+      command
+        .option('--if-missing', 'succeed when it is known already')
+        .action(async (nqn, options) => (await import('./access.js')).addHost(nqn, options)),
   });
   addCommand(host, {
     usage: 'list',
     description: 'List hosts, their volumes and connections.',
     tenant: true,
+    list: 'listHosts',
     examples: [['ashlar host list', 'every host that is known']],
     build: (command) =>
       command.action(async (options) => (await import('./access.js')).listHosts(options)),
+  });
+  addCommand(host, {
+    usage: 'show <nqn>',
+    description: 'Show one host.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar host show "$(cat /etc/nvme/hostnqn)"', 'its volumes and connections']],
+    build: (command) =>
+      command.action(async (nqn, options) => (await import('./access.js')).showHost(nqn, options)),
   });
   addCommand(host, {
     usage: 'remove <nqn>',
@@ -354,9 +418,9 @@ function addAccess(program: Command): void {
     tenant: true,
     examples: [['ashlar host remove "$(cat /etc/nvme/hostnqn)"', 'it loses its volumes at once']],
     build: (command) =>
-      command.action(async (nqn, options) =>
-        (await import('./access.js')).removeHost(nqn, options),
-      ),
+      command
+        .option('--if-exists', 'succeed when it is gone already')
+        .action(async (nqn, options) => (await import('./access.js')).removeHost(nqn, options)),
   });
   addHostKeys(host);
   addPsks(host);
@@ -384,9 +448,30 @@ function addPool(program: Command): void {
       command.action(async (path, options) => (await import('./pool.js')).openPool(path, options)),
   });
   addCommand(pool, {
+    usage: 'list',
+    description: "List the daemon's pools.",
+    daemon: true,
+    list: 'listPools',
+    examples: [['ashlar pool list', 'their names, by which other commands know them']],
+    build: (command) =>
+      command.action(async (options) => (await import('./pool.js')).listPools(options)),
+  });
+  addCommand(pool, {
+    usage: 'show <pool>',
+    description: "Show one of the daemon's pools, by name or UUID.",
+    daemon: true,
+    watch: true,
+    examples: [['ashlar pool show pool', 'everything known about it']],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./pool.js')).showNamedPool(name, options),
+      ),
+  });
+  addCommand(pool, {
     usage: 'status [path]',
     description: "Show a pool's space and state: the daemon's, or by path one that nobody holds.",
     daemon: true,
+    watch: true,
     examples: [
       ['ashlar pool status', "the daemon's pool"],
       ['ashlar pool status /srv/pool.ashlar', 'a pool that no daemon holds; nothing is written'],
@@ -450,10 +535,15 @@ function addHelp(program: Command): void {
     });
 }
 
+/** By its name or its other one. */
+function subcommand(command: Command, word: string): Command | undefined {
+  return command.commands.find((each) => each.name() === word || each.aliases().includes(word));
+}
+
 function commandAt(program: Command, words: readonly string[]): Command {
   let command = program;
   for (const word of words) {
-    const next = command.commands.find((each) => each.name() === word);
+    const next = subcommand(command, word);
     if (next === undefined) {
       throw new AshlarError(
         'usage',
@@ -471,7 +561,7 @@ function commandPath(program: Command, args: readonly string[]): string[] {
   const path = [program.name()];
   let command = program;
   for (const word of args) {
-    const next = command.commands.find((each) => each.name() === word);
+    const next = subcommand(command, word);
     if (next === undefined) break;
     path.push(word);
     command = next;

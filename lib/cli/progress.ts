@@ -16,7 +16,7 @@ const barCells = 20;
 
 export class Progress {
   readonly #title: string;
-  readonly #totalBytes: number | null;
+  #totalBytes: number | null;
   readonly #shown: boolean;
   readonly #startedMs = performance.now();
   #drawnMs = Number.NEGATIVE_INFINITY;
@@ -32,8 +32,12 @@ export class Progress {
     return performance.now() - this.#startedMs;
   }
 
-  /** @param doneBytes since the start of this process; `startBytes` were done before it. */
-  update(doneBytes: number, startBytes = 0): void {
+  /**
+   * @param doneBytes since the start of this process; `startBytes` were done before it.
+   * @param totalBytes where it has become known since the start, or has changed.
+   */
+  update(doneBytes: number, startBytes = 0, totalBytes = this.#totalBytes): void {
+    this.#totalBytes = totalBytes;
     if (!this.#shown || performance.now() - this.#drawnMs < redrawMs) return;
     this.#drawnMs = performance.now();
     this.#drawn = true;

@@ -1,9 +1,11 @@
 /** `ashlar host psk …`: with which keys hosts connect over TLS. */
 import type { Psk } from '../api/contract.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { readSecret } from './secret_input.js';
-import { type Column, table } from './table.js';
-import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, printJson, printLines } from './terminal.js';
 
 const columns: readonly Column<Psk>[] = [
   { title: 'host NQN', value: ({ host }) => host, flexible: true },
@@ -14,13 +16,31 @@ const columns: readonly Column<Psk>[] = [
   { title: 'since', value: ({ createdAt }) => localTime(createdAt) },
 ];
 
-export async function listPsks(options: TenantOptions): Promise<void> {
-  const psks = await withDaemon(options, (client) => client.list('listPsks', tenantQuery(options)));
-  if (options.json === true) return printJson(psks);
-  if (psks.length === 0) {
-    return printLines(['No PSKs. Let a host connect over TLS: ashlar host psk generate HOSTNQN']);
-  }
-  printLines(table(psks, columns, terminalWidth()));
+export function listPsks(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listPsks', options, {
+    lines: (psks, width) => table(psks, columns, width),
+    none: 'No PSKs. Let a host connect over TLS: ashlar host psk generate HOSTNQN',
+  });
+}
+
+export async function showPsk(
+  host: string,
+  id: string | undefined,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  const query = { ...tenantQuery(options), ...(id === undefined ? {} : { id }) };
+  await look(options, {
+    read: (client) => client.call('getPsk', { params: { host }, query }),
+    lines: (psk) =>
+      pairs([
+        ['Host NQN', psk.host],
+        ['PSK', psk.id],
+        ['Tenant', psk.tenant],
+        ['Length', `${psk.bits} bits`],
+        ['Transform', psk.transform],
+        ['Since', localTime(psk.createdAt)],
+      ]),
+  });
 }
 
 export async function generatePsk(

@@ -40,9 +40,21 @@ export function addPsks(host: Command): void {
     usage: 'list',
     description: 'List PSKs, without the keys.',
     tenant: true,
+    list: 'listPsks',
     examples: [['ashlar host psk list', 'which hosts can connect over TLS']],
     build: (command) =>
       command.action(async (options) => (await import('./psk.js')).listPsks(options)),
+  });
+  addCommand(psk, {
+    usage: 'show <host> [psk]',
+    description: 'Show the PSK of a host, without the key; by its id when it has several.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar host psk show HOSTNQN', 'since when it is good']],
+    build: (command) =>
+      command.action(async (nqn, id, options) =>
+        (await import('./psk.js')).showPsk(nqn, id, options),
+      ),
   });
   addCommand(psk, {
     usage: 'remove <host> [psk]',

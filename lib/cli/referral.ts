@@ -3,8 +3,10 @@ import type { Referral } from '../api/contract.js';
 import { discoveryPort } from '../config/config.js';
 import { parseEndpoint } from '../config/endpoint.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
-import { type Column, table } from './table.js';
-import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, printJson, printLines } from './terminal.js';
 
 const columns: readonly Column<Referral>[] = [
   { title: 'address', value: ({ address }) => address },
@@ -20,13 +22,24 @@ const columns: readonly Column<Referral>[] = [
   },
 ];
 
-export async function listReferrals(options: DaemonOptions): Promise<void> {
-  const referrals = await withDaemon(options, (client) => client.list('listReferrals'));
-  if (options.json === true) return printJson(referrals);
-  if (referrals.length === 0) {
-    return printLines(['No referrals. Tell hosts of another node: ashlar referral add ADDRESS']);
-  }
-  printLines(table(referrals, columns, terminalWidth()));
+export function listReferrals(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listReferrals', options, {
+    lines: (referrals, width) => table(referrals, columns, width),
+    none: 'No referrals. Tell hosts of another node: ashlar referral add ADDRESS',
+  });
+}
+
+export async function showReferral(endpoint: string, options: LookOptions): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getReferral', { params: { referral: endpoint } }),
+    lines: (found) =>
+      pairs([
+        ['Referral', found.endpoint],
+        ['Portal there', found.portalId === 0 ? 'not known' : String(found.portalId)],
+        ['Origin', found.configured ? 'configured' : 'added'],
+        ...(found.createdAt === null ? [] : [['Since', localTime(found.createdAt)] as const]),
+      ]),
+  });
 }
 
 export async function addReferral(

@@ -28,9 +28,21 @@ export function addReferrals(program: Command): void {
     usage: 'list',
     description: 'List referrals, also those of the configuration file.',
     daemon: true,
+    list: 'listReferrals',
     examples: [['ashlar referral list', 'where hosts are referred to']],
     build: (command) =>
       command.action(async (options) => (await import('./referral.js')).listReferrals(options)),
+  });
+  addCommand(referral, {
+    usage: 'show <address>',
+    description: 'Show one referral.',
+    daemon: true,
+    watch: true,
+    examples: [['ashlar referral show 192.0.2.7:8009', "as 'referral list' has it"]],
+    build: (command) =>
+      command.action(async (endpoint, options) =>
+        (await import('./referral.js')).showReferral(endpoint, options),
+      ),
   });
   addCommand(referral, {
     usage: 'remove <address>',

@@ -1,8 +1,10 @@
 /** `ashlar reservation …`: who holds what, and ending it. */
 import type { Reservation } from '../api/contract.js';
-import { type DaemonOptions, withDaemon } from './daemon.js';
+import { type DaemonOptions, type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { type Column, table } from './table.js';
-import { printJson, printLines, terminalWidth } from './terminal.js';
+import { printJson, printLines } from './terminal.js';
 
 interface Row {
   reservation: Reservation;
@@ -27,20 +29,30 @@ const columns: readonly Column<Row>[] = [
   },
 ];
 
-export async function listReservations(
-  options: DaemonOptions & { tenant?: string },
-): Promise<void> {
-  const { tenant } = options;
-  const query = tenant === undefined ? {} : { tenant };
-  const reservations = await withDaemon(options, (client) =>
-    client.list('listReservations', query),
-  );
-  if (options.json === true) return printJson(reservations);
-  if (reservations.length === 0) return printLines(['No host has reserved anything.']);
-  const rows = reservations.flatMap((reservation) =>
+const rowsOf = (reservations: readonly Reservation[]): Row[] =>
+  reservations.flatMap((reservation) =>
     reservation.registrants.map((registrant) => ({ reservation, registrant })),
   );
-  printLines(table(rows, columns, terminalWidth()));
+
+export function listReservations(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listReservations', options, {
+    lines: (reservations, width) => table(rowsOf(reservations), columns, width),
+    none: 'No host has reserved anything.',
+  });
+}
+
+export async function showReservation(
+  volume: string,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  await look(options, {
+    read: (client) =>
+      client.call('getReservation', { params: { volume }, query: tenantQuery(options) }),
+    lines: (found, width) =>
+      found.registrants.length === 0
+        ? [`No host is registered with '${volume}'.`]
+        : table(rowsOf([found]), columns, width),
+  });
 }
 
 export async function clearReservations(

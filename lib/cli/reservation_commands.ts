@@ -7,25 +7,35 @@ export function addReservations(program: Command): void {
   addCommand(reservation, {
     usage: 'list',
     description: 'List reservations and the hosts that are registered.',
-    daemon: true,
+    tenant: true,
+    list: 'listReservations',
     examples: [['ashlar reservation list', 'who holds what, after a "Reservation Conflict"']],
     build: (command) =>
-      command
-        .option('--tenant <name>', 'only of this tenant')
-        .action(async (options) => (await import('./reservation.js')).listReservations(options)),
+      command.action(async (options) =>
+        (await import('./reservation.js')).listReservations(options),
+      ),
+  });
+  addCommand(reservation, {
+    usage: 'show <volume>',
+    description: 'Show who is registered with a volume or snapshot, and who holds it.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar reservation show db', 'one line for each host']],
+    build: (command) =>
+      command.action(async (volume, options) =>
+        (await import('./reservation.js')).showReservation(volume, options),
+      ),
   });
   addCommand(reservation, {
     usage: 'clear <volume>',
     description:
       'End the reservation and all registrations of a volume or snapshot. Hosts are told. For ' +
       'when the host that holds it is gone: the others may write at once.',
-    daemon: true,
+    tenant: true,
     examples: [['ashlar reservation clear db', 'its cluster begins anew']],
     build: (command) =>
-      command
-        .option('--tenant <name>', "tenant of the volume (default: 'default')")
-        .action(async (volume, options) =>
-          (await import('./reservation.js')).clearReservations(volume, options),
-        ),
+      command.action(async (volume, options) =>
+        (await import('./reservation.js')).clearReservations(volume, options),
+      ),
   });
 }

@@ -2,8 +2,10 @@
 import type { Schedule } from '../api/contract.js';
 import { AshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { type Column, pairs, table } from './table.js';
-import { localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import { localTime, plural, printJson, printLines } from './terminal.js';
 
 interface PlanOptions extends TenantOptions {
   cron?: string;
@@ -126,43 +128,43 @@ function resultText({ lastFailure, lastRunAt }: Schedule): string {
   return lastRunAt === null ? '' : 'done';
 }
 
-export async function listSchedules(options: TenantOptions): Promise<void> {
-  const schedules = await withDaemon(options, (client) =>
-    client.list('listSchedules', tenantQuery(options)),
-  );
-  if (options.json === true) return printJson(schedules);
-  if (schedules.length === 0) {
-    return printLines([
+export function listSchedules(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listSchedules', options, {
+    lines: (schedules, width) => {
+      const tenants = new Set(schedules.map(({ tenant }) => tenant));
+      return table(schedules, tenants.size > 1 ? [tenantColumn, ...columns] : columns, width);
+    },
+    none:
       "No schedules. Create one: ashlar schedule create NAME --cron '0 2 * * *' --volume VOLUME " +
-        '--keep-daily 7',
-    ]);
-  }
-  const tenants = new Set(schedules.map(({ tenant }) => tenant));
-  printLines(
-    table(schedules, tenants.size > 1 ? [tenantColumn, ...columns] : columns, terminalWidth()),
-  );
+      '--keep-daily 7',
+  });
 }
 
-export async function showSchedule(name: string, options: TenantOptions): Promise<void> {
-  const schedule = await withDaemon(options, (client) =>
-    client.call('getSchedule', { params: { schedule: name }, query: tenantQuery(options) }),
-  );
-  if (options.json === true) return printJson(schedule);
-  printLines(
-    pairs([
-      ['Name', schedule.name],
-      ['Tenant', schedule.tenant],
-      ['Cron', `${schedule.cron} (${schedule.timezone})`],
-      ['Volumes', schedule.volumes.join(', ') || 'none: give it some with "schedule change"'],
-      ['Keeps', keptText(schedule)],
-      ['Snapshots', `${schedule.snapshots}, called ${schedule.prefix}-YYYY-MM-DDTHH-MM (UTC)`],
-      ['Next run', nextText(schedule)],
-      ['Last run', timeOr(schedule.lastRunAt, 'never')],
-      ['Result', resultText(schedule) || 'none yet'],
-      ['UUID', schedule.uuid],
-      ['Created', localTime(schedule.createdAt)],
-    ]),
-  );
+export async function showSchedule(
+  name: string,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  await look(options, {
+    read: (client) =>
+      client.call('getSchedule', { params: { schedule: name }, query: tenantQuery(options) }),
+    lines: scheduleLines,
+  });
+}
+
+function scheduleLines(schedule: Schedule): string[] {
+  return pairs([
+    ['Name', schedule.name],
+    ['Tenant', schedule.tenant],
+    ['Cron', `${schedule.cron} (${schedule.timezone})`],
+    ['Volumes', schedule.volumes.join(', ') || 'none: give it some with "schedule change"'],
+    ['Keeps', keptText(schedule)],
+    ['Snapshots', `${schedule.snapshots}, called ${schedule.prefix}-YYYY-MM-DDTHH-MM (UTC)`],
+    ['Next run', nextText(schedule)],
+    ['Last run', timeOr(schedule.lastRunAt, 'never')],
+    ['Result', resultText(schedule) || 'none yet'],
+    ['UUID', schedule.uuid],
+    ['Created', localTime(schedule.createdAt)],
+  ]);
 }
 
 export async function changeSchedule(

@@ -9,6 +9,7 @@ export function addSchedules(program: Command): void {
     usage: 'list',
     description: 'List schedules: the next run, the last one, and how it went.',
     tenant: true,
+    list: 'listSchedules',
     examples: [['ashlar schedule list', 'also those that are disabled or have no volumes']],
     build: (command) =>
       command.action(async (options) => (await import('./schedule.js')).listSchedules(options)),
@@ -17,6 +18,7 @@ export function addSchedules(program: Command): void {
     usage: 'show <schedule>',
     description: 'Show one schedule, by name or UUID.',
     tenant: true,
+    watch: true,
     examples: [['ashlar schedule show nightly', 'everything known about it']],
     build: (command) =>
       command.action(async (name, options) =>

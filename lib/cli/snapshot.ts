@@ -3,8 +3,10 @@ import type { Snapshot } from '../api/contract.js';
 import { formatSize, formatSizeShort } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { type Column, pairs, table } from './table.js';
-import { confirm, localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import { confirm, localTime, plural, printJson, printLines } from './terminal.js';
 import { apiSize } from './volume.js';
 
 interface Repeatable {
@@ -81,40 +83,32 @@ const tenantColumn: Column<Snapshot> = {
   flexible: true,
 };
 
-export async function listSnapshots(
+export function listSnapshots(
   volume: string | undefined,
-  options: TenantOptions & { limit?: number; after?: string },
+  options: LookOptions & ListOptions,
 ): Promise<void> {
-  const { limit, after } = options;
-  const query = { ...tenantQuery(options), ...(volume === undefined ? {} : { volume }) };
-  const paged = limit !== undefined || after !== undefined;
-  const { items, next } = await withDaemon(options, async (client) =>
-    paged
-      ? client.call('listSnapshots', {
-          query: {
-            ...query,
-            ...(limit === undefined ? {} : { limit: String(limit) }),
-            ...(after === undefined ? {} : { cursor: after }),
-          },
-        })
-      : { items: await client.list('listSnapshots', query), next: null },
-  );
-  if (options.json === true) return printJson(paged ? { items, next } : items);
-  if (items.length === 0) {
-    return printLines(['No snapshots. Take one: ashlar snapshot create VOLUME@NAME']);
-  }
-  const tenants = new Set(items.map(({ tenant }) => tenant));
-  printLines(
-    table(items, tenants.size > 1 ? [tenantColumn, ...columns] : columns, terminalWidth()),
-  );
-  if (next !== null) printLines([`There are more: give --after ${next}`]);
+  const named = volume === undefined ? options : { ...options, volume };
+  return lookAtList('listSnapshots', named, {
+    lines: (items, width) => {
+      const tenants = new Set(items.map(({ tenant }) => tenant));
+      return table(items, tenants.size > 1 ? [tenantColumn, ...columns] : columns, width);
+    },
+    none: 'No snapshots. Take one: ashlar snapshot create VOLUME@NAME',
+  });
 }
 
-export async function showSnapshot(reference: string, options: TenantOptions): Promise<void> {
-  const snapshot = await withDaemon(options, (client) =>
-    client.call('getSnapshot', { params: { snapshot: reference }, query: tenantQuery(options) }),
-  );
-  if (options.json === true) return printJson(snapshot);
+export async function showSnapshot(
+  reference: string,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  await look(options, {
+    read: (client) =>
+      client.call('getSnapshot', { params: { snapshot: reference }, query: tenantQuery(options) }),
+    lines: snapshotLines,
+  });
+}
+
+function snapshotLines(snapshot: Snapshot): string[] {
   const size = (bytes: number): string => formatSizeShort(BigInt(bytes));
   const { nsid, subnqn, groupUuid, volumeUuid } = snapshot;
   const entries: [string, string][] = [
@@ -137,13 +131,13 @@ export async function showSnapshot(reference: string, options: TenantOptions): P
     ['Connections', String(snapshot.connections)],
     ['Hosts', snapshot.grants.length === 0 ? 'none may read it' : ''],
   );
-  printLines(pairs(entries));
-  printLines(
-    snapshot.grants.map(
+  return [
+    ...pairs(entries),
+    ...snapshot.grants.map(
       ({ host, createdAt }) =>
         `  ${host === '*' ? '* (any host)' : host}, read-only, since ${localTime(createdAt)}`,
     ),
-  );
+  ];
 }
 
 export async function rollbackSnapshot(
@@ -200,6 +194,8 @@ export interface CloneOptions extends TenantOptions, Repeatable {
   size?: string;
   host?: string[];
   reserved?: boolean;
+  policy?: string;
+  uuid?: string;
 }
 
 export async function cloneVolume(
@@ -220,6 +216,8 @@ export async function cloneVolume(
         ...(sizeBytes === null ? {} : { sizeBytes }),
         ...(options.host === undefined ? {} : { hosts: options.host }),
         ...(options.reserved === true ? { reserved: true } : {}),
+        ...(options.policy === undefined ? {} : { policy: options.policy }),
+        ...(options.uuid === undefined ? {} : { uuid: options.uuid }),
       },
     }),
   );

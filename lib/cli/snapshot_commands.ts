@@ -1,6 +1,6 @@
 /** The commands of snapshots, clones and devices; see program.ts. */
 import type { Command } from 'commander';
-import { addCommand, addGroup, wholeNumber } from './command.js';
+import { addCommand, addGroup } from './command.js';
 import { addDiff } from './stream_commands.js';
 
 export function addSnapshots(program: Command): void {
@@ -24,22 +24,21 @@ export function addSnapshots(program: Command): void {
     usage: 'list [volume]',
     description: 'List snapshots, of all volumes or of one (also a deleted one), oldest first.',
     tenant: true,
+    list: 'listSnapshots',
     examples: [
       ['ashlar snapshot list web', 'FREES is what deleting that one now would give back'],
       ['ashlar snapshot list --limit 100', 'a page; it says how to get the next'],
     ],
     build: (command) =>
-      command
-        .option('--limit <count>', 'at most this many, 1 to 1000', wholeNumber(1, 1000))
-        .option('--after <cursor>', 'the page after the one that gave this cursor')
-        .action(async (volume, options) =>
-          (await import('./snapshot.js')).listSnapshots(volume, options),
-        ),
+      command.action(async (volume, options) =>
+        (await import('./snapshot.js')).listSnapshots(volume, options),
+      ),
   });
   addCommand(snapshot, {
     usage: 'show <snapshot>',
     description: 'Show one snapshot, by VOLUME@NAME or UUID.',
     tenant: true,
+    watch: true,
     examples: [['ashlar snapshot show web@monday', 'everything known about it']],
     build: (command) =>
       command.action(async (reference, options) =>
@@ -48,6 +47,45 @@ export function addSnapshots(program: Command): void {
   });
   addDiff(snapshot);
   addSnapshotUses(snapshot);
+  addGroups(snapshot);
+}
+
+function addGroups(snapshot: Command): void {
+  const group = addGroup(snapshot, 'group', 'Snapshots of several volumes of one instant.');
+  addCommand(group, {
+    usage: 'list',
+    description: 'List groups, by their instant.',
+    tenant: true,
+    list: 'listGroups',
+    examples: [['ashlar snapshot group list', "what 'snapshot create a@x b@x' and schedules made"]],
+    build: (command) =>
+      command.action(async (options) => (await import('./group.js')).listGroups(options)),
+  });
+  addCommand(group, {
+    usage: 'show <group>',
+    description: 'Show one group, by UUID.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar snapshot group show "$UUID"', 'which of its snapshots are still there']],
+    build: (command) =>
+      command.action(async (uuid, options) =>
+        (await import('./group.js')).showGroup(uuid, options),
+      ),
+  });
+  addCommand(group, {
+    usage: 'delete <group>',
+    description:
+      'Delete the snapshots of a group, one after the other; when one is refused, those before it ' +
+      'are gone.',
+    tenant: true,
+    examples: [['ashlar snapshot group delete "$UUID" --yes', 'for programs']],
+    build: (command) =>
+      command
+        .option('-y, --yes', 'do not ask')
+        .option('--if-exists', 'succeed when it is gone already')
+        .option('--force', 'take them from hosts that have them connected')
+        .action(async (uuid, options) => (await import('./group.js')).deleteGroup(uuid, options)),
+  });
 }
 
 /** What is done with a snapshot. */
@@ -112,6 +150,8 @@ export function addClone(volume: Command): void {
         .option('--size <size>', "at least the source's size, which is the default")
         .option('--host <nqn...>', 'hosts that may use it: NQNs, or "*" for any')
         .option('--reserved', 'promise it room for all its blocks')
+        .option('--policy <name>', 'what its hosts may do a second (see ashlar policy)')
+        .option('--uuid <uuid>', 'its identity (default: a new one)')
         .option('--if-missing', 'succeed when the same clone exists already')
         .action(async (source, name, options) =>
           (await import('./snapshot.js')).cloneVolume(source, name, options),
@@ -143,16 +183,28 @@ export function addDevices(pool: Command): void {
     daemon: true,
     examples: [['ashlar pool device attach /dev/nvme3n1', 'the next start looks for it there']],
     build: (command) =>
-      command.action(async (path, options) =>
-        (await import('./device.js')).attachDevice(path, options),
-      ),
+      command
+        .option('--if-missing', 'succeed when it is back already')
+        .action(async (path, options) => (await import('./device.js')).attachDevice(path, options)),
   });
   addCommand(device, {
     usage: 'list',
     description: 'List the devices, their space and their health.',
     daemon: true,
+    list: 'listDevices',
     examples: [['ashlar pool device list', 'missing and failed ones too']],
     build: (command) =>
       command.action(async (options) => (await import('./device.js')).listDevices(options)),
+  });
+  addCommand(device, {
+    usage: 'show <device>',
+    description: 'Show one device, by UUID or by its index in the list.',
+    daemon: true,
+    watch: true,
+    examples: [['ashlar pool device show 0', 'the first one, which holds all metadata']],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./device.js')).showDevice(name, options),
+      ),
   });
 }

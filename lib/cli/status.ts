@@ -3,26 +3,32 @@ import type { Controller, Portal, Status } from '../api/contract.js';
 import { formatDurationMs, formatSizeShort } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { connectLines } from './connect_lines.js';
-import { type DaemonOptions, socketOf, withDaemon } from './daemon.js';
+import { type DaemonOptions, remoteDaemon, socketOf, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { type Column, pairs, table } from './table.js';
-import { localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import { localTime, plural, printJson, printLines } from './terminal.js';
 
-export async function showStatus(options: DaemonOptions): Promise<void> {
-  const status = await withDaemon(options, (client) => client.call('getStatus', {}));
-  if (options.json === true) printJson(status);
-  else printLines(statusLines(status, socketOf(options)));
-  if (status.state === 'failed') {
+export async function showStatus(options: LookOptions): Promise<void> {
+  const server = (await remoteDaemon(options))?.url;
+  const place: [string, string] =
+    server === undefined ? ['Socket', socketOf(options)] : ['Server', server];
+  const status = await look(options, {
+    read: (client) => client.call('getStatus', {}),
+    lines: (found) => statusLines(found, place),
+  });
+  if (status?.state === 'failed') {
     throw new AshlarError('pool-failed', status.problem ?? 'the pool has failed');
   }
 }
 
-function statusLines(status: Status, socket: string): string[] {
+function statusLines(status: Status, place: [string, string]): string[] {
   const uptime = formatDurationMs(Math.max(0, Date.now() - Date.parse(status.startedAt)));
   const commands = status.reactors.reduce((sum, reactor) => sum + reactor.commands, 0);
   const entries: [string, string][] = [
     ['State', status.problem === null ? status.state : `${status.state}: ${status.problem}`],
     ['Version', `${status.version}, process ${status.pid}, up ${uptime}`],
-    ['Socket', socket],
+    place,
   ];
   for (const pool of status.pools) {
     const used = pool.sizeBytes - pool.freeBytes;
@@ -82,13 +88,11 @@ const controllerColumns: readonly Column<Controller>[] = [
   { title: 'since', value: (controller) => localTime(controller.connectedAt) },
 ];
 
-export async function listControllers(options: DaemonOptions): Promise<void> {
-  const controllers = await withDaemon(options, (client) => client.list('listControllers'));
-  if (options.json === true) return printJson(controllers);
-  if (controllers.length === 0) {
-    return printLines(['No host is connected. How to connect one: ashlar connect-info']);
-  }
-  printLines(table(controllers, controllerColumns, terminalWidth()));
+export function listControllers(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listControllers', options, {
+    lines: (controllers, width) => table(controllers, controllerColumns, width),
+    none: 'No host is connected. How to connect one: ashlar connect-info',
+  });
 }
 
 export async function connectInfo(options: DaemonOptions): Promise<void> {

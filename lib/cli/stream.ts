@@ -15,9 +15,11 @@ import { formatDurationMs, formatSizeShort, parseSize } from '../config/units.js
 import { AshlarError } from '../errors.js';
 import { StreamReader } from '../stream/reader.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { Progress } from './progress.js';
 import { type Column, table } from './table.js';
-import { localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import { localTime, plural, printJson, printLines } from './terminal.js';
 import { apiSize } from './volume.js';
 
 export interface DiffOptions extends TenantOptions {
@@ -33,6 +35,7 @@ export interface ExportOptions extends DiffOptions {
 export interface ImportOptions extends TenantOptions {
   size?: string;
   abandon?: boolean;
+  ifExists?: boolean;
   quiet?: boolean;
 }
 
@@ -276,11 +279,16 @@ async function stdinBytes(): Promise<number | null> {
 
 async function abandonImport(name: string, options: ImportOptions): Promise<void> {
   await withDaemon(options, (client) =>
-    client.call('abandonImport', { params: { volume: name }, query: tenantQuery(options) }),
+    client.call('abandonImport', {
+      params: { volume: name },
+      query: { ...tenantQuery(options), ...(options.ifExists === true ? again : {}) },
+    }),
   );
   if (options.json === true) return printJson({ abandoned: name });
   if (options.quiet !== true) printLines([`Gave up the import to volume '${name}'.`]);
 }
+
+const again = { repeatable: 'true' } as const;
 
 const columns: readonly Column<Import>[] = [
   { title: 'volume', value: ({ volume }) => volume, flexible: true },
@@ -292,13 +300,21 @@ const columns: readonly Column<Import>[] = [
   { title: 'began', value: ({ startedAt }) => localTime(startedAt) },
 ];
 
-export async function listImports(options: TenantOptions): Promise<void> {
-  const imports = await withDaemon(options, (client) =>
-    client.list('listImports', tenantQuery(options)),
-  );
-  if (options.json === true) return printJson(imports);
-  if (imports.length === 0) return printLines(['No imports are unfinished.']);
-  printLines(table(imports, columns, terminalWidth()));
+/** All, or with a volume the one to it. */
+export async function listImports(
+  volume: string | undefined,
+  options: LookOptions & ListOptions,
+): Promise<void> {
+  if (volume === undefined) {
+    return lookAtList('listImports', options, {
+      lines: (imports, width) => table(imports, columns, width),
+      none: 'No imports are unfinished.',
+    });
+  }
+  await look(options, {
+    read: (client) => client.call('getImport', { params: { volume }, query: tenantQuery(options) }),
+    lines: (found, width) => table([found], columns, width),
+  });
 }
 
 function size(bytes: number): string {

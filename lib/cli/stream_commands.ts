@@ -62,15 +62,19 @@ export function addStreams(volume: Command): void {
       command
         .option('--size <size>', "of a new volume: at least the stream's, which is the default")
         .option('--abandon', 'give up an unfinished import: read nothing')
+        .option('--if-exists', 'with --abandon: succeed when there is none')
         .option('-q, --quiet', 'no progress, no summary')
         .action(async (name, options) => (await import('./stream.js')).importVolume(name, options)),
   });
   addCommand(volume, {
-    usage: 'imports',
-    description: 'List imports that were cut off or are under way.',
+    usage: 'imports [volume]',
+    description: 'List imports that were cut off or are under way, or the one to a volume.',
     tenant: true,
+    list: 'listImports',
     examples: [['ashlar volume imports', 'how far each has come']],
     build: (command) =>
-      command.action(async (options) => (await import('./stream.js')).listImports(options)),
+      command.action(async (name, options) =>
+        (await import('./stream.js')).listImports(name, options),
+      ),
   });
 }

@@ -3,8 +3,10 @@ import type { Tenant } from '../api/contract.js';
 import { formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type DaemonOptions, withDaemon } from './daemon.js';
-import { type Column, table } from './table.js';
-import { printJson, printLines, terminalWidth } from './terminal.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, printJson, printLines } from './terminal.js';
 
 export interface QuotaOptions extends DaemonOptions {
   capacity?: string;
@@ -98,10 +100,39 @@ const columns: readonly Column<Tenant>[] = [
   { title: 'subsystem', value: ({ subnqn }) => subnqn, flexible: true },
 ];
 
-export async function listTenants(options: DaemonOptions): Promise<void> {
-  const tenants = await withDaemon(options, (client) => client.list('listTenants'));
-  if (options.json === true) return printJson(tenants);
-  printLines(table(tenants, columns, terminalWidth()));
+export function listTenants(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listTenants', options, {
+    lines: (tenants, width) => table(tenants, columns, width),
+    none: 'No tenants. Add one: ashlar tenant create NAME',
+  });
+}
+
+export async function showTenant(tenant: string, options: LookOptions): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getTenant', { params: { tenant } }),
+    lines: tenantLines,
+  });
+}
+
+function tenantLines(tenant: Tenant): string[] {
+  const { quota } = tenant;
+  const most = quota.capacityBytes === null ? null : size(quota.capacityBytes);
+  const rate = quota.bytesPerSecond === null ? null : `${size(quota.bytesPerSecond)}/s`;
+  const together = (text: string | null): string =>
+    text === null ? 'any' : `${text}, of all volumes together`;
+  return pairs([
+    ['Name', tenant.name],
+    ['Volumes', of(String(tenant.volumes), limit(quota.volumes))],
+    ['Capacity', `${of(size(tenant.provisionedBytes), most)}, by the sizes of its volumes`],
+    ['Snapshots', of(String(tenant.snapshots), limit(quota.snapshots))],
+    ['Hosts', String(tenant.hosts)],
+    ['Reads, writes/s', together(limit(quota.iops))],
+    ['Bytes/s', together(rate)],
+    ['Policy', tenant.policy ?? 'none'],
+    ['Subsystem', tenant.subnqn],
+    ['UUID', tenant.uuid],
+    ['Created', localTime(tenant.createdAt)],
+  ]);
 }
 
 export async function deleteTenant(

@@ -36,9 +36,32 @@ export function addTenants(program: Command): void {
     usage: 'list',
     description: 'List tenants, what they have and what they may have.',
     daemon: true,
+    list: 'listTenants',
     examples: [['ashlar tenant list', 'USED is the sum of the sizes of the volumes']],
     build: (command) =>
       command.action(async (options) => (await import('./tenant.js')).listTenants(options)),
+  });
+  addCommand(tenant, {
+    usage: 'show <name>',
+    description: 'Show one tenant.',
+    daemon: true,
+    watch: true,
+    examples: [['ashlar tenant show blue', 'what it has of what it may have']],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./tenant.js')).showTenant(name, options),
+      ),
+  });
+  addCommand(tenant, {
+    usage: 'statistics',
+    description: "Show what hosts have done with each tenant's volumes since the daemon's start.",
+    tenant: true,
+    list: 'listTenantStatistics',
+    examples: [['ashlar tenant statistics', 'deleted volumes are counted too']],
+    build: (command) =>
+      command.action(async (options) =>
+        (await import('./statistics.js')).tenantStatistics(options),
+      ),
   });
   addCommand(tenant, {
     usage: 'delete <name>',
@@ -80,9 +103,21 @@ export function addTokens(program: Command): void {
     usage: 'list',
     description: 'List tokens; never their secrets.',
     tenant: true,
+    list: 'listTokens',
     examples: [['ashlar token list', 'of the node and of all tenants']],
     build: (command) =>
       command.action(async (options) => (await import('./token.js')).listTokens(options)),
+  });
+  addCommand(token, {
+    usage: 'show <name>',
+    description: 'Show one token; never its secret.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar token show csi --tenant blue', 'until when it is good']],
+    build: (command) =>
+      command.action(async (name, options) =>
+        (await import('./token.js')).showToken(name, options),
+      ),
   });
   addCommand(token, {
     usage: 'rotate <name>',
@@ -105,6 +140,17 @@ export function addTokens(program: Command): void {
         .option('--if-exists', 'succeed when it is gone already')
         .action(async (name, options) => (await import('./token.js')).deleteToken(name, options)),
   });
+  addCommand(program, {
+    usage: 'whoami',
+    description: 'Show as whom the daemon knows you, and what you may.',
+    daemon: true,
+    examples: [
+      ['ashlar whoami', 'at the control socket: its owner'],
+      ['ashlar --server https://node:8420 --ca node.pem --token-file t whoami', 'from elsewhere'],
+    ],
+    build: (command) =>
+      command.action(async (options) => (await import('./token.js')).showSelf(options)),
+  });
 }
 
 export function addJobs(program: Command): void {
@@ -112,26 +158,53 @@ export function addJobs(program: Command): void {
   addCommand(job, {
     usage: 'list',
     description: 'List jobs, the newest first.',
-    daemon: true,
-    examples: [['ashlar job list', 'what is under way, and what has ended since the start']],
+    tenant: true,
+    list: 'listJobs',
+    examples: [
+      ['ashlar job list', 'what is under way, and what has ended since the start'],
+      ['ashlar job list --state running --watch', 'how far each is'],
+    ],
     build: (command) =>
       command.action(async (options) => (await import('./job.js')).listJobs(options)),
   });
   addCommand(job, {
-    usage: 'wait <id>',
-    description: 'Wait for the end of a job, with its progress; fails when the job has.',
-    daemon: true,
-    examples: [['ashlar job wait "$ID"', 'a bar on a terminal']],
+    usage: 'show <id>',
+    description: 'Show one job.',
+    tenant: true,
+    watch: true,
+    examples: [['ashlar job show "$ID"', 'how far it is, or how it ended']],
+    build: (command) =>
+      command.action(async (id, options) => (await import('./job.js')).showJob(id, options)),
+  });
+  addCommand(job, {
+    usage: 'watch <id>',
+    alias: 'wait',
+    description:
+      "Follow a job to its end, with its progress; fails when the job has. Also called 'job wait'. " +
+      'Ctrl-C leaves the job as it is.',
+    tenant: true,
+    examples: [
+      ['ashlar job watch "$ID"', 'a bar on a terminal'],
+      ['ashlar job wait "$ID" && echo done', 'in a script: nothing is drawn into a pipe'],
+    ],
     build: (command) =>
       command.action(async (id, options) => (await import('./job.js')).waitJob(id, options)),
   });
   addCommand(job, {
     usage: 'cancel <id>',
     description: 'Cancel a job; what it has done by then stays.',
-    daemon: true,
+    tenant: true,
     examples: [['ashlar job cancel "$ID"', 'an export or import']],
     build: (command) =>
       command.action(async (id, options) => (await import('./job.js')).cancelJob(id, options)),
+  });
+  addCommand(job, {
+    usage: 'delete <id>',
+    description: 'Forget a job that has ended.',
+    tenant: true,
+    examples: [['ashlar job delete "$ID"', 'the oldest are forgotten by themselves']],
+    build: (command) =>
+      command.action(async (id, options) => (await import('./job.js')).deleteJob(id, options)),
   });
   addEvents(program);
 }
@@ -142,6 +215,7 @@ function addEvents(program: Command): void {
     usage: 'list',
     description: 'List what happened, the newest first; also before the last restart.',
     tenant: true,
+    watch: true,
     examples: [
       ['ashlar event list --severity warning', 'what may need somebody'],
       ['ashlar event list --since 2h', 'of the last two hours'],
@@ -158,6 +232,15 @@ function addEvents(program: Command): void {
         .option('--since <moment>', "only from then on: '2h' (ago), '03:00', '2026-11-29 03:00'")
         .option('--until <moment>', 'only before then')
         .option('--limit <count>', 'at most this many (default: 50)', wholeNumber(1, 1000))
+        .option('--after <cursor>', 'the page after the one that gave this cursor')
         .action(async (options) => (await import('./job.js')).listEvents(options)),
+  });
+  addCommand(event, {
+    usage: 'show <event>',
+    description: 'Show one event, by its id.',
+    tenant: true,
+    examples: [['ashlar event show "$ID"', "the id is of 'event list --json'"]],
+    build: (command) =>
+      command.action(async (id, options) => (await import('./event.js')).showEvent(id, options)),
   });
 }

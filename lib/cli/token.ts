@@ -3,8 +3,10 @@ import type { Token } from '../api/contract.js';
 import { parseDurationMs } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
-import { type Column, table } from './table.js';
-import { localTime, printJson, printLines, terminalWidth } from './terminal.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
+import { type Column, pairs, table } from './table.js';
+import { localTime, printJson, printLines } from './terminal.js';
 
 export interface CreateOptions extends TenantOptions {
   role?: Token['role'];
@@ -74,15 +76,44 @@ const columns: readonly Column<Token>[] = [
   },
 ];
 
-export async function listTokens(options: TenantOptions): Promise<void> {
-  const tokens = await withDaemon(options, (client) =>
-    client.list('listTokens', tenantQuery(options)),
-  );
-  if (options.json === true) return printJson(tokens);
-  if (tokens.length === 0) {
-    return printLines(['No tokens. Let somebody call: ashlar token create NAME --role viewer']);
-  }
-  printLines(table(tokens, columns, terminalWidth()));
+export function listTokens(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listTokens', options, {
+    lines: (tokens, width) => table(tokens, columns, width),
+    none: 'No tokens. Let somebody call: ashlar token create NAME --role viewer',
+  });
+}
+
+export async function showToken(
+  token: string,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getToken', { params: { token }, query: tenantQuery(options) }),
+    lines: (found) =>
+      pairs([
+        ['Name', found.name],
+        ['Role', found.role],
+        ['Of', found.tenant === null ? 'the node' : `tenant '${found.tenant}'`],
+        ['Known by', found.subject === null ? 'a secret' : `a certificate of '${found.subject}'`],
+        ['Since', localTime(found.createdAt)],
+        ['Expires', found.expiresAt === null ? 'never' : localTime(found.expiresAt)],
+        ...(found.oldSecretUntil === null
+          ? []
+          : [['Old secret', `good until ${localTime(found.oldSecretUntil)}`] as const]),
+      ]),
+  });
+}
+
+/** `ashlar whoami` */
+export async function showSelf(options: LookOptions): Promise<void> {
+  await look(options, {
+    read: (client) => client.call('getSelf', {}),
+    lines: ({ name, role, tenant, via }) => [
+      `'${name}' (${role} of ${tenant === null ? 'the node' : `tenant '${tenant}'`}), by ${
+        via === 'socket' ? 'the control socket' : `a ${via}`
+      }.`,
+    ],
+  });
 }
 
 export async function deleteToken(

@@ -5,6 +5,7 @@ import type { ApiClient } from '../api/client.js';
 import { parseDurationMs } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import { type Drawing, frameText, onScreen, type Terminal } from './screen.js';
 import { printLines, terminalWidth } from './terminal.js';
 import { allRates, type SortKey, type TopReading, type TopView, topFrame } from './top_frame.js';
 
@@ -18,15 +19,6 @@ export interface TopOptions extends TenantOptions {
 const minIntervalMs = 200;
 const maxIntervalMs = 60_000;
 
-/** Where it is drawn, and where keys come from: the terminal, and in tests anything. */
-export interface TopTerminal {
-  columns: number;
-  rows: number;
-  write(text: string): unknown;
-}
-
-const enter = '\x1b[?1049h\x1b[?25l';
-const leave = '\x1b[?25h\x1b[?1049l';
 const keysHelp = 'i iops  b bytes  l latency  d depth  n name   / filter   p pause   q quit';
 const byKey: Readonly<Record<string, SortKey>> = {
   i: 'iops',
@@ -74,7 +66,8 @@ export async function top(options: TopOptions): Promise<void> {
       }
       return;
     }
-    await onTerminal(view, (screen, signal) =>
+    const screen = new TopScreen(process.stdout, view);
+    await onScreen(screen, (signal) =>
       follow(() => read(client, options), view, screen, intervalMs, signal),
     );
   });
@@ -101,12 +94,12 @@ export async function follow(
 }
 
 /** The last frame, so that a key or another size of the window shows at once. */
-export class TopScreen {
-  readonly #terminal: TopTerminal;
+export class TopScreen implements Drawing {
+  readonly #terminal: Terminal;
   readonly #view: TopView;
   #last: readonly [TopReading, TopReading] | null = null;
 
-  constructor(terminal: TopTerminal, view: TopView) {
+  constructor(terminal: Terminal, view: TopView) {
     this.#terminal = terminal;
     this.#view = view;
   }
@@ -125,8 +118,7 @@ export class TopScreen {
     const shown = lines.slice(0, Math.max(1, rows - 1));
     while (shown.length < rows - 1) shown.push('');
     shown.push([...keysHelp].slice(0, columns).join(''));
-    // Each line to its end, so that nothing of the frame before is left and nothing flickers.
-    this.#terminal.write(`\x1b[H${shown.map((line) => `${line}\x1b[K`).join('\r\n')}`);
+    this.#terminal.write(frameText(shown));
   }
 
   /** True: it is to end. */
@@ -149,36 +141,5 @@ export class TopScreen {
     }
     this.draw();
     return false;
-  }
-}
-
-/** Takes the terminal, and gives it back as it was whatever happens. */
-async function onTerminal(
-  view: TopView,
-  body: (screen: TopScreen, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const { stdin, stdout } = process;
-  const ended = new AbortController();
-  const screen = new TopScreen(stdout, view);
-  const onKey = (chunk: Buffer): void => {
-    if (screen.key(chunk.toString('utf8'))) ended.abort();
-  };
-  const onResize = (): void => screen.draw();
-  const onSignal = (): void => ended.abort();
-  stdout.write(enter);
-  if (stdin.isTTY) stdin.setRawMode(true);
-  stdin.on('data', onKey);
-  stdout.on('resize', onResize);
-  process.once('SIGTERM', onSignal);
-  try {
-    screen.draw();
-    await body(screen, ended.signal);
-  } finally {
-    stdin.off('data', onKey);
-    stdout.off('resize', onResize);
-    process.off('SIGTERM', onSignal);
-    if (stdin.isTTY) stdin.setRawMode(false);
-    stdin.pause();
-    stdout.write(leave);
   }
 }

@@ -3,8 +3,10 @@ import type { Volume } from '../api/contract.js';
 import { formatSize, formatSizeShort, parseSize } from '../config/units.js';
 import { AshlarError } from '../errors.js';
 import { type TenantOptions, tenantQuery, withDaemon } from './daemon.js';
+import type { ListOptions } from './filters.js';
+import { type LookOptions, look, lookAtList } from './look.js';
 import { type Column, pairs, table } from './table.js';
-import { confirm, localTime, plural, printJson, printLines, terminalWidth } from './terminal.js';
+import { confirm, localTime, plural, printJson, printLines } from './terminal.js';
 
 export interface CreateOptions extends TenantOptions {
   size?: string;
@@ -12,6 +14,7 @@ export interface CreateOptions extends TenantOptions {
   host?: string[];
   reserved?: boolean;
   policy?: string;
+  uuid?: string;
   ifMissing?: boolean;
 }
 
@@ -31,6 +34,7 @@ export async function createVolume(name: string, options: CreateOptions): Promis
         ...(options.host === undefined ? {} : { hosts: options.host }),
         ...(options.reserved === true ? { reserved: true } : {}),
         ...(options.policy === undefined ? {} : { policy: options.policy }),
+        ...(options.uuid === undefined ? {} : { uuid: options.uuid }),
       },
     });
     if (options.json === true) return printJson(volume);
@@ -105,47 +109,28 @@ function nameOf(host: string): string {
   return host === '*' ? 'any' : host;
 }
 
-export interface ListOptions extends TenantOptions {
-  name?: string;
-  host?: string;
-  limit?: number;
-  after?: string;
+export function listVolumes(options: LookOptions & ListOptions): Promise<void> {
+  return lookAtList('listVolumes', options, {
+    lines: (volumes, width) => {
+      const tenants = new Set(volumes.map(({ tenant }) => tenant));
+      return table(volumes, tenants.size > 1 ? [tenantColumn, ...columns] : columns, width);
+    },
+    none: 'No volumes. Create one: ashlar volume create NAME --size 10GiB',
+  });
 }
 
-export async function listVolumes(options: ListOptions): Promise<void> {
-  const { name, host, limit, after } = options;
-  const query = { ...tenantQuery(options), ...(name && { name }), ...(host && { host }) };
-  const paged = limit !== undefined || after !== undefined;
-  const { items: volumes, next } = await withDaemon(options, async (client) =>
-    paged
-      ? client.call('listVolumes', {
-          query: {
-            ...query,
-            ...(limit === undefined ? {} : { limit: String(limit) }),
-            ...(after === undefined ? {} : { cursor: after }),
-          },
-        })
-      : { items: await client.list('listVolumes', query), next: null },
-  );
-  if (options.json === true) return printJson(paged ? { items: volumes, next } : volumes);
-  if (volumes.length === 0 && (name !== undefined || host !== undefined)) {
-    return printLines(['No volume is like that. All of them: ashlar volume list']);
-  }
-  if (volumes.length === 0) {
-    return printLines(['No volumes. Create one: ashlar volume create NAME --size 10GiB']);
-  }
-  const tenants = new Set(volumes.map(({ tenant }) => tenant));
-  printLines(
-    table(volumes, tenants.size > 1 ? [tenantColumn, ...columns] : columns, terminalWidth()),
-  );
-  if (next !== null) printLines([`There are more: give --after ${next}`]);
+export async function showVolume(
+  name: string,
+  options: LookOptions & TenantOptions,
+): Promise<void> {
+  await look(options, {
+    read: (client) =>
+      client.call('getVolume', { params: { volume: name }, query: tenantQuery(options) }),
+    lines: volumeLines,
+  });
 }
 
-export async function showVolume(name: string, options: TenantOptions): Promise<void> {
-  const volume = await withDaemon(options, (client) =>
-    client.call('getVolume', { params: { volume: name }, query: tenantQuery(options) }),
-  );
-  if (options.json === true) return printJson(volume);
+function volumeLines(volume: Volume): string[] {
   const size = (bytes: number): string => formatSizeShort(BigInt(bytes));
   const entries: [string, string][] = [
     ['Name', volume.name],
@@ -171,13 +156,13 @@ export async function showVolume(name: string, options: TenantOptions): Promise<
     ['Connections', String(volume.connections)],
     ['Hosts', volume.grants.length === 0 ? 'none may use it' : ''],
   );
-  printLines(pairs(entries));
-  printLines(
-    volume.grants.map(
+  return [
+    ...pairs(entries),
+    ...volume.grants.map(
       ({ host, access, createdAt }) =>
         `  ${host === '*' ? '* (any host)' : host}, ${access}, since ${localTime(createdAt)}`,
     ),
-  );
+  ];
 }
 
 export async function resizeVolume(

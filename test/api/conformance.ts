@@ -27,6 +27,8 @@ export interface Exchange {
   status: number;
   type: string;
   body: Buffer;
+  /** The body of the request. */
+  request: Buffer;
 }
 
 export class Conformance {
@@ -36,6 +38,8 @@ export class Conformance {
   /** `operationId status`, as often as it was seen. */
   readonly seen = new Map<string, number>();
   readonly departures: string[] = [];
+  /** Told of every operation that was called. */
+  heard: (operationId: string, exchange: Exchange) => void = () => undefined;
 
   constructor(document: OpenApiDocument = openApiDocument('0.0.0')) {
     addFormats.default(this.#ajv);
@@ -73,6 +77,7 @@ export class Conformance {
     }
     const key = `${operation.operationId} ${status}`;
     this.seen.set(key, (this.seen.get(key) ?? 0) + 1);
+    this.heard(operation.operationId, exchange);
     const answer =
       operation.responses[String(status)] ?? operation.responses[`${String(status)[0]}XX`];
     if (answer === undefined) this.departures.push(`${what}: the document has no such status`);
@@ -132,6 +137,8 @@ function pass(
   reply: http.ServerResponse,
 ): void {
   const { method = 'GET', url = '/', headers } = request;
+  const sent: Buffer[] = [];
+  request.on('data', (piece: Buffer) => sent.push(piece));
   const onward = http.request({ socketPath: behind, method, path: url, headers, agent: false });
   onward.on('response', (answer) => {
     const status = answer.statusCode ?? 0;
@@ -143,7 +150,8 @@ function pass(
     });
     answer.on('end', () => {
       const type = String(answer.headers['content-type'] ?? '');
-      conformance.look({ method, path: url, status, type, body: Buffer.concat(pieces) });
+      const [body, asked] = [Buffer.concat(pieces), Buffer.concat(sent)];
+      conformance.look({ method, path: url, status, type, body, request: asked });
       if (Object.keys(answer.trailers).length > 0) {
         reply.addTrailers(
           Object.entries(answer.trailers).map(([name, value]): [string, string] => [

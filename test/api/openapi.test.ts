@@ -35,6 +35,7 @@ test('openapi: an answer that departs is found: a field too many, a wrong type, 
       status,
       type,
       body: Buffer.from(JSON.stringify(body)),
+      request: Buffer.alloc(0),
     });
   look(200, { items: [], next: null });
   assert.deepEqual(conformance.departures, []);

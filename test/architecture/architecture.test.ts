@@ -157,6 +157,7 @@ const mayImport: Record<string, readonly string[]> = {
     'native',
     'config',
     'volumes',
+    'jobs',
     'stream',
     'node',
     'api',

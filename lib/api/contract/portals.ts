@@ -1,6 +1,5 @@
 /** What goes into and comes out of the operations on portals and ANA states; see contract.ts. */
 import Type from 'typebox';
-import { maxPort } from '../limits.js';
 import {
   count,
   exact,
@@ -70,7 +69,7 @@ const createPortalSchema = Type.Object(
     port: Type.Optional(
       Type.Integer({
         minimum: 1,
-        maximum: maxPort,
+        maximum: 65_535,
         description: 'Port to listen on.',
         expected: 'a port from 1 to 65535',
       }),

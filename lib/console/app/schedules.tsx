@@ -1,7 +1,8 @@
 /** Snapshots by the clock. */
 import type { Schedule } from '../../api/contract.js';
-import { call, may } from './api.js';
+import { call, rights } from './api.js';
 import { cli, count } from './format.js';
+import { createSchedule, deleteSchedule, enableSchedule, runSchedule } from './node_tasks.js';
 import { listState, Pager, usePaged } from './paged.js';
 import {
   Badge,
@@ -14,13 +15,6 @@ import {
   Waiting,
   When,
 } from './parts.js';
-import {
-  changeSchedule,
-  createSchedule,
-  deleteSchedule,
-  enableSchedule,
-  runSchedule,
-} from './schedule_tasks.js';
 import { TaskButton } from './task.js';
 import { homeTenant, useTenants } from './tenants.js';
 
@@ -37,30 +31,16 @@ function kept({ keep }: Schedule): string {
   return rules.map(([rule, number]) => `${number} ${rule}`).join(', ') || 'none';
 }
 
-function LastRun({ schedule: { lastRunAt, lastFailure } }: { schedule: Schedule }) {
-  if (lastFailure !== null) return <Badge tone="bad">{`failed: ${lastFailure}`}</Badge>;
-  if (lastRunAt === null) return <span class="soft">none yet</span>;
-  return (
-    <Badge tone="good">
-      <When at={lastRunAt} />
-    </Badge>
-  );
-}
-
-const columns = (several: boolean, change: boolean): Column<Schedule>[] => [
+const columns = (may: boolean): Column<Schedule>[] => [
   { title: 'Name', value: ({ name }) => name },
-  ...(several
-    ? [
-        {
-          title: 'Tenant',
-          value: ({ tenant }: Schedule) => tenant,
-          minor: true,
-        } as Column<Schedule>,
-      ]
-    : []),
   {
     title: 'State',
-    value: ({ state }) => <Badge tone={tones[state]}>{state}</Badge>,
+    value: ({ state, lastFailure }) =>
+      lastFailure === null ? (
+        <Badge tone={tones[state]}>{state}</Badge>
+      ) : (
+        <Badge tone="bad">{`${state}; last run: ${lastFailure}`}</Badge>
+      ),
   },
   {
     title: 'When',
@@ -74,20 +54,13 @@ const columns = (several: boolean, change: boolean): Column<Schedule>[] => [
   { title: 'Keeps', value: kept, minor: true },
   { title: 'Snapshots', value: ({ snapshots }) => count(snapshots), number: true, minor: true },
   { title: 'Next run', value: ({ nextRunAt }) => <When at={nextRunAt} /> },
-  { title: 'Last run', value: (schedule) => <LastRun schedule={schedule} /> },
-  ...(change
+  ...(may
     ? [
         {
           title: 'Actions',
           quiet: true,
           value: (schedule: Schedule) => (
             <span class="row-actions">
-              <TaskButton
-                label={`Change schedule ${schedule.name}`}
-                task={() => changeSchedule(schedule)}
-              >
-                Change
-              </TaskButton>
               <TaskButton label={`Run now: ${schedule.name}`} task={() => runSchedule(schedule)}>
                 Run now
               </TaskButton>
@@ -113,12 +86,13 @@ const columns = (several: boolean, change: boolean): Column<Schedule>[] => [
 
 export function Schedules() {
   const tenants = useTenants();
+  const { change } = rights();
   const paged = usePaged('', (page, aborter) => call('listSchedules', { query: page }, aborter));
   return (
     <>
       <Head title="Schedules">
-        {may('createSchedule') && (
-          <TaskButton kind="primary" task={() => createSchedule(tenants, homeTenant(tenants))}>
+        {change && (
+          <TaskButton kind="primary" task={() => createSchedule(homeTenant(tenants))}>
             Create schedule
           </TaskButton>
         )}
@@ -136,7 +110,7 @@ export function Schedules() {
       ) ?? (
         <Table
           caption="Schedules"
-          columns={columns(tenants.length > 1, may('changeSchedule'))}
+          columns={columns(change)}
           rows={paged.items}
           rowKey={({ uuid }) => uuid}
         />

@@ -1,31 +1,29 @@
 /** What can be done with volumes and snapshots. */
-import type { Input, Snapshot, Volume } from '../../api/contract.js';
-import { call, read } from './api.js';
+import type { Snapshot, Volume } from '../../api/contract.js';
+import { parseSize } from '../../config/units.js';
+import { call } from './api.js';
 import { cli, plural, size, tenantFlag, word } from './format.js';
-import {
-  bytesOf,
-  checkName,
-  checkNqnOrAny,
-  checkSize,
-  formatSize,
-  linesOf,
-  nameHint,
-  of,
-} from './input.js';
-import { policyChoice, policyFlag, policyOf } from './policy_choice.js';
 import { pathTo } from './router.js';
 import type { Field, Task, Values } from './task.js';
+
+const of = (values: Values, name: string): string => (values[name] ?? '').trim();
+const bytesOf = (text: string): number => Number(parseSize(text, 'size'));
+const linesOf = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
 
 export const volumePath = ({ tenant, name }: { tenant: string; name: string }): string =>
   pathTo('volumes', tenant, name);
 
+const nameHint = "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.";
 const sizeHint = "For example '10GiB', '1.5TiB' or '500GB'. Space is taken as it is written.";
 const hostsField: Field = {
   name: 'hosts',
   label: 'Hosts that may use it',
   kind: 'lines',
   optional: true,
-  check: checkNqnOrAny,
   hint: "One NQN a line (it is in /etc/nvme/hostnqn), or '*' for any host.",
 };
 const reservedField: Field = {
@@ -61,15 +59,14 @@ export async function suggestVolumes(tenant: string, typed: string): Promise<str
   return items.map((each) => each.name);
 }
 
-export async function createVolume(tenants: readonly string[], tenant: string): Promise<Task> {
-  const policies = await policyChoice(null);
+export function createVolume(tenants: readonly string[], tenant: string): Task {
   const tenantOf = (values: Values): string => of(values, 'tenant') || tenant;
   return {
     title: 'Create a volume',
     verb: 'Create',
     fields: [
-      { name: 'name', label: 'Name', hint: nameHint, check: checkName },
-      { name: 'sizeBytes', label: 'Size', hint: sizeHint, check: checkSize },
+      { name: 'name', label: 'Name', hint: nameHint },
+      { name: 'size', label: 'Size', hint: sizeHint },
       ...tenantChoice(tenants, tenant),
       hostsField,
       {
@@ -82,17 +79,15 @@ export async function createVolume(tenants: readonly string[], tenant: string): 
           ['512', '512 bytes, for what cannot do with more'],
         ],
       },
-      ...policies,
       reservedField,
     ],
     cli: (values) =>
       cli(
         'volume create',
         word(of(values, 'name') || 'NAME'),
-        `--size ${word(of(values, 'sizeBytes') || 'SIZE')}`,
+        `--size ${word(of(values, 'size') || 'SIZE')}`,
         values['block'] === '512' && '--block-size 512',
         hostFlags(values),
-        policyFlag(values),
         values['reserved'] === 'true' && '--reserved',
         tenantFlag(tenantOf(values)),
       ),
@@ -101,11 +96,10 @@ export async function createVolume(tenants: readonly string[], tenant: string): 
         query: { tenant: tenantOf(values) },
         body: {
           name: of(values, 'name'),
-          sizeBytes: bytesOf(of(values, 'sizeBytes')),
+          sizeBytes: bytesOf(of(values, 'size')),
           blockBytes: values['block'] === '512' ? 512 : 4096,
           hosts: linesOf(of(values, 'hosts')),
           reserved: values['reserved'] === 'true',
-          policy: policyOf(values),
         },
       });
       return {
@@ -122,19 +116,7 @@ function tenantChoice(tenants: readonly string[], initial: string): Field[] {
   return [{ name: 'tenant', label: 'Tenant', kind: 'choice', initial, options }];
 }
 
-/** A volume as it is now; by its UUID, which stays when somebody renames it. */
-const fresh = ({ uuid, tenant }: Volume) =>
-  read('getVolume', { params: { volume: uuid }, query: { tenant } });
-
-type VolumeChange = Input<'changeVolume'>['body'];
-
-/** Refused when somebody has changed the volume since it was read. */
-const change = ({ uuid, tenant }: Volume, body: VolumeChange, tag: string) =>
-  call('changeVolume', { params: { volume: uuid }, query: { tenant }, body }, undefined, tag);
-
-export async function resizeVolume(volume: Volume): Promise<Task> {
-  const { value, tag } = await fresh(volume);
-  const { name, tenant, sizeBytes } = value;
+export function resizeVolume({ name, tenant, sizeBytes }: Volume): Task {
   return {
     title: `Resize '${name}'`,
     verb: 'Resize',
@@ -144,13 +126,7 @@ export async function resizeVolume(volume: Volume): Promise<Task> {
       </p>
     ),
     fields: [
-      {
-        name: 'sizeBytes',
-        label: 'New size',
-        initial: formatSize(BigInt(sizeBytes)),
-        hint: sizeHint,
-        check: checkSize,
-      },
+      { name: 'size', label: 'New size', hint: sizeHint },
       {
         name: 'shrink',
         label: 'Let it become smaller',
@@ -162,42 +138,45 @@ export async function resizeVolume(volume: Volume): Promise<Task> {
       cli(
         'volume resize',
         word(name),
-        `--size ${word(of(values, 'sizeBytes') || 'SIZE')}`,
+        `--size ${word(of(values, 'size') || 'SIZE')}`,
         values['shrink'] === 'true' && '--shrink',
         tenantFlag(tenant),
       ),
     run: async (values) => {
-      const body = {
-        sizeBytes: bytesOf(of(values, 'sizeBytes')),
-        ...(values['shrink'] === 'true' ? { shrink: true } : {}),
-      };
-      const { sizeBytes: now } = await change(value, body, tag);
+      const { sizeBytes: now } = await call('changeVolume', {
+        params: { volume: name },
+        query: { tenant },
+        body: {
+          sizeBytes: bytesOf(of(values, 'size')),
+          ...(values['shrink'] === 'true' ? { shrink: true } : {}),
+        },
+      });
       return `Volume '${name}' has ${size(now)} now.`;
     },
   };
 }
 
-export async function renameVolume(volume: Volume): Promise<Task> {
-  const { value, tag } = await fresh(volume);
-  const { name, tenant } = value;
+export function renameVolume({ name, tenant }: Volume): Task {
   return {
     title: `Rename '${name}'`,
     verb: 'Rename',
     about: <p>Hosts notice nothing.</p>,
-    fields: [{ name: 'name', label: 'New name', initial: name, hint: nameHint, check: checkName }],
+    fields: [{ name: 'name', label: 'New name', initial: name, hint: nameHint }],
     cli: (values) =>
       cli('volume rename', word(name), word(of(values, 'name') || 'NAME'), tenantFlag(tenant)),
     run: async (values) => {
       const to = of(values, 'name');
-      const renamed = await change(value, { name: to }, tag);
+      const renamed = await call('changeVolume', {
+        params: { volume: name },
+        query: { tenant },
+        body: { name: to },
+      });
       return { said: `Volume '${name}' is called '${to}' now.`, to: volumePath(renamed) };
     },
   };
 }
 
-export async function reserveVolume(volume: Volume): Promise<Task> {
-  const { value, tag } = await fresh(volume);
-  const { name, tenant, reserved } = value;
+export function reserveVolume({ name, tenant, reserved }: Volume): Task {
   return {
     title: reserved ? `Give the room of '${name}' back` : `Reserve room for '${name}'`,
     verb: reserved ? 'Give back' : 'Reserve',
@@ -208,7 +187,11 @@ export async function reserveVolume(volume: Volume): Promise<Task> {
     ),
     cli: () => cli('volume reserve', word(name), reserved && '--off', tenantFlag(tenant)),
     run: async () => {
-      await change(value, { reserved: !reserved }, tag);
+      await call('changeVolume', {
+        params: { volume: name },
+        query: { tenant },
+        body: { reserved: !reserved },
+      });
       return reserved ? `Room of '${name}' given back.` : `Room for '${name}' reserved.`;
     },
   };
@@ -255,13 +238,7 @@ export function createSnapshot({ name, tenant }: { name: string; tenant: string 
       </p>
     ),
     fields: [
-      {
-        name: 'name',
-        label: 'Name of the snapshot',
-        initial: nameForNow(),
-        hint: nameHint,
-        check: checkName,
-      },
+      { name: 'name', label: 'Name of the snapshot', initial: nameForNow(), hint: nameHint },
       {
         name: 'with',
         label: 'Other volumes at the same instant',
@@ -292,12 +269,11 @@ export function cloneOf(source: string, tenant: string, sizeBytes: number): Task
     verb: 'Clone',
     about: <p>A writable volume that begins with its data. Nothing is copied.</p>,
     fields: [
-      { name: 'name', label: 'Name of the new volume', hint: nameHint, check: checkName },
+      { name: 'name', label: 'Name of the new volume', hint: nameHint },
       {
-        name: 'sizeBytes',
+        name: 'size',
         label: 'Size',
         optional: true,
-        check: checkSize,
         hint: `${size(sizeBytes)} when not given, and at least that.`,
       },
       hostsField,
@@ -308,13 +284,13 @@ export function cloneOf(source: string, tenant: string, sizeBytes: number): Task
         'volume clone',
         word(source),
         word(of(values, 'name') || 'NAME'),
-        of(values, 'sizeBytes') !== '' && `--size ${word(of(values, 'sizeBytes'))}`,
+        of(values, 'size') !== '' && `--size ${word(of(values, 'size'))}`,
         hostFlags(values),
         values['reserved'] === 'true' && '--reserved',
         tenantFlag(tenant),
       ),
     run: async (values) => {
-      const bytes = of(values, 'sizeBytes');
+      const bytes = of(values, 'size');
       const made = await call('cloneVolume', {
         query: { tenant },
         body: {
@@ -390,7 +366,6 @@ export function grant(target: string, tenant: string): Task {
       {
         name: 'host',
         label: 'Host NQN',
-        check: checkNqnOrAny,
         hint: "It is in /etc/nvme/hostnqn there; '*' for any host.",
         suggest: async (typed) => {
           const nqn = typed === '' ? {} : { nqn: typed };
