@@ -96,6 +96,11 @@ const frameworkStatuses = new Map([
   ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 415],
 ]);
 
+/** The code by which something that was thrown is answered. */
+export function codeOf(thrown: unknown): string {
+  return asRefusal(thrown).error.code;
+}
+
 function asRefusal(thrown: unknown): { error: AshlarError; status: number | undefined } {
   if (thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string') {
     if (thrown.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {

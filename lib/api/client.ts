@@ -32,6 +32,14 @@ export interface ApiClientOptions {
   encoding?: Encoding | undefined;
   /** Of calls that say nothing else. */
   defaults?: Pick<CallOptions, 'signal' | 'timeoutMs'> | undefined;
+  /** The trace that calls are part of. */
+  trace?: TraceContext | undefined;
+}
+
+/** As W3C Trace Context has it in headers. */
+export interface TraceContext {
+  traceparent?: string;
+  tracestate?: string;
 }
 
 export interface CallOptions {
@@ -92,15 +100,20 @@ export class ApiClient implements AsyncDisposable {
     this.#encoding = options.encoding ?? 'json';
     this.#defaults = options.defaults ?? {};
     this.#remote = typeof socket !== 'string';
+    const { traceparent, tracestate } = options.trace ?? {};
+    const trace = {
+      ...(traceparent === undefined ? {} : { traceparent }),
+      ...(tracestate === undefined ? {} : { tracestate }),
+    };
     if (typeof socket === 'string') {
       this.socket = socket;
-      this.#headers = bearer(options.token);
+      this.#headers = { ...bearer(options.token), ...trace };
       this.#client = new Client('http://ashlar', { socketPath: socket });
       return;
     }
     const { url, token, ca, certificate, key } = socket;
     this.socket = url;
-    this.#headers = bearer(token);
+    this.#headers = { ...bearer(token), ...trace };
     const tls = Object.fromEntries(
       Object.entries({ ca, cert: certificate, key }).filter(([, value]) => value !== undefined),
     );

@@ -8,6 +8,7 @@ import { AshlarError } from '../errors.js';
 import { encodedFor, sendBytes, sendProblem } from './answers.js';
 import type { CallAnswer, Calls } from './calls/calls.js';
 import { etagOf, noneMatches } from './calls/etags.js';
+import type { TracedRequests } from './calls/traced.js';
 import { type Operation, type OperationId, operationIds, operations } from './operations.js';
 import { transfers } from './transfer_names.js';
 
@@ -17,6 +18,7 @@ export interface RouteParts {
   callerOf(request: FastifyRequest): Caller;
   /** Address of the caller; null at the control socket. */
   peerOf(request: FastifyRequest): string | null;
+  traced: TracedRequests;
 }
 
 /**
@@ -39,7 +41,7 @@ function addRoute<K extends OperationId>(app: FastifyInstance, id: K, parts: Rou
     url: path,
     handler: async (request, reply) => {
       const { checkInput } = await loadChecks();
-      const answer = await parts.calls.perform({
+      const call = {
         id,
         input: checkInput(id, request),
         caller: parts.callerOf(request),
@@ -47,7 +49,8 @@ function addRoute<K extends OperationId>(app: FastifyInstance, id: K, parts: Rou
         signal: hangUpSignal(reply),
         ifMatch: headerOf(request, 'if-match'),
         idempotencyKey: headerOf(request, 'idempotency-key'),
-      });
+      };
+      const answer = await parts.traced.within(request, () => parts.calls.perform(call));
       return sendAnswer(request, reply, answer);
     },
   });

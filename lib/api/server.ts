@@ -20,11 +20,13 @@ import type { Jobs } from '../jobs/types.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { version } from '../node/version.js';
 import type { Streams } from '../stream/types.js';
-import { maxBodyBytes, refuseConnection, sendProblem } from './answers.js';
+import type { Tracer } from '../tracing/spans.js';
+import { codeOf, maxBodyBytes, refuseConnection, sendProblem } from './answers.js';
 import { assertOwnPage, authenticate, type Transport } from './calls/access.js';
 import { AuditTrail } from './calls/audit_trail.js';
 import { Calls } from './calls/calls.js';
 import { SealedCursors } from './calls/cursors.js';
+import { TracedRequests } from './calls/traced.js';
 import { decode, msgpackTypes } from './codec.js';
 import type { Input, Output } from './contract.js';
 import { addMetrics } from './metrics.js';
@@ -100,6 +102,8 @@ export interface ApiParts {
   eventCursorKey?: Uint8Array | null | undefined;
   /** Without them, `GET /metrics` is not there. */
   metrics?: Metrics | undefined;
+  /** Without it, requests have no spans. */
+  tracer?: Tracer | undefined;
   logger: Logger;
 }
 
@@ -252,7 +256,7 @@ const openRoutes: ReadonlySet<string> = new Set(
 
 /** The routes on a server of one transport. */
 function buildApp(
-  { tokens, sessions, streams, jobs, pages, metrics, logger }: ApiParts,
+  { tokens, sessions, streams, jobs, pages, metrics, tracer, logger }: ApiParts,
   calls: Calls,
   transport: Transport,
   serverOf: (handler: Listener) => Server,
@@ -272,19 +276,23 @@ function buildApp(
   app.addContentTypeParser(msgpackTypes, { parseAs: 'buffer' }, (_request, body, done) => {
     parseMsgpack(body, done);
   });
+  const traced = new TracedRequests(tracer ?? null);
   const callers = new WeakMap<FastifyRequest, Caller>();
   const callerOf = (request: FastifyRequest): Caller => callers.get(request) ?? localCaller;
-  app.setErrorHandler((error, request, reply) =>
-    sendProblem(error, request, reply, { caller: callerOf(request) }),
-  );
+  app.setErrorHandler((error, request, reply) => {
+    traced.problem(request, codeOf(error));
+    return sendProblem(error, request, reply, { caller: callerOf(request) });
+  });
   app.setNotFoundHandler((request, reply) => sendProblem(unknownRoute(request), request, reply));
   app.addHook('onResponse', (request, reply, done) => {
     const level = request.method === 'GET' || request.method === 'HEAD' ? 'debug' : 'info';
     const ms = Math.round(reply.elapsedTime * 10) / 10;
     const { method, url: path } = request;
-    logger[level]({ method, path, status: reply.statusCode, ms }, 'api');
+    const traceId = traced.traceIdOf(request);
+    logger[level]({ method, path, status: reply.statusCode, ms, traceId }, 'api');
     done();
   });
+  traced.addTo(app);
   boundRequests(app);
   // Before anything of the body is read.
   app.addHook('onRequest', async (request) => {
@@ -295,14 +303,16 @@ function buildApp(
       ? stranger
       : authenticate(request, transport, { tokens: tokens ?? null, sessions: sessions ?? null });
     callers.set(request, caller);
+    traced.ofCaller(request, caller);
   });
   const peerOf = (request: FastifyRequest): string | null =>
     transport === 'socket' ? null : request.ip;
-  addRoutes(app, { calls, callerOf, peerOf });
+  const routes = { calls, callerOf, peerOf, traced };
+  addRoutes(app, routes);
   addDocuments(app, version);
   if (transport !== 'socket') pages?.add(app);
   if (metrics !== undefined) addMetrics(app, metrics, callerOf);
-  if (streams !== undefined) addTransfers(app, streams, { calls, callerOf, peerOf }, jobs);
+  if (streams !== undefined) addTransfers(app, streams, routes, jobs);
   return app;
 }
 

@@ -31,13 +31,16 @@ export function addTransfers(
   app.route({
     method: transfers.exportSnapshot.method,
     url: transfers.exportSnapshot.path,
-    handler: (request, reply) => exportSnapshot(streams, request, reply, parts),
+    handler: (request, reply) =>
+      parts.traced.within(request, () => exportSnapshot(streams, request, reply, parts)),
   });
   app.route({
     method: transfers.importVolume.method,
     url: transfers.importVolume.path,
     handler: async (request, reply) => {
-      const result = await importVolume(streams, request, hangUpSignal(reply), parts);
+      const result = await parts.traced.within(request, () =>
+        importVolume(streams, request, hangUpSignal(reply), parts),
+      );
       return sendDocument(request, reply, result);
     },
   });

@@ -4,6 +4,7 @@
  */
 import { AshlarError, throwIfAborted } from '../errors.js';
 import type { CatalogRecord, PoolChange } from '../native.js';
+import { inSpan } from '../tracing/spans.js';
 import { type DecodedRecord, decodeRecord, encodeRecord, type RecordKind } from './codec.js';
 
 /** The part of the pool that the catalog needs. */
@@ -361,10 +362,20 @@ export class Catalog {
    *
    * @param signal ends the transaction while it waits for its turn.
    */
-  async transact<R>(
+  transact<R>(
     what: string,
     build: (transaction: Transaction) => R,
     signal?: AbortSignal,
+  ): Promise<R> {
+    return inSpan('transaction', { 'ashlar.what': what }, () =>
+      this.#transact(what, build, signal),
+    );
+  }
+
+  async #transact<R>(
+    what: string,
+    build: (transaction: Transaction) => R,
+    signal: AbortSignal | undefined,
   ): Promise<R> {
     const turn = this.#tail;
     let finish: () => void = () => undefined;
@@ -376,7 +387,11 @@ export class Catalog {
       throwIfAborted(signal, what);
       const transaction = new Transaction((kind) => this.#table(kind));
       const result = build(transaction);
-      if (transaction.changes.length > 0) await this.#store.commit([...transaction.changes]);
+      const changes = [...transaction.changes];
+      if (changes.length > 0) {
+        const many = { 'ashlar.changes': changes.length };
+        await inSpan('journal commit', many, () => this.#store.commit(changes));
+      }
       transaction.apply();
       return result;
     } finally {

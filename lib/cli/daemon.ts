@@ -2,7 +2,12 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { ApiClient, type CallOptions, type RemoteDaemon } from '../api/client.js';
+import {
+  ApiClient,
+  type CallOptions,
+  type RemoteDaemon,
+  type TraceContext,
+} from '../api/client.js';
 import { configDefaults } from '../config/config.js';
 import { ownFolder, serviceSocket } from '../config/places.js';
 import { checkSocketPath } from '../config/socket_path.js';
@@ -104,12 +109,27 @@ export async function withDaemon<T>(
   defaults: Pick<CallOptions, 'signal' | 'timeoutMs'> = {},
 ): Promise<T> {
   const remote = await remoteDaemon(options);
-  const client = new ApiClient({ socket: remote ?? socketOf(options), defaults });
+  const client = new ApiClient({
+    socket: remote ?? socketOf(options),
+    defaults,
+    trace: traceOf(process.env),
+  });
   try {
     return await work(client);
   } finally {
     await client.close();
   }
+}
+
+/**
+ * The trace that this command is part of, as W3C Trace Context has it in the environment; what is
+ * none is left out, since a header must be one.
+ */
+export function traceOf({ TRACEPARENT, TRACESTATE }: NodeJS.ProcessEnv): TraceContext {
+  if (TRACEPARENT === undefined || !/^[0-9a-f-]{55,256}$/.test(TRACEPARENT)) return {};
+  const state = TRACESTATE ?? '';
+  const fits = /^[\x20-\x7e]{1,512}$/.test(state);
+  return { traceparent: TRACEPARENT, ...(fits ? { tracestate: state } : {}) };
 }
 
 /** `{ tenant }` where one is named, for queries. */

@@ -15,6 +15,8 @@ import { AshlarError, toAshlarError } from '../errors.js';
 import { Metrics } from '../metrics/metrics.js';
 import { openNode } from '../node/node.js';
 import type { Node, NodeConfig } from '../node/types.js';
+import { version } from '../node/version.js';
+import type { OtlpTracer } from '../tracing/otlp.js';
 import { connectLines, reachable } from './connect_lines.js';
 import { signInUrl } from './console.js';
 import { openLog } from './log.js';
@@ -91,6 +93,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   let api: ApiServer;
   let scraped: MetricsServer | undefined;
   let audit: AuditLog | undefined;
+  let tracer: OtlpTracer | undefined;
   let afterStart: () => Promise<unknown>;
   try {
     const [{ serveApi, loadChecks }, { nodeHandlers }, { consolePages }] = await loading;
@@ -101,6 +104,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     const { listen, volumes } = config.metrics;
     const metrics = new Metrics({ node, volumes });
     scraped = await metricsServer(metrics, listen, logger);
+    tracer = await openTracer(config, logger);
     api = await serveApi({
       handlers,
       streams,
@@ -110,6 +114,7 @@ export async function serve(options: ServeOptions): Promise<number> {
       audit,
       eventCursorKey: node.eventList.cursorKey,
       metrics,
+      tracer,
       https,
       loopback: loopbackOptions(config),
       pages: consolePages(),
@@ -123,6 +128,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     await scraped?.close();
     await node.close();
     await audit?.close();
+    await tracer?.close();
     throw thrown;
   }
   const metricsAt = scraped === undefined ? null : scrapedAt(config, scraped);
@@ -136,6 +142,7 @@ export async function serve(options: ServeOptions): Promise<number> {
     await Promise.all([api.close(), scraped?.close()]);
     await node.close();
     await audit?.close();
+    await tracer?.close();
   } finally {
     stop.done();
   }
@@ -157,6 +164,19 @@ async function openAudit({ audit }: Config, logger: Logger): Promise<AuditLog | 
   if (audit === null) return undefined;
   const { AuditLog } = await import('../audit/log.js');
   return AuditLog.open(audit, logger);
+}
+
+/** OpenTelemetry is loaded only where spans go somewhere. */
+async function openTracer({ tracing }: Config, logger: Logger): Promise<OtlpTracer | undefined> {
+  if (tracing === null) return undefined;
+  const { headersFile, ...options } = tracing;
+  const [{ OtlpTracer }, { headersFrom }] = await Promise.all([
+    import('../tracing/otlp.js'),
+    import('../tracing/headers.js'),
+  ]);
+  const headers = headersFile === null ? {} : await headersFrom(headersFile);
+  logger.info({ endpoint: options.endpoint, sample: options.sample }, 'calls are traced');
+  return new OtlpTracer({ ...options, version, headers }, logger);
 }
 
 async function metricsServer(

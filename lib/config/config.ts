@@ -60,6 +60,8 @@ export const configDefaults = {
   auditSize: '16MiB',
   auditKeep: 8,
   metricsVolumes: 1000,
+  tracingSample: 1,
+  tracingService: 'ashlar',
   logLevel: 'info',
   tls: 'none',
   ktls: 'auto',
@@ -169,6 +171,18 @@ export interface MetricsConfig {
   volumes: number;
 }
 
+/** Where the spans of calls go. */
+export interface TracingConfig {
+  /** URL of an OTLP/HTTP receiver. */
+  endpoint: string;
+  /** How many of the traces that callers have not decided about, 0 to 1. */
+  sample: number;
+  /** What this node is called there. */
+  service: string;
+  /** File of headers that are sent along, absolute; null: none. */
+  headersFile: string | null;
+}
+
 export interface LogConfig {
   level: LogLevel;
 }
@@ -191,6 +205,8 @@ export interface Config {
   /** null: of a pool in memory, they do not. */
   events: EventsConfig | null;
   metrics: MetricsConfig;
+  /** null: nothing is traced. */
+  tracing: TracingConfig | null;
   log: LogConfig;
   demo: DemoConfig | null;
   /** How long an orderly end may take before connections are cut, milliseconds. */

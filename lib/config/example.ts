@@ -33,6 +33,8 @@ const samples: Readonly<Record<string, string>> = {
   console: '"127.0.0.1:8420"',
   'api.listen': '"0.0.0.0:8420"',
   'metrics.listen': '"127.0.0.1:9420"',
+  endpoint: '"http://127.0.0.1:4318"',
+  headersFile: '"/etc/ashlar/tracing-headers"',
   certificate: '"/etc/ashlar/api.crt"',
   key: '"/etc/ashlar/api.key"',
   clientCa: '"/etc/ashlar/clients.crt"',

@@ -141,6 +141,7 @@ function resolveConfig(file: ConfigFile, toml: string, options: LoadOptions): Co
     audit: resolveAudit(from, pool.device),
     events: resolveEvents(from, pool.device),
     metrics: resolveMetrics(from),
+    tracing: resolveTracing(from),
     log: {
       level: from.get(
         'log.level',
@@ -475,6 +476,48 @@ function resolveMetrics(from: Resolver): Config['metrics'] {
       ({ value }) => value,
     ),
   };
+}
+
+function resolveTracing(from: Resolver): Config['tracing'] {
+  const endpoint = from.get(
+    'tracing.endpoint',
+    (f) => f.tracing?.endpoint,
+    undefined,
+    ({ value, origin }) => (value === undefined ? null : receiverUrl(value, origin)),
+  );
+  const sample = from.get(
+    'tracing.sample',
+    (f) => f.tracing?.sample,
+    configDefaults.tracingSample,
+    ({ value }) => value,
+  );
+  const service = from.get(
+    'tracing.service',
+    (f) => f.tracing?.service,
+    configDefaults.tracingService,
+    ({ value }) => value,
+  );
+  const headersFile = from.get(
+    'tracing.headersFile',
+    (f) => f.tracing?.headersFile,
+    undefined,
+    ({ value, base }) => (value === undefined ? null : resolve(base, value)),
+  );
+  return endpoint === null ? null : { endpoint, sample, service, headersFile };
+}
+
+function receiverUrl(text: string, origin: string): string {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const plain = url !== null && url.username === '' && url.password === '' && url.hash === '';
+  if (url === null || !plain || !/^https?:$/.test(url.protocol)) {
+    throw new AshlarError(
+      'invalid-argument',
+      `${origin}: not a URL of http or https without a user; write for example ` +
+        "'http://127.0.0.1:4318', and what the receiver must not tell in tracing.headersFile",
+    );
+  }
+  if (url.pathname === '/') url.pathname = '/v1/traces';
+  return url.href;
 }
 
 function boundedSize(given: Given<string | number>, low: bigint, high: bigint): bigint {

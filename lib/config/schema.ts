@@ -273,6 +273,37 @@ const metricsSection = Type.Object(
   { ...exact, description: 'What Prometheus is told, and where.' },
 );
 
+const tracingSection = Type.Object(
+  {
+    endpoint: text({
+      description:
+        'Where spans of calls of the API are sent: an OTLP/HTTP receiver, such as an OpenTelemetry Collector. /v1/traces is added when it has no path. Unset: nothing is traced.',
+      expected: "a URL such as 'http://127.0.0.1:4318'",
+    }),
+    sample: Type.Optional(
+      Type.Number({
+        minimum: 0,
+        maximum: 1,
+        default: configDefaults.tracingSample,
+        description:
+          'Which part of the traces is sent, 0 to 1. A caller that sends a traceparent has decided.',
+        expected: 'a number from 0 to 1',
+      }),
+    ),
+    service: text({
+      description: 'service.name of the spans.',
+      default: configDefaults.tracingService,
+      expected: 'a name',
+    }),
+    headersFile: text({
+      description:
+        "Headers that the receiver wants, one a line, 'Name: value', for example an Authorization. Keep the file to its owner.",
+      expected: 'a path',
+    }),
+  },
+  { ...exact, description: 'Traces of calls by OpenTelemetry; off unless there is an endpoint.' },
+);
+
 const logSection = Type.Object(
   {
     level: Type.Optional(
@@ -308,6 +339,7 @@ export const configFileSchema = Type.Object(
     audit: Type.Optional(auditSection),
     events: Type.Optional(eventsSection),
     metrics: Type.Optional(metricsSection),
+    tracing: Type.Optional(tracingSection),
     log: Type.Optional(logSection),
     demo: Type.Optional(demoSection),
     shutdownTimeout: text({

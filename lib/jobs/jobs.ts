@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Catalog } from '../catalog/catalog.js';
 import { AshlarError, asTenantsSee, nodeIsFull, toAshlarError } from '../errors.js';
+import { childSpan, type Span, within } from '../tracing/spans.js';
 import { OwnedLog } from '../volumes/owned_log.js';
 import { pageLimit } from '../volumes/pages.js';
 import { findTenant, tenantOf } from '../volumes/state.js';
@@ -46,6 +47,10 @@ export class JobService implements Jobs {
   }
 
   open(job: NewJob): OpenJob {
+    return this.#open(job).open;
+  }
+
+  #open(job: NewJob): { open: OpenJob; span: Span | null } {
     const { tenant: name } = job;
     const tenant = name === null ? null : findTenant(this.#catalog, name).id;
     this.#assertRoom(tenant);
@@ -66,6 +71,7 @@ export class JobService implements Jobs {
       result: null,
     };
     const entry = { id: info.id, info, tenant, controller, ended };
+    const span = childSpan(`job ${job.kind}`, { 'ashlar.job': info.id });
     this.#running.add(entry);
     this.#entries.add(entry, tenant);
     const end = (
@@ -76,9 +82,10 @@ export class JobService implements Jobs {
       Object.assign(info, change, { endedAt: new Date().toISOString() });
       this.#running.delete(entry);
       this.#entries.forgetOld(tenant);
+      span?.end(change.error?.code);
       finish();
     };
-    return {
+    const open: OpenJob = {
       id: info.id,
       signal: controller.signal,
       progress: (doneBytes, totalBytes) => {
@@ -94,11 +101,12 @@ export class JobService implements Jobs {
         end({ state, error: { code, message, toTenants }, result: null });
       },
     };
+    return { open, span };
   }
 
   start(job: NewJob, work: (job: OpenJob) => Promise<object | null>): JobInfo {
-    const open = this.open(job);
-    void work(open).then(
+    const { open, span } = this.#open(job);
+    void within(span, () => work(open)).then(
       (result) => open.succeed(result),
       (thrown: unknown) => open.fail(thrown),
     );

@@ -1,5 +1,6 @@
 /** Locks by name: calls on one object run one after the other, calls on others at once. */
 import { AshlarError } from '../errors.js';
+import { inSpan } from '../tracing/spans.js';
 
 export class KeyedLocks {
   readonly #tails = new Map<string, Promise<void>>();
@@ -15,6 +16,7 @@ export class KeyedLocks {
     signal: AbortSignal | undefined,
     body: () => Promise<R>,
   ): Promise<R> {
+    const waits = this.#tails.has(key);
     const before = this.#tails.get(key) ?? Promise.resolve();
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => {
@@ -24,7 +26,8 @@ export class KeyedLocks {
     const tail = before.then(() => held);
     this.#tails.set(key, tail);
     try {
-      await orAborted(before, what, signal);
+      const turn = () => orAborted(before, what, signal);
+      await (waits ? inSpan('wait for another call', { 'ashlar.what': what }, turn) : turn());
       const refusal = this.#refusals.get(key);
       if (refusal !== undefined) throw new AshlarError('busy', `${what}: ${refusal}`);
       return await body();

@@ -76,6 +76,7 @@ test('config: no file and no flags: the documented defaults', async () => {
     audit: { path: '/cwd/.ashlar/pool.ashlar.audit.log', maxBytes: 16 << 20, keep: 8 },
     events: { path: '/cwd/.ashlar/pool.ashlar.events.log' },
     metrics: { listen: null, volumes: 1000 },
+    tracing: null,
     log: { level: 'info' },
     demo: null,
     shutdownTimeoutMs: 10_000,

@@ -36,6 +36,8 @@ export interface DaemonOptions {
   discovery?: boolean;
   /** Metrics over plain HTTP too, at a free port, which it says in its log. */
   metrics?: boolean;
+  /** A section of its own for spans; not given: nothing is traced. */
+  tracing?: { endpoint: string; headersFile?: string };
   /** Of every portal; none when not given. */
   tls?: 'none' | 'allowed' | 'required';
   /** Whether the kernel may do its records; as the program has it when not given. */
@@ -165,6 +167,9 @@ export class Daemon implements AsyncDisposable {
       '[runtime]',
       `reactors = ${this.#options.reactors ?? 1}`,
       ...(this.#options.metrics === true ? ['[metrics]', 'listen = "127.0.0.1:0"'] : []),
+      ...Object.entries(this.#options.tracing ?? {}).map(
+        ([key, value], at) => `${at === 0 ? '[tracing]\n' : ''}${key} = ${JSON.stringify(value)}`,
+      ),
       '[api]',
       `socket = ${JSON.stringify(this.socket)}`,
       `console = "${this.#options.console === true ? '127.0.0.1:0' : 'off'}"`,
