@@ -54,7 +54,10 @@ export function sendProblem(
   // What the caller still sends is not read: a refused gigabyte would be. Of an import it is, as
   // its sender would not hear the answer, unless it is a stranger.
   const taken = isImport(request) && problem.status !== 401;
-  if (isUnread(request) && !taken) reply.header('connection', 'close');
+  if (isUnread(request) && !taken) {
+    reply.header('connection', 'close');
+    closeInTime(request.raw.socket);
+  }
   reply.code(problem.status);
   return sendBytes(request, reply, encodedFor(request, problem), problemTypes);
 }
@@ -66,6 +69,29 @@ function isImport({ routeOptions }: FastifyRequest): boolean {
 function isUnread({ raw }: FastifyRequest): boolean {
   const { 'content-length': length, 'transfer-encoding': encoding } = raw.headers;
   return !raw.complete && (encoding !== undefined || (length !== undefined && length !== '0'));
+}
+
+/** Of what still comes after an answer, so much is thrown away, for so long. */
+const lingerBytes = 8 << 20;
+const lingerMs = 1000;
+const lingerLookMs = 5;
+
+/**
+ * Whoever still sends would not read the answer if the connection were closed below it (RFC 9112,
+ * 9.6). So it is closed in one direction, and in the other once the sender has stopped, or has not
+ * for too long.
+ */
+function closeInTime(socket: Socket): void {
+  socket.destroySoon = () => {
+    socket.end();
+    const before = socket.bytesRead;
+    const sinceMs = performance.now();
+    const look = setInterval(() => {
+      const late = performance.now() - sinceMs > lingerMs;
+      if (late || socket.bytesRead - before > lingerBytes) socket.destroy();
+    }, lingerLookMs);
+    socket.once('close', () => clearInterval(look));
+  };
 }
 
 /** What is no HTTP, has too long headers, or takes too long over them: answered, then hung up. */

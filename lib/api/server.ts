@@ -4,8 +4,8 @@
  * It checks everything that comes in and answers every error as a problem document. What it holds
  * is bounded: connections, header and body sizes, and time.
  */
-import { createServer, type Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import type { RequestListener, Server } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -29,6 +29,15 @@ import { SealedCursors } from './calls/cursors.js';
 import { TracedRequests } from './calls/traced.js';
 import { decode, msgpackTypes } from './codec.js';
 import type { Input, Output } from './contract.js';
+import {
+  type ApiTimeouts,
+  apiTimeouts,
+  type CertificatePem,
+  Connections,
+  plainServer,
+  renewCertificate,
+  tlsServer,
+} from './listeners.js';
 import { addMetrics } from './metrics.js';
 import { addDocuments, isDocument } from './openapi/routes.js';
 import { type Operation, type OperationId, operations } from './operations.js';
@@ -38,11 +47,6 @@ import { addTransfers, isTransfer } from './transfers.js';
 
 export { loadChecks } from './routes.js';
 
-/** Programs keep one or a few connections; the rest is a leak or an attack. Of each listener. */
-export const maxConnections = 128;
-const headersTimeoutMs = 10_000;
-const requestTimeoutMs = 30_000;
-const keepAliveTimeoutMs = 60_000;
 /** How long calls under way may take once the server closes; then they are hung up on. */
 const closeGraceMs = 1000;
 
@@ -56,15 +60,10 @@ export type Handlers = {
 };
 
 /** Where and how HTTPS is served. */
-export interface HttpsOptions {
+export interface HttpsOptions extends CertificatePem {
   address: string;
   /** 0: any free port. */
   port: number;
-  /** PEM. */
-  certificate: Buffer;
-  key: Buffer;
-  /** Clients whose certificates end there are known by their subject; null: tokens alone. */
-  clientCa: Buffer | null;
 }
 
 /** Pages that need no token. */
@@ -113,6 +112,7 @@ export interface ServeApiOptions extends ApiParts {
   found: SocketFinding;
   https?: HttpsOptions | undefined;
   loopback?: LoopbackOptions | undefined;
+  timeouts?: ApiTimeouts | undefined;
 }
 
 /** A listening API. */
@@ -122,6 +122,12 @@ export interface ApiServer extends AsyncDisposable {
   readonly port: number | null;
   /** Port of plain HTTP on loopback; null: it is not served. */
   readonly loopbackPort: number | null;
+  /**
+   * What connects over HTTPS from now on meets this certificate.
+   *
+   * @throws AshlarError config-invalid: it is none, or not that of the key; the old one stays.
+   */
+  renewCertificate(pem: CertificatePem): void;
   /** Refuses new calls, lets those under way end for a second, removes the socket. Repeatable. */
   close(): Promise<void>;
 }
@@ -133,35 +139,42 @@ export interface ApiServer extends AsyncDisposable {
  * 'config-invalid', 'address-in-use', 'address-unavailable'.
  */
 export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
-  const { https, loopback } = options;
+  const { https, loopback, timeouts = apiTimeouts } = options;
   const calls = new Calls(
     options.handlers,
     new AuditTrail(options.audit ?? null),
     new SealedCursors({ listEvents: options.eventCursorKey ?? null }),
   );
+  const state = { closing: false };
   const apps: FastifyInstance[] = [];
+  const app = async (transport: Transport, serverOf: ServerOf): Promise<FastifyInstance> => {
+    const made = buildApp(options, { calls, transport, serverOf, timeouts, state });
+    apps.push(made);
+    await made.ready();
+    return made;
+  };
+  const plain: ServerOf = (handler) => plainServer(timeouts, handler);
   const closeAll = async (): Promise<void> => {
+    state.closing = true;
     await Promise.all(apps.map(closeServer));
   };
+  let tls: TlsServer | null = null;
   let port: number | null = null;
   let loopbackPort: number | null = null;
   try {
     if (https !== undefined) {
-      const app = buildApp(options, calls, 'https', tlsServer(https));
-      apps.push(app);
-      await app.ready();
-      port = await listenOn(app.server, 'api.listen', https.address, https.port);
+      const { server } = await app('https', (handler) => {
+        tls = tlsServer(https, timeouts, handler);
+        return tls;
+      });
+      port = await listenOn(server, 'api.listen', https.address, https.port);
     }
     if (loopback !== undefined) {
-      const app = buildApp(options, calls, 'loopback', plainServer);
-      apps.push(app);
-      await app.ready();
-      loopbackPort = await listenOnLoopback(app.server, loopback, options.logger);
+      const { server } = await app('loopback', plain);
+      loopbackPort = await listenOnLoopback(server, loopback, options.logger);
     }
-    const app = buildApp(options, calls, 'socket', plainServer);
-    await app.ready();
-    await listenAt(app.server, options.socket, options.found);
-    apps.push(app);
+    const { server } = await app('socket', plain);
+    await listenAt(server, options.socket, options.found);
   } catch (thrown) {
     await closeAll();
     throw thrown;
@@ -171,7 +184,13 @@ export async function serveApi(options: ServeApiOptions): Promise<ApiServer> {
     closing ??= closeAll();
     return closing;
   };
-  return { socket: options.socket, port, loopbackPort, close, [Symbol.asyncDispose]: close };
+  const renew = (pem: CertificatePem): void => {
+    if (tls !== null) renewCertificate(tls, pem);
+  };
+  return {
+    ...{ socket: options.socket, port, loopbackPort, renewCertificate: renew },
+    ...{ close, [Symbol.asyncDispose]: close },
+  };
 }
 
 async function listenOnLoopback(
@@ -198,55 +217,6 @@ async function closeServer(app: FastifyInstance): Promise<void> {
   clearTimeout(cut);
 }
 
-type Listener = Parameters<typeof createServer>[1];
-
-const timeouts = {
-  headersTimeout: headersTimeoutMs,
-  // Of every request but an import; see boundRequests.
-  requestTimeout: 0,
-  keepAliveTimeout: keepAliveTimeoutMs,
-  connectionsCheckingInterval: 5000,
-};
-
-function plainServer(handler: Listener): Server {
-  return bounded(createServer(timeouts, handler));
-}
-
-/** @throws AshlarError config-invalid: the files are no certificate and its key. */
-function tlsServer({ certificate, key, clientCa }: HttpsOptions): (handler: Listener) => Server {
-  return (handler) => {
-    try {
-      const ca = clientCa === null ? {} : { ca: clientCa, requestCert: true };
-      const server = createTlsServer(
-        {
-          ...timeouts,
-          ...ca,
-          cert: certificate,
-          key,
-          minVersion: 'TLSv1.2',
-          handshakeTimeout: headersTimeoutMs,
-          // Who has no certificate may have a token; access.ts looks at both.
-          rejectUnauthorized: false,
-        },
-        handler,
-      );
-      return bounded(server);
-    } catch (thrown) {
-      const why = thrown instanceof Error ? thrown.message : String(thrown);
-      throw new AshlarError(
-        'config-invalid',
-        `api.certificate, api.key or api.clientCa cannot be used: ${why}`,
-        { cause: thrown },
-      );
-    }
-  };
-}
-
-function bounded(server: Server): Server {
-  server.maxConnections = maxConnections;
-  return server;
-}
-
 /** What strangers may call. */
 const openRoutes: ReadonlySet<string> = new Set(
   Object.values<Operation>(operations)
@@ -254,12 +224,22 @@ const openRoutes: ReadonlySet<string> = new Set(
     .map(({ method, path }) => `${method} ${path}`),
 );
 
+type ServerOf = (handler: RequestListener) => Server;
+
+/** What the servers of all transports have in common, and what one has of its own. */
+interface AppParts {
+  calls: Calls;
+  transport: Transport;
+  serverOf: ServerOf;
+  timeouts: ApiTimeouts;
+  /** What comes on a connection that is still there while the server closes is refused. */
+  state: { readonly closing: boolean };
+}
+
 /** The routes on a server of one transport. */
 function buildApp(
   { tokens, sessions, streams, jobs, pages, metrics, tracer, logger }: ApiParts,
-  calls: Calls,
-  transport: Transport,
-  serverOf: (handler: Listener) => Server,
+  { calls, transport, serverOf, timeouts, state }: AppParts,
 ): FastifyInstance {
   const loggerInstance: FastifyBaseLogger = logger;
   const app: FastifyInstance = fastify({
@@ -268,6 +248,7 @@ function buildApp(
     bodyLimit: maxBodyBytes,
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: 'idle',
+    return503OnClosing: false, // In words of its own; ours are below.
     clientErrorHandler: refuseConnection,
     // Refused before a route is found, e.g. a path that is not valid percent-encoding.
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
@@ -293,9 +274,13 @@ function buildApp(
     done();
   });
   traced.addTo(app);
-  boundRequests(app);
+  boundRequests(app, timeouts.requestMs);
+  const connections = new Connections(app.server, logger);
   // Before anything of the body is read.
   app.addHook('onRequest', async (request) => {
+    if (state.closing) {
+      throw new AshlarError('closed', 'the daemon is ending; ask again when it has started anew');
+    }
     assertOwnPage(request.headers, transport);
     const { url = '' } = request.routeOptions;
     if (isDocument(request) || pages?.routes.has(url) === true) return;
@@ -304,6 +289,7 @@ function buildApp(
       : authenticate(request, transport, { tokens: tokens ?? null, sessions: sessions ?? null });
     callers.set(request, caller);
     traced.ofCaller(request, caller);
+    if (caller !== stranger) connections.prove(request.raw.socket);
   });
   const peerOf = (request: FastifyRequest): string | null =>
     transport === 'socket' ? null : request.ip;
@@ -317,12 +303,12 @@ function buildApp(
 }
 
 /** Hangs up on a request that takes too long to arrive; an import may take as long as its pipe. */
-function boundRequests(app: FastifyInstance): void {
+function boundRequests(app: FastifyInstance, timeoutMs: number): void {
   const timers = new WeakMap<FastifyRequest, NodeJS.Timeout>();
   app.addHook('onRequest', (request, reply, done) => {
     if (!isTransfer(request)) {
       const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
-      const timer = setTimeout(() => refuseConnection(late, request.raw.socket), requestTimeoutMs);
+      const timer = setTimeout(() => refuseConnection(late, request.raw.socket), timeoutMs);
       timers.set(request, timer);
       reply.raw.once('close', () => clearTimeout(timer));
     }

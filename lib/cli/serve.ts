@@ -1,10 +1,11 @@
 /** `ashlar serve`: the daemon, from its configuration to its orderly end. */
-import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
+import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { localCaller } from '../access/types.js';
+import type { CertificateFiles } from '../api/certificate_files.js';
 import type { MetricsServer } from '../api/metrics.js';
-import type { ApiServer, HttpsOptions, LoopbackOptions } from '../api/server.js';
+import type { ApiServer, LoopbackOptions } from '../api/server.js';
 import { claimSocket, type SocketFinding } from '../api/socket.js';
 import type { AuditLog } from '../audit/log.js';
 import { type Config, formatEndpoint } from '../config/config.js';
@@ -21,6 +22,7 @@ import { connectLines, reachable } from './connect_lines.js';
 import { signInUrl } from './console.js';
 import { openLog } from './log.js';
 import { checkPortals } from './portals.js';
+import { onHangUp, openCertificate, renewCertificates } from './serve_https.js';
 import { ServiceNotices } from './service_notices.js';
 import { plural, printLines } from './terminal.js';
 
@@ -95,12 +97,13 @@ export async function serve(options: ServeOptions): Promise<number> {
   let audit: AuditLog | undefined;
   let tracer: OtlpTracer | undefined;
   let afterStart: () => Promise<unknown>;
+  let files: CertificateFiles | null = null;
   try {
     const [{ serveApi, loadChecks }, { nodeHandlers }, { consolePages }] = await loading;
     const handlers = nodeHandlers(node);
     const { streams, tokens, sessions, jobs } = node;
     audit = await openAudit(config, logger);
-    const https = await httpsOptions(config);
+    files = await openCertificate(config);
     const { listen, volumes } = config.metrics;
     const metrics = new Metrics({ node, volumes });
     scraped = await metricsServer(metrics, listen, logger);
@@ -115,7 +118,10 @@ export async function serve(options: ServeOptions): Promise<number> {
       eventCursorKey: node.eventList.cursorKey,
       metrics,
       tracer,
-      https,
+      https:
+        files === null || config.api.https === null
+          ? undefined
+          : { ...config.api.https, ...files.pem },
       loopback: loopbackOptions(config),
       pages: consolePages(),
       logger,
@@ -123,6 +129,7 @@ export async function serve(options: ServeOptions): Promise<number> {
       found,
     });
     sessions.consoles = consoleUrls(config, api);
+    if (files !== null) renewCertificates(files, api, node);
     afterStart = loadChecks;
   } catch (thrown) {
     await scraped?.close();
@@ -132,6 +139,11 @@ export async function serve(options: ServeOptions): Promise<number> {
     throw thrown;
   }
   const metricsAt = scraped === undefined ? null : scrapedAt(config, scraped);
+  const certificates = files;
+  onHangUp(
+    async () => certificates?.look(true),
+    (signal) => stop.request(signal),
+  );
   await announce(node, config, { madeDemo, metricsAt, json: options.json === true });
   await notices.ready(() => serviceStatus(node));
   await afterStart();
@@ -139,6 +151,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   logger.info({ signal }, stopping);
   notices.stopping(stopping);
   try {
+    certificates?.[Symbol.dispose]();
     await Promise.all([api.close(), scraped?.close()]);
     await node.close();
     await audit?.close();
@@ -194,18 +207,6 @@ function scrapedAt({ metrics }: Config, { port }: MetricsServer): string {
   return formatEndpoint({ address: metrics.listen?.address ?? '', port });
 }
 
-/** The files of HTTPS, read. @throws AshlarError config-invalid: which one cannot be, and why. */
-async function httpsOptions({ api }: Config): Promise<HttpsOptions | undefined> {
-  if (api.https === null) return undefined;
-  const { certificate, key, clientCa, ...endpoint } = api.https;
-  return {
-    ...endpoint,
-    certificate: await pem('api.certificate', certificate),
-    key: await pem('api.key', key),
-    clientCa: clientCa === null ? null : await pem('api.clientCa', clientCa),
-  };
-}
-
 function loopbackOptions({ api }: Config): LoopbackOptions | undefined {
   if (api.console === null) return undefined;
   const { address, port, implied } = api.console;
@@ -223,15 +224,6 @@ function consoleUrls({ api }: Config, { port, loopbackPort }: ApiServer): string
       ? []
       : [`https://${formatEndpoint({ address: reachable(https.address), port })}`]),
   ];
-}
-
-async function pem(name: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (thrown) {
-    const { message } = toAshlarError(thrown);
-    throw new AshlarError('config-invalid', `${name} '${path}' cannot be read: ${message}`);
-  }
 }
 
 /** A daemon goes on when whoever reads its output has gone. */
@@ -472,29 +464,33 @@ function demoLines(node: Node, config: Config): string[] {
  */
 class StopSignal {
   readonly requested: Promise<NodeJS.Signals>;
+  /** Asks for an end as the signal itself would. */
+  readonly request: (signal: NodeJS.Signals) => void;
   #force: NodeJS.Timeout | null = null;
 
   constructor(logger: Logger, timeoutMs: number) {
     const twinMs = 500;
     let firstAt = 0;
-    this.requested = new Promise((resolve) => {
-      const onSignal = (signal: NodeJS.Signals): void => {
-        if (firstAt === 0) {
-          firstAt = performance.now();
-          this.#force = setTimeout(() => {
-            logger.error(`not stopped within ${timeoutMs} ms: forced; the next start recovers`);
-            process.exit(1);
-          }, timeoutMs);
-          this.#force.unref();
-          resolve(signal);
-        } else if (performance.now() - firstAt > twinMs) {
-          logger.warn('second signal: forced; the next start recovers');
-          process.exit(1);
-        }
-      };
-      process.on('SIGTERM', onSignal);
-      process.on('SIGINT', onSignal);
+    let resolve: (signal: NodeJS.Signals) => void = () => undefined;
+    this.requested = new Promise((done) => {
+      resolve = done;
     });
+    this.request = (signal) => {
+      if (firstAt === 0) {
+        firstAt = performance.now();
+        this.#force = setTimeout(() => {
+          logger.error(`not stopped within ${timeoutMs} ms: forced; the next start recovers`);
+          process.exit(1);
+        }, timeoutMs);
+        this.#force.unref();
+        resolve(signal);
+      } else if (performance.now() - firstAt > twinMs) {
+        logger.warn('second signal: forced; the next start recovers');
+        process.exit(1);
+      }
+    };
+    process.on('SIGTERM', this.request);
+    process.on('SIGINT', this.request);
   }
 
   done(): void {

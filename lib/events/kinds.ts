@@ -4,6 +4,9 @@
  */
 export const eventKinds = [
   'ana-changed',
+  'certificate-ending',
+  'certificate-rejected',
+  'certificate-renewed',
   'close-failed',
   'connect-refused',
   'device-added',

@@ -546,6 +546,10 @@ class RunningNode implements Node {
     return this.#parts.events.after(after);
   }
 
+  tell(severity: NodeEvent['severity'], kind: EventKind, message: string): void {
+    this.#parts.events.add(severity, kind, message);
+  }
+
   onEvent(listener: (event: NodeEvent) => void): () => void {
     return this.#parts.events.listen(listener);
   }

@@ -10,6 +10,8 @@ export class Reclaiming {
   readonly #jobs: Jobs;
   readonly #status: () => Promise<PoolStatus>;
   #job: Promise<unknown> | null = null;
+  /** Something was deleted since the job last asked the pool. */
+  #more = false;
 
   constructor(jobs: Jobs, status: () => Promise<PoolStatus>) {
     this.#jobs = jobs;
@@ -18,9 +20,17 @@ export class Reclaiming {
 
   /** To be called when something was deleted. */
   look(): void {
-    this.#job ??= this.#begin().finally(() => {
+    this.#more = true;
+    this.#job ??= this.#beginAll().finally(() => {
       this.#job = null;
     });
+  }
+
+  async #beginAll(): Promise<void> {
+    while (this.#more) {
+      this.#more = false;
+      await this.#begin();
+    }
   }
 
   async #begin(): Promise<void> {

@@ -210,6 +210,8 @@ export interface Node extends AsyncDisposable {
   status(): Promise<NodeStatus>;
   /** Events after `after`, oldest first. */
   events(after?: number): NodeEvent[];
+  /** Records an event of whoever serves this node. */
+  tell(severity: NodeEvent['severity'], kind: EventKind, message: string): void;
   /** Calls `listener` for each event from now on; returns how to stop. */
   onEvent(listener: (event: NodeEvent) => void): () => void;
   /**

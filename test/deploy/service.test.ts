@@ -102,6 +102,14 @@ describe('service', { skip: problem ?? false }, () => {
     assert.doesNotMatch(inside, /^other$/m);
   });
 
+  test('reload: the files of HTTPS are read again, by the same process', async () => {
+    const pid = await show('MainPID');
+    await machine.sh('systemctl reload ashlar');
+    assert.equal(await show('MainPID'), pid);
+    assert.equal(await show('ActiveState'), 'active');
+    assert.match(await machine.sh('cd /opt && ashlar status'), /^Ashlar /);
+  });
+
   test('kill -9: it serves again by itself, with what was written', async () => {
     const pid = await show('MainPID');
     await machine.sh(`kill -KILL ${pid}`);
