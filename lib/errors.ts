@@ -118,6 +118,14 @@ export function exitCodeOf(code: ErrorCode): ExitCode {
   return exitCodes[code];
 }
 
+/** What is wrong with one field of a document. */
+export interface FieldError {
+  /** Keys from the root to the field: ['quota', 'iops']. */
+  path: readonly string[];
+  /** Without the field's name: "must be a whole number from 1 to 10000, not 0". */
+  message: string;
+}
+
 /** Optional parts of an {@link AshlarError}. */
 export interface AshlarErrorOptions {
   /** A further line for people: what to try next, when it does not fit the message. */
@@ -126,6 +134,8 @@ export interface AshlarErrorOptions {
   cause?: unknown;
   /** Instead of the message, for a tenant's caller: when the message tells of the node. */
   toTenants?: string | undefined;
+  /** Every field that is wrong, for forms; the message names the first of them. */
+  fields?: readonly FieldError[];
 }
 
 /** An operating error of Ashlar; see the head of this file. */
@@ -135,6 +145,8 @@ export class AshlarError extends Error {
   readonly hint: string | null;
   /** See {@link AshlarErrorOptions.toTenants}; null: nothing was said. */
   readonly toTenants: string | null;
+  /** See {@link AshlarErrorOptions.fields}. */
+  readonly fields: readonly FieldError[];
 
   /**
    * @param code what kind of error, for programs.
@@ -145,6 +157,7 @@ export class AshlarError extends Error {
     this.code = code;
     this.hint = options.hint ?? null;
     this.toTenants = options.toTenants ?? null;
+    this.fields = options.fields ?? [];
   }
 
   /** The exit code that a command ends with because of this error. */

@@ -59,11 +59,14 @@ function checkTransfer<K extends keyof Transfer>(id: K, request: RequestParts): 
 
 function check(schema: TSchema, value: unknown, where: string): void {
   if (Check(schema, value)) return;
-  const [first, ...others] = findings(schema, value);
+  const found = findings(schema, value);
+  const [first, ...others] = found;
   const name = first === undefined || first.path.length === 0 ? where : first.path.join('.');
   const more = others.length === 0 ? '' : `; also wrong: ${others.map(keyOf).join(', ')}`;
   const what = first?.message ?? 'does not fit its schema';
-  throw new AshlarError('invalid-argument', `${where}: '${name}' ${what}${more}`);
+  throw new AshlarError('invalid-argument', `${where}: '${name}' ${what}${more}`, {
+    fields: where === 'body' ? found : [],
+  });
 }
 
 function keyOf(finding: { path: string[] }): string {

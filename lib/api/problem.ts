@@ -2,7 +2,7 @@
  * Errors on the wire: RFC 9457 problem documents, whose `code` is from the closed union in
  * errors.ts and is what programs should look at.
  */
-import { AshlarError, type ErrorCode, isErrorCode } from '../errors.js';
+import { AshlarError, type ErrorCode, type FieldError, isErrorCode } from '../errors.js';
 
 /** A problem document. `type` names the code; `detail` is the one-line message. */
 export interface Problem {
@@ -13,6 +13,8 @@ export interface Problem {
   code: ErrorCode;
   /** A further line: what to try next. Absent when the detail says it. */
   hint?: string;
+  /** Of a body that does not fit its schema: each field that is wrong. Absent where none is. */
+  errors?: { pointer: string; detail: string }[];
 }
 
 /** HTTP status and short title of each code. Exhaustive: a new code cannot be forgotten. */
@@ -80,7 +82,14 @@ export function problemOf(error: AshlarError, status = httpStatusOf(error.code))
     detail: error.message,
     code: error.code,
     ...(error.hint === null ? {} : { hint: error.hint }),
+    ...(error.fields.length === 0 ? {} : { errors: error.fields.map(pointed) }),
   };
+}
+
+/** A field as a JSON pointer (RFC 6901) in a fragment, as in the example of RFC 9457. */
+function pointed({ path, message }: FieldError): { pointer: string; detail: string } {
+  const parts = path.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`);
+  return { pointer: `#${parts.join('')}`, detail: message };
 }
 
 /** The error that a document stands for; of a newer daemon, an unknown code becomes 'internal'. */

@@ -1,9 +1,10 @@
 /** What goes into and comes out of the operations on policies; see contract.ts. */
 import Type from 'typebox';
+import { burstPercentRange, burstSecondsRange, maxRate, weightRange } from '../limits.js';
 import { count, exact, named, none, pageOf, paging, repeat, time, volumeName } from './schemas.js';
 
 const rate = (description: string) =>
-  Type.Union([Type.Integer({ minimum: 1, maximum: 2 ** 40 }), Type.Null()], {
+  Type.Union([Type.Integer({ minimum: 1, maximum: maxRate }), Type.Null()], {
     description: `${description} null: no limit.`,
     expected: 'a whole number from 1 to 1099511627776 (2^40), or null',
   });
@@ -15,20 +16,20 @@ const settings = {
   writeBytesPerSecond: rate('Bytes written a second.'),
   bytesPerSecond: rate('Bytes read and written a second.'),
   burstPercent: Type.Integer({
-    minimum: 100,
-    maximum: 10_000,
+    minimum: burstPercentRange[0],
+    maximum: burstPercentRange[1],
     description: 'How fast while credits last, in percent of each rate; 100: no bursts.',
     expected: 'a whole number from 100 to 10000',
   }),
   burstSeconds: Type.Integer({
-    minimum: 0,
-    maximum: 3600,
+    minimum: burstSecondsRange[0],
+    maximum: burstSecondsRange[1],
     description: 'How long a burst from full credits lasts; 0: no bursts.',
     expected: 'a whole number from 0 to 3600',
   }),
   weight: Type.Integer({
-    minimum: 1,
-    maximum: 10_000,
+    minimum: weightRange[0],
+    maximum: weightRange[1],
     description: 'Its share where several want more than there is; 100 without a policy.',
     expected: 'a whole number from 1 to 10000',
   }),

@@ -1,5 +1,6 @@
 /** What goes into and comes out of the operations on portals and ANA states; see contract.ts. */
 import Type from 'typebox';
+import { maxPort } from '../limits.js';
 import {
   count,
   exact,
@@ -69,7 +70,7 @@ const createPortalSchema = Type.Object(
     port: Type.Optional(
       Type.Integer({
         minimum: 1,
-        maximum: 65_535,
+        maximum: maxPort,
         description: 'Port to listen on.',
         expected: 'a port from 1 to 65535',
       }),

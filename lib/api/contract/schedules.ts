@@ -1,5 +1,6 @@
 /** What goes into and comes out of the operations on snapshot schedules; see contract.ts. */
 import Type from 'typebox';
+import { maxKeptSnapshots } from '../limits.js';
 import {
   change,
   count,
@@ -19,7 +20,12 @@ import {
 } from './schemas.js';
 
 const kept = (description: string) =>
-  Type.Integer({ minimum: 0, maximum: 10_000, description, expected: 'a number up to 10,000' });
+  Type.Integer({
+    minimum: 0,
+    maximum: maxKeptSnapshots,
+    description,
+    expected: 'a number up to 10,000',
+  });
 const rules = {
   last: kept('The newest, whenever they were made.'),
   hourly: kept('The newest of each of so many hours that have one.'),
