@@ -148,6 +148,8 @@ const bundleConsole = () =>
       ...listFiles(['lib/console/app'], () => true),
       'lib/console/paths.ts',
       'lib/console/readings.ts',
+      'lib/api/latency.ts',
+      'lib/api/limits.ts',
       'lib/api/operations.ts',
       'lib/config/units.ts',
       'lib/errors.ts',

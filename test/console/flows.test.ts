@@ -1,10 +1,10 @@
 /** What people do at the console, in a real Chromium against a real daemon. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Page } from 'playwright-core';
 import type { Host } from '../../lib/host/index.js';
 import { Console, hostnqn, violations } from './browser.js';
 import { Load } from './load.js';
+import { button, dialog, said, secretOf, signIn, submit } from './steps.js';
 
 interface Volume {
   name: string;
@@ -37,29 +37,7 @@ before(async () => {
 });
 after(() => at[Symbol.asyncDispose]());
 
-const dialog = (page: Page) => page.getByRole('dialog');
-const button = (page: Page, name: string) => page.getByRole('button', { name, exact: true });
-const submit = (page: Page, name: string) =>
-  dialog(page).getByRole('button', { name, exact: true });
-const said = (page: Page, words: RegExp) =>
-  page.locator('.notices').getByText(words).first().waitFor();
 const volume = (name: string) => at.daemon.api<Volume>('GET', `/v1/volumes/${name}`);
-
-async function token(role: string, tenant?: string): Promise<string> {
-  const query = tenant === undefined ? '' : `?tenant=${tenant}`;
-  const name = `t-${role}-${tenant ?? 'node'}`;
-  const made = await at.daemon.call<{ secret: string }>('POST', `/v1/tokens${query}`, {
-    name,
-    role,
-  });
-  return made.secret;
-}
-
-async function signIn(page: Page, secret: string): Promise<void> {
-  await page.goto(at.url);
-  await page.getByLabel('Token').fill(secret);
-  await button(page, 'Sign in').click();
-}
 
 test('sign-in: a link signs in once, leaves the address, and ends with Sign out', async () => {
   const link = await at.link();
@@ -78,9 +56,9 @@ test('sign-in: a link signs in once, leaves the address, and ends with Sign out'
 
 test('sign-in: a wrong token is told why; a right one sees what its role may', async () => {
   const page = await at.tab();
-  await signIn(page, 'ashlar_wrong');
+  await signIn(page, at, 'ashlar_wrong');
   await page.getByRole('alert').getByText('this token is not known').waitFor();
-  await page.getByLabel('Token').fill(await token('viewer'));
+  await page.getByLabel('Token').fill(await secretOf(at, 'viewer'));
   await button(page, 'Sign in').click();
   await page.getByRole('heading', { name: 'Overview' }).waitFor();
   await page.getByRole('navigation', { name: 'Pages' }).getByText('Volumes').click();
@@ -93,7 +71,7 @@ test('sign-in: a wrong token is told why; a right one sees what its role may', a
 
 test("sign-in: a tenant's admin sees and makes what is the tenant's", async () => {
   const page = await at.tab();
-  await signIn(page, await token('tenant-admin', 'blue'));
+  await signIn(page, at, await secretOf(at, 'tenant-admin', 'blue'));
   await page.getByRole('heading', { name: 'Tenant blue' }).waitFor();
   const pages = page.getByRole('navigation', { name: 'Pages' });
   assert.equal(await pages.getByText('Pool and devices').count(), 0);
@@ -260,7 +238,7 @@ test('tokens: a secret is shown once, and signs in', async () => {
   await submit(page, 'Close').click();
   await button(page, 'Rotate grafana').waitFor();
   await button(page, 'Sign out').click();
-  await signIn(page, secret);
+  await signIn(page, at, secret);
   await page.getByRole('heading', { name: 'Overview' }).waitFor();
 });
 
@@ -278,7 +256,7 @@ test('schedules and tenants: made and deleted', async () => {
   await at.show(page, '/tenants');
   await button(page, 'Create tenant').click();
   await dialog(page).getByLabel('Name').fill('green');
-  await dialog(page).getByLabel('At most this capacity').fill('1TiB');
+  await dialog(page).getByLabel('Capacity').fill('1TiB');
   await submit(page, 'Create').click();
   await page.getByRole('row', { name: /green.*1 TiB/ }).waitFor();
   await button(page, 'Delete tenant green').click();
@@ -346,8 +324,10 @@ const paths = [
   '/volumes/default/db',
   '/snapshots',
   '/schedules',
+  '/policies',
   `/hosts`,
   `/hosts/default/${encodeURIComponent(hostnqn)}`,
+  '/keys',
   '/portals',
   '/pool',
   '/jobs',

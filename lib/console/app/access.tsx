@@ -1,67 +1,87 @@
 /** Tenants and tokens. */
 import type { Tenant, Token } from '../../api/contract.js';
-import { call, rights } from './api.js';
+import { call, may, rights } from './api.js';
 import { cli, count, size, time } from './format.js';
-import { createTenant, createToken, deleteTenant, deleteToken, rotateToken } from './node_tasks.js';
+import { createToken, deleteToken, rotateToken } from './node_tasks.js';
 import { listState, Pager, usePaged } from './paged.js';
-import { Badge, type Column, Empty, Head, Problem, Table, Waiting, When } from './parts.js';
+import { Badge, type Column, Empty, Head, Problem, Table, UseOf, Waiting, When } from './parts.js';
 import { Link } from './router.js';
 import { TaskButton } from './task.js';
+import { changeTenant, createTenant, deleteTenant } from './tenant_tasks.js';
 import { useTenants } from './tenants.js';
 
-const most = (value: number, limit: number | null, show: (value: number) => string): string =>
-  limit === null ? show(value) : `${show(value)} of ${show(limit)}`;
+/** Limits a second of its volumes together: its quota's, and its policy. */
+export function Rates({ tenant: { quota, policy } }: { tenant: Tenant }) {
+  const parts = [
+    ...(quota.iops === null ? [] : [`${count(quota.iops)} commands/s`]),
+    ...(quota.bytesPerSecond === null ? [] : [`${size(quota.bytesPerSecond)}/s`]),
+    ...(policy === null ? [] : [`policy ${policy}`]),
+  ];
+  const shown = parts.join(', ');
+  return <span class={shown === '' ? 'soft' : ''}>{shown || 'none'}</span>;
+}
 
-const tenantColumns = (may: boolean): Column<Tenant>[] => [
+const tenantColumns = (change: boolean): Column<Tenant>[] => [
   {
     title: 'Name',
     value: ({ name }) => <Link href={`/volumes?tenant=${encodeURIComponent(name)}`}>{name}</Link>,
   },
   {
     title: 'Capacity',
-    value: ({ provisionedBytes, quota }) => most(provisionedBytes, quota.capacityBytes, size),
-    number: true,
+    value: ({ provisionedBytes, quota }) => (
+      <UseOf value={provisionedBytes} most={quota.capacityBytes} show={size} label="Capacity" />
+    ),
   },
   {
     title: 'Volumes',
-    value: ({ volumes, quota }) => most(volumes, quota.volumes, count),
-    number: true,
+    value: ({ volumes, quota }) => (
+      <UseOf value={volumes} most={quota.volumes} show={count} label="Volumes" />
+    ),
   },
   {
     title: 'Snapshots',
-    value: ({ snapshots, quota }) => most(snapshots, quota.snapshots, count),
-    number: true,
+    value: ({ snapshots, quota }) => (
+      <UseOf value={snapshots} most={quota.snapshots} show={count} label="Snapshots" />
+    ),
   },
+  { title: 'Limits a second', value: (tenant) => <Rates tenant={tenant} /> },
   { title: 'Hosts', value: ({ hosts }) => count(hosts), number: true },
   { title: 'Subsystem', value: ({ subnqn }) => <span class="mono">{subnqn}</span>, minor: true },
-  ...(may
+  ...(change
     ? [
         {
           title: 'Actions',
           quiet: true,
-          value: (tenant: Tenant) =>
-            tenant.name === 'default' ? null : (
+          value: (tenant: Tenant) => (
+            <span class="row-actions">
               <TaskButton
-                kind="danger"
-                label={`Delete tenant ${tenant.name}`}
-                task={() => deleteTenant(tenant)}
+                label={`Change tenant ${tenant.name}`}
+                task={() => changeTenant(tenant.name)}
               >
-                Delete
+                Change
               </TaskButton>
-            ),
+              {tenant.name !== 'default' && (
+                <TaskButton
+                  kind="danger"
+                  label={`Delete tenant ${tenant.name}`}
+                  task={() => deleteTenant(tenant)}
+                >
+                  Delete
+                </TaskButton>
+              )}
+            </span>
+          ),
         } as Column<Tenant>,
       ]
     : []),
 ];
 
 export function Tenants() {
-  const { change, node } = rights();
   const paged = usePaged('', (page, aborter) => call('listTenants', { query: page }, aborter));
-  const may = change && node;
   return (
     <>
       <Head title="Tenants">
-        {may && (
+        {may('createTenant') && (
           <TaskButton kind="primary" task={createTenant}>
             Create tenant
           </TaskButton>
@@ -75,7 +95,7 @@ export function Tenants() {
       ) ?? (
         <Table
           caption="Tenants"
-          columns={tenantColumns(may)}
+          columns={tenantColumns(may('changeTenant'))}
           rows={paged.items}
           rowKey={({ uuid }) => uuid}
         />
@@ -85,7 +105,7 @@ export function Tenants() {
   );
 }
 
-const tokenColumns = (may: boolean): Column<Token>[] => [
+const tokenColumns = (change: boolean): Column<Token>[] => [
   { title: 'Name', value: ({ name }) => name },
   { title: 'Role', value: ({ role }) => role },
   { title: 'Tenant', value: ({ tenant }) => tenant ?? <span class="soft">the node</span> },
@@ -102,7 +122,7 @@ const tokenColumns = (may: boolean): Column<Token>[] => [
         <time dateTime={expiresAt}>{time(expiresAt)}</time>
       ),
   },
-  ...(may
+  ...(change
     ? [
         {
           title: 'Actions',
@@ -129,13 +149,13 @@ const tokenColumns = (may: boolean): Column<Token>[] => [
 ];
 
 export function Tokens() {
-  const { change, tenant } = rights();
+  const { tenant } = rights();
   const tenants = useTenants();
   const paged = usePaged('', (page, aborter) => call('listTokens', { query: page }, aborter));
   return (
     <>
       <Head title="Tokens">
-        {change && (
+        {may('createToken') && (
           <TaskButton kind="primary" task={() => createToken(tenants, tenant)}>
             Create token
           </TaskButton>
@@ -151,7 +171,7 @@ export function Tokens() {
       ) ?? (
         <Table
           caption="Tokens"
-          columns={tokenColumns(change)}
+          columns={tokenColumns(may('rotateToken'))}
           rows={paged.items}
           rowKey={(token) => `${token.tenant ?? ''}/${token.name}`}
         />

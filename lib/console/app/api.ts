@@ -5,7 +5,7 @@
 import { signal } from '@preact/signals';
 import type { Input, Output } from '../../api/contract.js';
 import { type Operation, type OperationId, operations } from '../../api/operations.js';
-import { AshlarError, isErrorCode } from '../../errors.js';
+import { AshlarError, type FieldError, isErrorCode } from '../../errors.js';
 
 const storageKey = 'ashlar-token';
 
@@ -35,21 +35,44 @@ interface AnyParts {
 /**
  * One call.
  *
+ * @param ifMatch tag of the object as it was read: refused when somebody has changed it since.
  * @throws AshlarError of the problem document; 'connection-lost': no answer. AbortError.
  */
 export async function call<K extends OperationId>(
   id: K,
   input: Parts<K>,
   aborter?: AbortSignal,
+  ifMatch?: string,
 ): Promise<Output<K>> {
+  const { method } = operations[id];
+  const { answer } = await ask(id, input, aborter, ifMatch);
+  if (method !== 'GET') changes.value += 1;
+  return answer;
+}
+
+/** An object, with the tag by which a change of it says which state it is of. */
+export async function read<K extends OperationId>(
+  id: K,
+  input: Parts<K>,
+): Promise<{ value: Output<K>; tag: string }> {
+  const { answer, headers } = await ask(id, input);
+  return { value: answer, tag: headers.get('etag') ?? '*' };
+}
+
+async function ask<K extends OperationId>(
+  id: K,
+  input: Parts<K>,
+  aborter?: AbortSignal,
+  ifMatch?: string,
+): Promise<{ answer: Output<K>; headers: Headers }> {
   const operation: Operation = operations[id];
   const { params = {}, query = {}, body }: AnyParts = input;
-  const response = await send(operation, urlOf(operation.path, params, query), body, aborter);
+  const url = urlOf(operation.path, params, query);
+  const response = await send(operation, url, body, aborter, ifMatch);
   const text = await response.text();
   const answer: unknown = text === '' ? {} : parse(text);
   if (!response.ok) throw refusal(answer, response.status, operation);
-  if (operation.method !== 'GET') changes.value += 1;
-  return answer as Output<K>;
+  return { answer: answer as Output<K>, headers: response.headers };
 }
 
 function urlOf(pattern: string, params: object, query: object): string {
@@ -68,10 +91,12 @@ async function send(
   url: string,
   body: object | undefined,
   aborter: AbortSignal | undefined,
+  ifMatch: string | undefined,
 ): Promise<Response> {
   const headers: Record<string, string> = { accept: 'application/json' };
   if (token !== null) headers['authorization'] = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
+  if (ifMatch !== undefined) headers['if-match'] = ifMatch;
   try {
     const response = await fetch(url, {
       method,
@@ -105,10 +130,18 @@ function refusal(answer: unknown, status: number, operation: Operation): AshlarE
   const error = new AshlarError(
     isErrorCode(code) ? code : 'internal',
     typeof detail === 'string' ? detail : `the daemon answered ${status} and no reason`,
-    typeof hint === 'string' ? { hint } : {},
+    { fields: fieldErrors(Reflect.get(body, 'errors')), ...(typeof hint === 'string' && { hint }) },
   );
   if (status === 401 && operation.scope !== 'self') forget(error.message);
   return error;
+}
+
+function fieldErrors(errors: unknown): FieldError[] {
+  if (!Array.isArray(errors)) return [];
+  return errors.map(({ pointer, detail }: { pointer: string; detail: string }) => ({
+    path: pointer.split('/').slice(1),
+    message: detail,
+  }));
 }
 
 /** Takes a token if the API knows it. @throws AshlarError unauthenticated. */
@@ -163,4 +196,14 @@ export function rights(): { change: boolean; node: boolean; tenant: string | nul
   if (caller === null || caller === 'asking') return { change: false, node: false, tenant: null };
   const { role, tenant } = caller;
   return { change: role !== 'viewer', node: tenant === null, tenant };
+}
+
+/** Whether the one who is signed in may call this: the rule by which the API itself decides. */
+export function may(id: OperationId): boolean {
+  const { method, scope }: Operation = operations[id];
+  const { change, node } = rights();
+  const changes = method !== 'GET';
+  if (scope === 'self') return true;
+  if (changes && !change) return false;
+  return node || scope === 'tenant' || (scope === 'shared' && !changes);
 }

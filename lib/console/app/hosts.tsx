@@ -1,7 +1,8 @@
 /** Hosts, and each one's paths: a controller through a portal, with the ANA states there. */
 import type { Controller, Host, Portal } from '../../api/contract.js';
-import { call, rights } from './api.js';
+import { call, may } from './api.js';
 import { cli, duration, plural } from './format.js';
+import { HostKeys, Psks } from './keys.js';
 import { allPages, useLive } from './live.js';
 import { addHost, removeHost } from './node_tasks.js';
 import { listState, Pager, usePaged } from './paged.js';
@@ -63,7 +64,7 @@ export function Hosts() {
   return (
     <>
       <Head title="Hosts and paths">
-        {rights().change && (
+        {may('createHost') && (
           <TaskButton kind="primary" task={() => addHost(tenant || homeTenant(tenants))}>
             Add host
           </TaskButton>
@@ -222,7 +223,7 @@ export function HostPage({ tenant, nqn }: { tenant: string; nqn: string }) {
   return (
     <>
       <Head title={nqn} above={above}>
-        {value !== null && rights().change && (
+        {value !== null && may('deleteHost') && (
           <TaskButton kind="danger" task={() => removeHost(value)}>
             Remove
           </TaskButton>
@@ -246,6 +247,8 @@ export function HostPage({ tenant, nqn }: { tenant: string; nqn: string }) {
               </ul>
             )}
           </Card>
+          <HostKeys tenants={[]} tenant={tenant} host={nqn} />
+          <Psks tenants={[]} tenant={tenant} host={nqn} />
         </div>
       )}
     </>

@@ -1,12 +1,13 @@
 /** The node at one glance; of a tenant's token, the tenant. */
 import type { Status } from '../../api/contract.js';
 import { sumOf } from '../readings.js';
+import { Rates } from './access.js';
 import { EventList, JobList } from './activity.js';
 import { call, rights } from './api.js';
 import { IoCharts } from './charts.js';
-import { count, duration, percent, plural, size } from './format.js';
+import { count, duration, plural, size } from './format.js';
 import { allPages, useLive } from './live.js';
-import { Badge, Card, Facts, Head, Meter, Problem, Waiting } from './parts.js';
+import { Badge, Card, Facts, Head, Problem, UseOf, Waiting } from './parts.js';
 import { PoolSpace } from './pool.js';
 import { Link } from './router.js';
 
@@ -127,19 +128,35 @@ function TenantOverview({ tenant }: { tenant: string }) {
               facts={[
                 [
                   'Capacity',
-                  value.quota.capacityBytes === null ? (
-                    `${size(value.provisionedBytes)}, not limited`
-                  ) : (
-                    <Meter
-                      key="capacity"
-                      value={value.provisionedBytes}
-                      of={value.quota.capacityBytes}
-                      label="Provisioned"
-                    />
-                  ),
+                  <UseOf
+                    key="capacity"
+                    value={value.provisionedBytes}
+                    most={value.quota.capacityBytes}
+                    show={size}
+                    label="Capacity"
+                  />,
                 ],
-                ['Volumes', limited(value.volumes, value.quota.volumes)],
-                ['Snapshots', limited(value.snapshots, value.quota.snapshots)],
+                [
+                  'Volumes',
+                  <UseOf
+                    key="volumes"
+                    value={value.volumes}
+                    most={value.quota.volumes}
+                    show={count}
+                    label="Volumes"
+                  />,
+                ],
+                [
+                  'Snapshots',
+                  <UseOf
+                    key="snapshots"
+                    value={value.snapshots}
+                    most={value.quota.snapshots}
+                    show={count}
+                    label="Snapshots"
+                  />,
+                ],
+                ['Limits a second', <Rates key="rates" tenant={value} />],
                 ['Hosts', plural(value.hosts, 'host')],
               ]}
             />
@@ -171,10 +188,4 @@ function TenantsIo({ tenant }: { tenant: string | null }) {
       }}
     />
   );
-}
-
-function limited(value: number, most: number | null): string {
-  return most === null
-    ? `${count(value)}, not limited`
-    : `${count(value)} of ${count(most)} (${percent(value, most)})`;
 }

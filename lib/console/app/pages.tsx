@@ -4,8 +4,10 @@ import { type Section, sections } from '../paths.js';
 import { Tenants, Tokens } from './access.js';
 import { Events, Jobs } from './activity.js';
 import { HostPage, Hosts } from './hosts.js';
+import { Keys } from './keys.js';
 import { Overview } from './overview.js';
 import { Empty, Head } from './parts.js';
+import { Policies } from './policies.js';
 import { PoolPage } from './pool.js';
 import { Portals } from './portals.js';
 import { Link } from './router.js';
@@ -18,7 +20,9 @@ const pages: Readonly<Record<Section, () => ComponentChildren>> = {
   volumes: () => <Volumes />,
   snapshots: () => <Snapshots />,
   schedules: () => <Schedules />,
+  policies: () => <Policies />,
   hosts: () => <Hosts />,
+  keys: () => <Keys />,
   portals: () => <Portals />,
   pool: () => <PoolPage />,
   jobs: () => <Jobs />,

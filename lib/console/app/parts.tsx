@@ -173,6 +173,37 @@ export function Meter({ value, of, label }: { value: number; of: number; label: 
   );
 }
 
+/** What is used of what may be; without a limit the bare value. */
+export function UseOf({
+  value,
+  most,
+  show,
+  label,
+}: {
+  value: number;
+  most: number | null;
+  show: (value: number) => string;
+  label: string;
+}) {
+  if (most === null) {
+    return (
+      <>
+        {show(value)} <span class="soft">of any</span>
+      </>
+    );
+  }
+  const share = Math.min(1, value / most);
+  const kind = share >= 1 ? 'full' : share > 0.75 ? 'high' : '';
+  return (
+    <span class="meter" title={`${label}: ${percent(value, most)}`}>
+      <span class="track" aria-hidden="true">
+        <span class={`fill ${kind}`} style={{ width: `${share * 100}%` }} />
+      </span>
+      <span>{`${show(value)} of ${show(most)}`}</span>
+    </span>
+  );
+}
+
 /** Names and values. */
 export function Facts({ facts }: { facts: readonly (readonly [string, ComponentChildren])[] }) {
   return (

@@ -1,11 +1,12 @@
 /** Portals, and the ANA states through each. */
 import type { Ana, Portal } from '../../api/contract.js';
-import { call, rights } from './api.js';
+import { call, may, rights } from './api.js';
 import { cli, count } from './format.js';
 import { AnaStates } from './hosts.js';
 import { useLive } from './live.js';
-import { drainPortal, resumePortal, setAna } from './node_tasks.js';
+
 import { Badge, Card, type Column, Empty, Head, Table, Waiting, When } from './parts.js';
+import { createPortal, deletePortal, drainPortal, resumePortal, setAna } from './portal_tasks.js';
 import { TaskButton } from './task.js';
 
 const columns = (may: boolean): Column<Portal>[] => [
@@ -32,15 +33,27 @@ const columns = (may: boolean): Column<Portal>[] => [
         {
           title: 'Actions',
           quiet: true,
-          value: (portal: Portal) =>
-            portal.discoveryOnly ? null : (
-              <TaskButton
-                label={`${portal.drained ? 'Resume' : 'Drain'} ${portal.endpoint}`}
-                task={() => (portal.drained ? resumePortal(portal) : drainPortal(portal))}
-              >
-                {portal.drained ? 'Resume' : 'Drain'}
-              </TaskButton>
-            ),
+          value: (portal: Portal) => (
+            <span class="row-actions">
+              {!portal.discoveryOnly && (
+                <TaskButton
+                  label={`${portal.drained ? 'Resume' : 'Drain'} ${portal.endpoint}`}
+                  task={() => (portal.drained ? resumePortal(portal) : drainPortal(portal))}
+                >
+                  {portal.drained ? 'Resume' : 'Drain'}
+                </TaskButton>
+              )}
+              {portal.origin === 'added' && (
+                <TaskButton
+                  kind="danger"
+                  label={`Delete portal ${portal.endpoint}`}
+                  task={() => deletePortal(portal)}
+                >
+                  Delete
+                </TaskButton>
+              )}
+            </span>
+          ),
         } as Column<Portal>,
       ]
     : []),
@@ -71,14 +84,20 @@ const anaColumns = (may: boolean): Column<Ana>[] => [
 ];
 
 export function Portals() {
-  const { change, node } = rights();
+  const { node } = rights();
   const { value, error } = useLive('portals', async (aborter) => ({
     portals: (await call('listPortals', {}, aborter)).items,
     ana: node ? (await call('listAna', {}, aborter)).items : [],
   }));
   return (
     <>
-      <Head title="Portals" />
+      <Head title="Portals">
+        {may('createPortal') && (
+          <TaskButton kind="primary" task={createPortal}>
+            Add portal
+          </TaskButton>
+        )}
+      </Head>
       {value === null ? (
         <Waiting error={error} />
       ) : (
@@ -88,7 +107,7 @@ export function Portals() {
           ) : (
             <Table
               caption="Portals"
-              columns={columns(change && node)}
+              columns={columns(may('drainPortal'))}
               rows={value.portals}
               rowKey={({ portalId }) => String(portalId)}
             />
@@ -97,7 +116,7 @@ export function Portals() {
             <Card title="ANA states" wide>
               <Table
                 caption="ANA states"
-                columns={anaColumns(change && node)}
+                columns={anaColumns(may('setAna'))}
                 rows={value.ana}
                 rowKey={({ portalId, anagrpid }) => `${portalId} ${anagrpid}`}
               />

@@ -1,8 +1,7 @@
 /** Snapshots by the clock. */
 import type { Schedule } from '../../api/contract.js';
-import { call, rights } from './api.js';
+import { call, may } from './api.js';
 import { cli, count } from './format.js';
-import { createSchedule, deleteSchedule, enableSchedule, runSchedule } from './node_tasks.js';
 import { listState, Pager, usePaged } from './paged.js';
 import {
   Badge,
@@ -15,6 +14,13 @@ import {
   Waiting,
   When,
 } from './parts.js';
+import {
+  changeSchedule,
+  createSchedule,
+  deleteSchedule,
+  enableSchedule,
+  runSchedule,
+} from './schedule_tasks.js';
 import { TaskButton } from './task.js';
 import { homeTenant, useTenants } from './tenants.js';
 
@@ -31,16 +37,30 @@ function kept({ keep }: Schedule): string {
   return rules.map(([rule, number]) => `${number} ${rule}`).join(', ') || 'none';
 }
 
-const columns = (may: boolean): Column<Schedule>[] => [
+function LastRun({ schedule: { lastRunAt, lastFailure } }: { schedule: Schedule }) {
+  if (lastFailure !== null) return <Badge tone="bad">{`failed: ${lastFailure}`}</Badge>;
+  if (lastRunAt === null) return <span class="soft">none yet</span>;
+  return (
+    <Badge tone="good">
+      <When at={lastRunAt} />
+    </Badge>
+  );
+}
+
+const columns = (several: boolean, change: boolean): Column<Schedule>[] => [
   { title: 'Name', value: ({ name }) => name },
+  ...(several
+    ? [
+        {
+          title: 'Tenant',
+          value: ({ tenant }: Schedule) => tenant,
+          minor: true,
+        } as Column<Schedule>,
+      ]
+    : []),
   {
     title: 'State',
-    value: ({ state, lastFailure }) =>
-      lastFailure === null ? (
-        <Badge tone={tones[state]}>{state}</Badge>
-      ) : (
-        <Badge tone="bad">{`${state}; last run: ${lastFailure}`}</Badge>
-      ),
+    value: ({ state }) => <Badge tone={tones[state]}>{state}</Badge>,
   },
   {
     title: 'When',
@@ -54,13 +74,20 @@ const columns = (may: boolean): Column<Schedule>[] => [
   { title: 'Keeps', value: kept, minor: true },
   { title: 'Snapshots', value: ({ snapshots }) => count(snapshots), number: true, minor: true },
   { title: 'Next run', value: ({ nextRunAt }) => <When at={nextRunAt} /> },
-  ...(may
+  { title: 'Last run', value: (schedule) => <LastRun schedule={schedule} /> },
+  ...(change
     ? [
         {
           title: 'Actions',
           quiet: true,
           value: (schedule: Schedule) => (
             <span class="row-actions">
+              <TaskButton
+                label={`Change schedule ${schedule.name}`}
+                task={() => changeSchedule(schedule)}
+              >
+                Change
+              </TaskButton>
               <TaskButton label={`Run now: ${schedule.name}`} task={() => runSchedule(schedule)}>
                 Run now
               </TaskButton>
@@ -86,13 +113,12 @@ const columns = (may: boolean): Column<Schedule>[] => [
 
 export function Schedules() {
   const tenants = useTenants();
-  const { change } = rights();
   const paged = usePaged('', (page, aborter) => call('listSchedules', { query: page }, aborter));
   return (
     <>
       <Head title="Schedules">
-        {change && (
-          <TaskButton kind="primary" task={() => createSchedule(homeTenant(tenants))}>
+        {may('createSchedule') && (
+          <TaskButton kind="primary" task={() => createSchedule(tenants, homeTenant(tenants))}>
             Create schedule
           </TaskButton>
         )}
@@ -110,7 +136,7 @@ export function Schedules() {
       ) ?? (
         <Table
           caption="Schedules"
-          columns={columns(change)}
+          columns={columns(tenants.length > 1, may('changeSchedule'))}
           rows={paged.items}
           rowKey={({ uuid }) => uuid}
         />

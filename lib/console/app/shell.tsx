@@ -21,6 +21,7 @@ const groups: readonly (readonly [string, readonly Entry[]])[] = [
       { href: '/volumes', name: 'Volumes' },
       { href: '/snapshots', name: 'Snapshots' },
       { href: '/schedules', name: 'Schedules' },
+      { href: '/policies', name: 'Policies' },
       { href: '/pool', name: 'Pool and devices', node: true },
     ],
   ],
@@ -28,6 +29,7 @@ const groups: readonly (readonly [string, readonly Entry[]])[] = [
     'Access',
     [
       { href: '/hosts', name: 'Hosts and paths' },
+      { href: '/keys', name: 'Keys of hosts' },
       { href: '/portals', name: 'Portals' },
       { href: '/tenants', name: 'Tenants' },
       { href: '/tokens', name: 'Tokens' },

@@ -1,9 +1,11 @@
 /** One volume: what it has, who uses it, its snapshots and clones, and how it is used now. */
-import type { Grant, Volume } from '../../api/contract.js';
-import { call, rights } from './api.js';
+import type { Explanation, Grant, Volume } from '../../api/contract.js';
+import { call, may, rights } from './api.js';
 import { IoCharts } from './charts.js';
+import { Conditions, Health, useExplanation } from './conditions.js';
 import { count, plural, size } from './format.js';
-import { useLive } from './live.js';
+import { LimitsCard } from './limits.js';
+import { type Live, useLive } from './live.js';
 import {
   Badge,
   Card,
@@ -36,44 +38,52 @@ export function VolumePage({ tenant, name }: { tenant: string; name: string }) {
   const { value, error } = useLive(`volume ${tenant}/${name}`, (aborter) =>
     call('getVolume', { params: { volume: name }, query: { tenant } }, aborter),
   );
-  const above = <Link href="/volumes">Volumes</Link>;
-  if (value === null) {
-    return (
-      <>
-        <Head title={name} above={above} />
-        <Waiting error={error} />
-      </>
-    );
-  }
+  const explanation = useExplanation(tenant, value?.uuid ?? null);
   return (
     <>
-      <Head title={value.name} above={above}>
-        {rights().change && <Actions volume={value} />}
+      <Head title={value?.name ?? name} above={<Link href="/volumes">Volumes</Link>}>
+        {value !== null && <Health {...explanation} />}
+        {value !== null && may('changeVolume') && <Actions volume={value} />}
       </Head>
-      <Problem error={error} />
-      <div class="cards">
-        <IoCharts
-          of={`volume ${value.uuid}`}
-          ask={(aborter) =>
-            call('getVolumeStatistics', { params: { volume: name }, query: { tenant } }, aborter)
-          }
-        />
-        <Space volume={value} />
-        <Identity volume={value} />
-        <Grants volume={value} />
-        <Card
-          title="Snapshots and clones"
-          wide
-          actions={
-            rights().change && (
-              <TaskButton task={() => createSnapshot(value)}>Take a snapshot</TaskButton>
-            )
-          }
-        >
-          <VolumeTree volume={value} />
-        </Card>
-      </div>
+      {value === null ? (
+        <Waiting error={error} />
+      ) : (
+        <>
+          <Problem error={error} />
+          <Cards volume={value} explanation={explanation} />
+        </>
+      )}
     </>
+  );
+}
+
+function Cards({ volume, explanation }: { volume: Volume; explanation: Live<Explanation | null> }) {
+  const { name, tenant, uuid } = volume;
+  return (
+    <div class="cards">
+      <IoCharts
+        of={`volume ${uuid}`}
+        ask={(aborter) =>
+          call('getVolumeStatistics', { params: { volume: name }, query: { tenant } }, aborter)
+        }
+      />
+      <Conditions volume={volume} live={explanation} />
+      <Space volume={volume} />
+      <Identity volume={volume} />
+      <LimitsCard volume={volume} />
+      <Grants volume={volume} />
+      <Card
+        title="Snapshots and clones"
+        wide
+        actions={
+          may('createSnapshots') && (
+            <TaskButton task={() => createSnapshot(volume)}>Take a snapshot</TaskButton>
+          )
+        }
+      >
+        <VolumeTree volume={volume} />
+      </Card>
+    </div>
   );
 }
 

@@ -1,29 +1,31 @@
 /** What can be done with volumes and snapshots. */
-import type { Snapshot, Volume } from '../../api/contract.js';
-import { parseSize } from '../../config/units.js';
-import { call } from './api.js';
+import type { Input, Snapshot, Volume } from '../../api/contract.js';
+import { call, read } from './api.js';
 import { cli, plural, size, tenantFlag, word } from './format.js';
+import {
+  bytesOf,
+  checkName,
+  checkNqnOrAny,
+  checkSize,
+  formatSize,
+  linesOf,
+  nameHint,
+  of,
+} from './input.js';
+import { policyChoice, policyFlag, policyOf } from './policy_choice.js';
 import { pathTo } from './router.js';
 import type { Field, Task, Values } from './task.js';
-
-const of = (values: Values, name: string): string => (values[name] ?? '').trim();
-const bytesOf = (text: string): number => Number(parseSize(text, 'size'));
-const linesOf = (text: string): string[] =>
-  text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '');
 
 export const volumePath = ({ tenant, name }: { tenant: string; name: string }): string =>
   pathTo('volumes', tenant, name);
 
-const nameHint = "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.";
 const sizeHint = "For example '10GiB', '1.5TiB' or '500GB'. Space is taken as it is written.";
 const hostsField: Field = {
   name: 'hosts',
   label: 'Hosts that may use it',
   kind: 'lines',
   optional: true,
+  check: checkNqnOrAny,
   hint: "One NQN a line (it is in /etc/nvme/hostnqn), or '*' for any host.",
 };
 const reservedField: Field = {
@@ -59,14 +61,15 @@ export async function suggestVolumes(tenant: string, typed: string): Promise<str
   return items.map((each) => each.name);
 }
 
-export function createVolume(tenants: readonly string[], tenant: string): Task {
+export async function createVolume(tenants: readonly string[], tenant: string): Promise<Task> {
+  const policies = await policyChoice(null);
   const tenantOf = (values: Values): string => of(values, 'tenant') || tenant;
   return {
     title: 'Create a volume',
     verb: 'Create',
     fields: [
-      { name: 'name', label: 'Name', hint: nameHint },
-      { name: 'size', label: 'Size', hint: sizeHint },
+      { name: 'name', label: 'Name', hint: nameHint, check: checkName },
+      { name: 'sizeBytes', label: 'Size', hint: sizeHint, check: checkSize },
       ...tenantChoice(tenants, tenant),
       hostsField,
       {
@@ -79,15 +82,17 @@ export function createVolume(tenants: readonly string[], tenant: string): Task {
           ['512', '512 bytes, for what cannot do with more'],
         ],
       },
+      ...policies,
       reservedField,
     ],
     cli: (values) =>
       cli(
         'volume create',
         word(of(values, 'name') || 'NAME'),
-        `--size ${word(of(values, 'size') || 'SIZE')}`,
+        `--size ${word(of(values, 'sizeBytes') || 'SIZE')}`,
         values['block'] === '512' && '--block-size 512',
         hostFlags(values),
+        policyFlag(values),
         values['reserved'] === 'true' && '--reserved',
         tenantFlag(tenantOf(values)),
       ),
@@ -96,10 +101,11 @@ export function createVolume(tenants: readonly string[], tenant: string): Task {
         query: { tenant: tenantOf(values) },
         body: {
           name: of(values, 'name'),
-          sizeBytes: bytesOf(of(values, 'size')),
+          sizeBytes: bytesOf(of(values, 'sizeBytes')),
           blockBytes: values['block'] === '512' ? 512 : 4096,
           hosts: linesOf(of(values, 'hosts')),
           reserved: values['reserved'] === 'true',
+          policy: policyOf(values),
         },
       });
       return {
@@ -116,7 +122,19 @@ function tenantChoice(tenants: readonly string[], initial: string): Field[] {
   return [{ name: 'tenant', label: 'Tenant', kind: 'choice', initial, options }];
 }
 
-export function resizeVolume({ name, tenant, sizeBytes }: Volume): Task {
+/** A volume as it is now; by its UUID, which stays when somebody renames it. */
+const fresh = ({ uuid, tenant }: Volume) =>
+  read('getVolume', { params: { volume: uuid }, query: { tenant } });
+
+type VolumeChange = Input<'changeVolume'>['body'];
+
+/** Refused when somebody has changed the volume since it was read. */
+const change = ({ uuid, tenant }: Volume, body: VolumeChange, tag: string) =>
+  call('changeVolume', { params: { volume: uuid }, query: { tenant }, body }, undefined, tag);
+
+export async function resizeVolume(volume: Volume): Promise<Task> {
+  const { value, tag } = await fresh(volume);
+  const { name, tenant, sizeBytes } = value;
   return {
     title: `Resize '${name}'`,
     verb: 'Resize',
@@ -126,7 +144,13 @@ export function resizeVolume({ name, tenant, sizeBytes }: Volume): Task {
       </p>
     ),
     fields: [
-      { name: 'size', label: 'New size', hint: sizeHint },
+      {
+        name: 'sizeBytes',
+        label: 'New size',
+        initial: formatSize(BigInt(sizeBytes)),
+        hint: sizeHint,
+        check: checkSize,
+      },
       {
         name: 'shrink',
         label: 'Let it become smaller',
@@ -138,45 +162,42 @@ export function resizeVolume({ name, tenant, sizeBytes }: Volume): Task {
       cli(
         'volume resize',
         word(name),
-        `--size ${word(of(values, 'size') || 'SIZE')}`,
+        `--size ${word(of(values, 'sizeBytes') || 'SIZE')}`,
         values['shrink'] === 'true' && '--shrink',
         tenantFlag(tenant),
       ),
     run: async (values) => {
-      const { sizeBytes: now } = await call('changeVolume', {
-        params: { volume: name },
-        query: { tenant },
-        body: {
-          sizeBytes: bytesOf(of(values, 'size')),
-          ...(values['shrink'] === 'true' ? { shrink: true } : {}),
-        },
-      });
+      const body = {
+        sizeBytes: bytesOf(of(values, 'sizeBytes')),
+        ...(values['shrink'] === 'true' ? { shrink: true } : {}),
+      };
+      const { sizeBytes: now } = await change(value, body, tag);
       return `Volume '${name}' has ${size(now)} now.`;
     },
   };
 }
 
-export function renameVolume({ name, tenant }: Volume): Task {
+export async function renameVolume(volume: Volume): Promise<Task> {
+  const { value, tag } = await fresh(volume);
+  const { name, tenant } = value;
   return {
     title: `Rename '${name}'`,
     verb: 'Rename',
     about: <p>Hosts notice nothing.</p>,
-    fields: [{ name: 'name', label: 'New name', initial: name, hint: nameHint }],
+    fields: [{ name: 'name', label: 'New name', initial: name, hint: nameHint, check: checkName }],
     cli: (values) =>
       cli('volume rename', word(name), word(of(values, 'name') || 'NAME'), tenantFlag(tenant)),
     run: async (values) => {
       const to = of(values, 'name');
-      const renamed = await call('changeVolume', {
-        params: { volume: name },
-        query: { tenant },
-        body: { name: to },
-      });
+      const renamed = await change(value, { name: to }, tag);
       return { said: `Volume '${name}' is called '${to}' now.`, to: volumePath(renamed) };
     },
   };
 }
 
-export function reserveVolume({ name, tenant, reserved }: Volume): Task {
+export async function reserveVolume(volume: Volume): Promise<Task> {
+  const { value, tag } = await fresh(volume);
+  const { name, tenant, reserved } = value;
   return {
     title: reserved ? `Give the room of '${name}' back` : `Reserve room for '${name}'`,
     verb: reserved ? 'Give back' : 'Reserve',
@@ -187,11 +208,7 @@ export function reserveVolume({ name, tenant, reserved }: Volume): Task {
     ),
     cli: () => cli('volume reserve', word(name), reserved && '--off', tenantFlag(tenant)),
     run: async () => {
-      await call('changeVolume', {
-        params: { volume: name },
-        query: { tenant },
-        body: { reserved: !reserved },
-      });
+      await change(value, { reserved: !reserved }, tag);
       return reserved ? `Room of '${name}' given back.` : `Room for '${name}' reserved.`;
     },
   };
@@ -238,7 +255,13 @@ export function createSnapshot({ name, tenant }: { name: string; tenant: string 
       </p>
     ),
     fields: [
-      { name: 'name', label: 'Name of the snapshot', initial: nameForNow(), hint: nameHint },
+      {
+        name: 'name',
+        label: 'Name of the snapshot',
+        initial: nameForNow(),
+        hint: nameHint,
+        check: checkName,
+      },
       {
         name: 'with',
         label: 'Other volumes at the same instant',
@@ -269,11 +292,12 @@ export function cloneOf(source: string, tenant: string, sizeBytes: number): Task
     verb: 'Clone',
     about: <p>A writable volume that begins with its data. Nothing is copied.</p>,
     fields: [
-      { name: 'name', label: 'Name of the new volume', hint: nameHint },
+      { name: 'name', label: 'Name of the new volume', hint: nameHint, check: checkName },
       {
-        name: 'size',
+        name: 'sizeBytes',
         label: 'Size',
         optional: true,
+        check: checkSize,
         hint: `${size(sizeBytes)} when not given, and at least that.`,
       },
       hostsField,
@@ -284,13 +308,13 @@ export function cloneOf(source: string, tenant: string, sizeBytes: number): Task
         'volume clone',
         word(source),
         word(of(values, 'name') || 'NAME'),
-        of(values, 'size') !== '' && `--size ${word(of(values, 'size'))}`,
+        of(values, 'sizeBytes') !== '' && `--size ${word(of(values, 'sizeBytes'))}`,
         hostFlags(values),
         values['reserved'] === 'true' && '--reserved',
         tenantFlag(tenant),
       ),
     run: async (values) => {
-      const bytes = of(values, 'size');
+      const bytes = of(values, 'sizeBytes');
       const made = await call('cloneVolume', {
         query: { tenant },
         body: {
@@ -366,6 +390,7 @@ export function grant(target: string, tenant: string): Task {
       {
         name: 'host',
         label: 'Host NQN',
+        check: checkNqnOrAny,
         hint: "It is in /etc/nvme/hostnqn there; '*' for any host.",
         suggest: async (typed) => {
           const nqn = typed === '' ? {} : { nqn: typed };

@@ -55,7 +55,7 @@ const columns = (several: boolean): Column<Volume>[] => [
       ) : grants.length > 0 ? (
         <Badge tone="calm">{`${grants.length} granted`}</Badge>
       ) : (
-        <span class="soft">none</span>
+        <Badge tone="warn">not granted</Badge>
       ),
   },
   { title: 'Created', value: ({ createdAt }) => <When at={createdAt} />, minor: true },
