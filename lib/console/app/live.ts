@@ -1,5 +1,5 @@
 /** What is shown is asked for again and again while somebody looks at it. */
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { type AshlarError, toAshlarError } from '../../errors.js';
 import { changes } from './api.js';
 
@@ -29,7 +29,8 @@ export function useLive<T>(
   const asking = useRef(ask);
   asking.current = ask;
   const changed = changes.value;
-  useEffect(() => {
+  // Before the next frame: another question is under way while the page is drawn for it.
+  useLayoutEffect(() => {
     const aborter = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const once = async (): Promise<void> => {

@@ -8,6 +8,8 @@ import { type Live, useLive } from './live.js';
 /** As many rows as one looks through; a page of them is drawn in some milliseconds. */
 export const pageRows = 100;
 
+const none: readonly never[] = [];
+
 interface Page<T> {
   items: T[];
   next: string | null;
@@ -17,6 +19,8 @@ export interface Paged<T> extends Live<Page<T>> {
   items: readonly T[];
   /** Number of the first row, from 0. */
   first: number;
+  /** Whether the rows are those that are asked for now. */
+  here: boolean;
   back: (() => void) | null;
   forward: (() => void) | null;
 }
@@ -33,18 +37,28 @@ export function usePaged<T>(
   });
   const cursors = turned.filter === filter ? turned.cursors : [];
   const cursor = cursors.at(-1);
+  const first = cursors.length * pageRows;
+  const key = `${filter} ${cursor ?? ''}`;
   const live = useLive(
-    `${filter} ${cursor ?? ''}`,
-    (aborter) =>
-      ask({ limit: String(pageRows), ...(cursor === undefined ? {} : { cursor }) }, aborter),
+    key,
+    async (aborter) => {
+      const page = { limit: String(pageRows), ...(cursor === undefined ? {} : { cursor }) };
+      return { ...(await ask(page, aborter)), first, key };
+    },
     everyMs,
   );
-  const turn = (to: string[]) => () => setTurned({ filter, cursors: to });
+  // Until the answer is there, what is shown is what was asked before, and says so. Its end is the
+  // end of that page, from which no other one is turned.
+  const here = live.value?.key === key;
+  const turn = (to: string[]) => () => {
+    if (here) setTurned({ filter, cursors: to });
+  };
   const next = live.value?.next ?? null;
   return {
     ...live,
-    items: live.value?.items ?? [],
-    first: cursors.length * pageRows,
+    here,
+    items: live.value?.items ?? none,
+    first: live.value?.first ?? 0,
     back: cursors.length === 0 ? null : turn(cursors.slice(0, -1)),
     forward: next === null ? null : turn([...cursors, next]),
   };
@@ -60,9 +74,9 @@ export function Pager<T>({
   noun: string;
   total?: number;
 }) {
-  const { items, first, back, forward } = paged;
+  const { items, first, here, back, forward } = paged;
   const last = first + items.length;
-  const all = total !== undefined && total >= last ? total : forward === null ? last : null;
+  const all = here && total !== undefined && total >= last ? total : forward === null ? last : null;
   const range = items.length === 0 ? '0' : `${count(first + 1)}–${count(last)}`;
   const of = all === null ? '' : ` of ${count(all)}`;
   return (

@@ -1,6 +1,6 @@
 /** Pieces that all pages are made of. */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { AshlarError } from '../../errors.js';
 import { ago, percent, size, time } from './format.js';
 import { lineOf } from './live.js';
@@ -78,6 +78,30 @@ export function Table<T>({
 }) {
   const kind = ({ number, minor }: Column<T>): string =>
     `${number === true ? 'number' : ''} ${minor === true ? 'minor' : ''}`.trim();
+  // A key in the filter draws the page for its question, and once more for the answer: rows that
+  // are the same need not be looked at for either.
+  const body = useMemo(
+    () => (
+      <tbody>
+        {rows.map((row) => (
+          <tr key={rowKey(row)}>
+            {columns.map((column, index) =>
+              index === 0 ? (
+                <th key={column.title} scope="row" class={kind(column)}>
+                  {column.value(row)}
+                </th>
+              ) : (
+                <td key={column.title} class={kind(column)}>
+                  {column.value(row)}
+                </td>
+              ),
+            )}
+          </tr>
+        ))}
+      </tbody>
+    ),
+    [rows, columns],
+  );
   return (
     // A region that scrolls can be scrolled by keyboard.
     // biome-ignore lint/a11y/noNoninteractiveTabindex: see above.
@@ -93,23 +117,7 @@ export function Table<T>({
             ))}
           </tr>
         </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={rowKey(row)}>
-              {columns.map((column, index) =>
-                index === 0 ? (
-                  <th key={column.title} scope="row" class={kind(column)}>
-                    {column.value(row)}
-                  </th>
-                ) : (
-                  <td key={column.title} class={kind(column)}>
-                    {column.value(row)}
-                  </td>
-                ),
-              )}
-            </tr>
-          ))}
-        </tbody>
+        {body}
       </table>
     </section>
   );

@@ -61,6 +61,8 @@ const columns = (several: boolean): Column<Volume>[] => [
   { title: 'Created', value: ({ createdAt }) => <When at={createdAt} />, minor: true },
 ];
 
+const [ofOne, ofSeveral] = [columns(false), columns(true)];
+
 export function Volumes() {
   const { query } = place.value;
   const tenants = useTenants();
@@ -125,7 +127,7 @@ export function Volumes() {
       ) ?? (
         <Table
           caption="Volumes"
-          columns={columns(tenants.length > 1)}
+          columns={tenants.length > 1 ? ofSeveral : ofOne}
           rows={paged.items}
           rowKey={({ uuid }) => uuid}
           busy={paged.waiting}
