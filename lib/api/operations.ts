@@ -34,6 +34,12 @@ export const operations = {
   getPool: { method: 'GET', path: '/v1/pools/:pool', status: 200, scope: 'node' },
   checkPool: { method: 'GET', path: '/v1/pools/:pool/check', status: 200, scope: 'node' },
   startPoolCheck: { method: 'POST', path: '/v1/pools/:pool/check', status: 202, scope: 'node' },
+  explainPool: {
+    method: 'GET',
+    path: '/v1/pools/:pool/conditions',
+    status: 200,
+    scope: 'node',
+  },
   listDevices: { method: 'GET', path: '/v1/pools/:pool/devices', status: 200, scope: 'node' },
   getDevice: { method: 'GET', path: '/v1/pools/:pool/devices/:device', status: 200, scope: 'node' },
   addDevice: { method: 'POST', path: '/v1/pools/:pool/devices', status: 201, scope: 'node' },
@@ -46,6 +52,12 @@ export const operations = {
   listTenants: { method: 'GET', path: '/v1/tenants', status: 200, scope: 'tenant' },
   createTenant: { method: 'POST', path: '/v1/tenants', status: 201, scope: 'node' },
   getTenant: { method: 'GET', path: '/v1/tenants/:tenant', status: 200, scope: 'tenant' },
+  explainTenant: {
+    method: 'GET',
+    path: '/v1/tenants/:tenant/conditions',
+    status: 200,
+    scope: 'tenant',
+  },
   changeTenant: {
     method: 'PATCH',
     path: '/v1/tenants/:tenant',
@@ -187,6 +199,12 @@ export const operations = {
   listHosts: { method: 'GET', path: '/v1/hosts', status: 200, scope: 'tenant' },
   createHost: { method: 'POST', path: '/v1/hosts', status: 201, scope: 'tenant' },
   getHost: { method: 'GET', path: '/v1/hosts/:host', status: 200, scope: 'tenant' },
+  explainHost: {
+    method: 'GET',
+    path: '/v1/hosts/:host/conditions',
+    status: 200,
+    scope: 'tenant',
+  },
   deleteHost: {
     method: 'DELETE',
     path: '/v1/hosts/:host',

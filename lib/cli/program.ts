@@ -11,6 +11,7 @@ import { addBench } from './bench_commands.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addCompletion } from './completion_commands.js';
 import { addDoctor } from './doctor_commands.js';
+import { addExplain } from './explain_commands.js';
 import { addHostKeys } from './host_key_commands.js';
 import { addLimit, addPolicies } from './policy_commands.js';
 import { addAna, addPortals } from './portal_commands.js';
@@ -22,7 +23,7 @@ import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { addStreams } from './stream_commands.js';
 import { addJobs, addTenants, addTokens } from './tenant_commands.js';
 import { reportError } from './terminal.js';
-import { addExplain, addTop } from './watch_commands.js';
+import { addTop } from './watch_commands.js';
 
 /** Exit code of an action; commander's own actions return nothing. */
 interface Outcome {

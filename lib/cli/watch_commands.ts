@@ -1,6 +1,6 @@
 /** The commands that look at what goes on; see program.ts. */
 import { type Command, Option } from 'commander';
-import { addCommand, addGroup } from './command.js';
+import { addCommand } from './command.js';
 
 export function addTop(program: Command): void {
   addCommand(program, {
@@ -27,24 +27,5 @@ export function addTop(program: Command): void {
         .option('--filter <text>', 'only volumes with this in their name')
         .option('--once', 'print one table and end')
         .action(async (options) => (await import('./top.js')).top(options)),
-  });
-}
-
-export function addExplain(program: Command, outcome: { exitCode: number }): void {
-  const group = addGroup(program, 'explain', 'Say what is wrong with a thing, and what to do.');
-  addCommand(group, {
-    usage: 'volume <volume>',
-    description:
-      'Say what keeps a volume from being used as it should: pool, space, grants, portals, paths, ' +
-      'reservations, limits, schedules. Exits with 0 when it is healthy, else with 1.',
-    tenant: true,
-    examples: [
-      ['ashlar explain volume web', 'each condition, the worst first, with the next step'],
-      ['ashlar explain volume web --json', 'the same, for programs'],
-    ],
-    build: (command) =>
-      command.action(async (volume, options) => {
-        outcome.exitCode = await (await import('./explain.js')).explainVolume(volume, options);
-      }),
   });
 }

@@ -1,13 +1,11 @@
 /** Judges a volume by what is known of it. Pure: the same facts give the same conditions. */
 import { formatSizeShort } from '../config/units.js';
-import type { PortalInfo } from '../portals/types.js';
 import type { ConnectedHost } from '../volumes/types.js';
+import { endpoints, judged, pathStates, serving, tellOperator, usable } from './pieces.js';
 import type { Condition, Explanation, VolumeFacts } from './types.js';
 
-const severities: readonly Condition['severity'][] = ['error', 'warning', 'info'];
 /** Below this share of the pool, what is left is worth a warning. */
 const scarcePercent = 5n;
-const tellOperator = 'tell whoever runs the node';
 
 export function explain(facts: VolumeFacts): Explanation {
   const { volume } = facts;
@@ -21,9 +19,8 @@ export function explain(facts: VolumeFacts): Explanation {
     ...ofReservation(facts),
     ...ofCommands(facts),
     ...ofSchedules(facts),
-  ].sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
-  const healthy = conditions.every(({ severity }) => severity === 'info');
-  return { volume: volume.name, tenant: volume.tenant, healthy, conditions };
+  ];
+  return { volume: volume.name, tenant: volume.tenant, ...judged(conditions) };
 }
 
 function ofPool({ volume, pool, ofNode }: VolumeFacts): Condition[] {
@@ -119,18 +116,6 @@ function ofGrants({ volume }: VolumeFacts): Condition[] {
   ];
 }
 
-type Usable = 'optimized' | 'non-optimized' | 'unusable';
-
-/** How hosts may use a group of volumes through a portal. */
-function usable({ drained, problem, ana }: PortalInfo, group: number): Usable {
-  if (drained || problem !== null) return 'unusable';
-  const state = ana.find(({ anagrpid }) => anagrpid === group)?.state ?? 'optimized';
-  return state === 'optimized' || state === 'non-optimized' ? state : 'unusable';
-}
-
-const serving = (portals: readonly PortalInfo[]): PortalInfo[] =>
-  portals.filter(({ discoveryOnly }) => !discoveryOnly);
-
 function ofPortals({ volume, portals, ofNode }: VolumeFacts): Condition[] {
   const conditions: Condition[] = serving(portals)
     .filter(({ problem }) => problem !== null)
@@ -202,16 +187,10 @@ function connectedHost(
   host: string,
   connections: readonly ConnectedHost[],
 ): Condition[] {
-  const used = portals.filter((portal) =>
-    connections.some(({ portalId }) => portalId === portal.portalId),
-  );
-  const states = used.map((portal) => usable(portal, volume.anagrpid));
-  const others = serving(portals).filter(
-    (portal) => !used.includes(portal) && usable(portal, volume.anagrpid) !== 'unusable',
-  );
-  const elsewhere = others.map(({ endpoint }) => endpoint).join(', ');
+  const { used, states, others } = pathStates(portals, connections, volume.anagrpid);
+  const elsewhere = endpoints(others);
   if (states.every((state) => state === 'unusable')) {
-    const through = used.map(({ endpoint }) => endpoint).join(', ');
+    const through = endpoints(used);
     return [
       {
         kind: 'host-without-usable-path',

@@ -32,6 +32,7 @@ async function walkPool({ client, folder }: ApiFixture): Promise<void> {
   const [pool] = await client.list('listPools');
   const params = { pool: pool?.uuid ?? '' };
   await client.call('getPool', { params });
+  await client.call('explainPool', { params });
   await client.call('checkPool', { params });
   await client.call('listDevices', { params });
   await client.call('getDevice', { params: { ...params, device: '0' } });
@@ -70,6 +71,7 @@ async function walkVolumes({ client }: ApiFixture): Promise<void> {
   await client.call('listVolumeStatistics', { query: { name: 'W', limit: '1' } });
   await client.call('getVolumeStatistics', volume);
   await client.call('explainVolume', volume);
+  await client.call('explainTenant', { params: { tenant: 'default' } });
   await client.call('listTenantStatistics', {});
   await client.call('cloneVolume', { body: { source: 'w1', name: 'w3' } });
   const made = await client.call('createSnapshots', {
@@ -108,6 +110,7 @@ async function walkHosts({ client }: ApiFixture): Promise<void> {
   await client.call('createHost', { body: { nqn: hostnqn } });
   await client.call('listHosts', { query: { nqn: 'NVMEXPRESS' } });
   await client.call('getHost', host);
+  await client.call('explainHost', host);
   const { key } = await client.call('createHostKey', { ...host, body: {} });
   const one = { params: { ...host.params, fingerprint: key.fingerprint } };
   await client.call('listHostKeys', {});

@@ -127,7 +127,7 @@ const mayImport: Record<string, readonly string[]> = {
     'mdns',
     'stream',
   ],
-  conditions: ['native', 'config', 'volumes', 'portals', 'schedules', 'stream', 'node'],
+  conditions: ['native', 'access', 'config', 'volumes', 'portals', 'schedules', 'stream', 'node'],
   metrics: ['native', 'target', 'volumes', 'jobs', 'node'],
   host: ['errors', 'native', 'target'],
   api: [

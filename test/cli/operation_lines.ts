@@ -128,6 +128,8 @@ const inOrder = {
     },
   },
   explainVolume: { line: 'explain volume web', exits: 1 },
+  explainPool: { line: 'explain pool' },
+  explainTenant: { line: 'explain tenant default', exits: 1 },
   listVolumeStatistics: { line: 'volume statistics' },
   getVolumeStatistics: { line: 'volume statistics web' },
   listTenantStatistics: { line: 'tenant statistics' },
@@ -183,6 +185,7 @@ const inOrder = {
   createHost: { line: `host add ${nqn}` },
   listHosts: { line: 'host list' },
   getHost: { line: `host show ${nqn}` },
+  explainHost: { line: `explain host ${nqn}` },
   createHostKey: {
     line: `host key generate ${nqn} --json`,
     learn: keep('key', /"fingerprint": "([^"]+)"/),

@@ -168,7 +168,7 @@ describe('explain', () => {
   test('a fine volume of a real node has no condition, and says so in one line', () => {
     const explanation = explain(fine);
     assert.deepEqual(explanation.conditions, []);
-    assert.deepEqual(explanationLines(explanation), ["Volume 'web' is healthy."]);
+    assert.deepEqual(explanationLines('Volume', 'web', explanation), ["Volume 'web' is healthy."]);
   });
 
   for (const [name, over, expected] of cases) {

@@ -47,7 +47,7 @@ export const controllerSchema = Type.Object(
   { ...exact, description: 'One association of a host with a subsystem.' },
 );
 
-const hostParams = Type.Object({ host: hostRef }, exact);
+export const hostParams = Type.Object({ host: hostRef }, exact);
 const ofHostName = {
   nqn: Type.Optional(text('Only those whose NQN has this in it, whatever the case.')),
 };

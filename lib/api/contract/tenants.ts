@@ -77,7 +77,7 @@ export const changeTenantSchema = Type.Object(
   { ...exact, minProperties: 1, description: 'What to change; the rest stays.' },
 );
 
-const tenantParams = Type.Object(
+export const tenantParams = Type.Object(
   { tenant: Type.String({ minLength: 1, description: 'Name.' }) },
   exact,
 );

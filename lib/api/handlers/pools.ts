@@ -8,7 +8,7 @@ import { jobObject } from './jobs.js';
 import { deviceObject, poolCheckObject, poolObject } from './pool_objects.js';
 
 type PoolOperation =
-  | Extract<keyof Handlers, `${string}Pool` | `${string}Pools`>
+  | Exclude<Extract<keyof Handlers, `${string}Pool` | `${string}Pools`>, 'explainPool'>
   | Extract<keyof Handlers, `${string}Device` | `${string}Devices`>
   | 'startPoolCheck';
 
@@ -65,7 +65,8 @@ async function onlyPool(node: Node): Promise<Pool> {
   return poolObject(status.pool, status.device, status.provisionedBytes);
 }
 
-async function namedPool(node: Node, name: string): Promise<Pool> {
+/** @throws AshlarError not-found. */
+export async function namedPool(node: Node, name: string): Promise<Pool> {
   const only = await onlyPool(node);
   if (name === only.name || name.toLowerCase() === only.uuid) return only;
   throw new AshlarError(
