@@ -69,6 +69,8 @@ export class LineFile {
         await file.appendFile(slice);
         bytes += Buffer.byteLength(slice);
       }
+      // Or a power loss could leave the new name with nothing in it.
+      await file.sync();
       await rename(beside, this.path);
     } catch (thrown) {
       await rm(beside, { force: true }).catch(() => undefined);

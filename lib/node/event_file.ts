@@ -79,14 +79,15 @@ export class EventFile {
   /**
    * Nothing is written before: of a start that fails, {@link appendAlone} alone is left.
    *
+   * @param count how many are kept now.
    * @param kept asked for all that is kept when the file is written anew.
    */
-  start(kept: () => readonly KeptEvent[]): void {
+  start(count: number, kept: () => readonly KeptEvent[]): void {
     this.#started = true;
     this.#kept = kept;
     const { events, bytes } = this.#found;
     // Earlier runs may have left more in it than is kept by now.
-    this.#leanBytes = events === 0 ? 0 : Math.min(bytes, (bytes * kept().length) / events);
+    this.#leanBytes = events === 0 ? 0 : Math.min(bytes, (bytes * count) / events);
     this.#write();
   }
 

@@ -57,7 +57,7 @@ export class EventLog {
 
   /** The node serves: from now on the file has what is kept. */
   started(): void {
-    this.#file?.start(() => this.#kept());
+    this.#file?.start(this.#events.size, () => this.#kept());
   }
 
   /**
