@@ -127,11 +127,11 @@ class OtlpSpan implements Span {
     this.#span.setAttributes(attributes);
   }
 
-  end(problem?: string): void {
+  end(problem?: string, isFault = true): void {
     if (!this.#span.isRecording()) return;
     if (problem !== undefined) {
       this.#span.setAttribute('error.type', problem);
-      this.#span.setStatus({ code: SpanStatusCode.ERROR, message: problem });
+      if (isFault) this.#span.setStatus({ code: SpanStatusCode.ERROR, message: problem });
     }
     this.#span.end();
   }

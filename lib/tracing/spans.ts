@@ -15,8 +15,11 @@ export interface Span {
   /** A piece of this piece. */
   child(name: string, attributes: Attributes): Span;
   set(attributes: Attributes): void;
-  /** @param problem a code of errors.ts, when it failed. */
-  end(problem?: string): void;
+  /**
+   * @param problem a code of errors.ts, when it failed.
+   * @param isFault whether that is a fault here, and not of what was asked for.
+   */
+  end(problem?: string, isFault?: boolean): void;
 }
 
 /** Begins the spans of requests. */

@@ -130,14 +130,32 @@ test('traces: refusals have the code and status; a tenant is named, secrets and 
     ]);
   assert.deepEqual(seen, [
     ['listVolumes', '200', undefined, 'red', 0],
-    ['getStatus', '403', 'permission-denied', 'red', 2],
-    ['getVolume', '404', 'not-found', 'red', 2],
-    ['listVolumes', '401', 'unauthenticated', undefined, 2],
+    ['getStatus', '403', 'permission-denied', 'red', 0],
+    ['getVolume', '404', 'not-found', 'red', 0],
+    ['listVolumes', '401', 'unauthenticated', undefined, 0],
     ['createToken', '201', undefined, undefined, 0],
   ]);
   for (const hidden of [secret ?? '?', madeSecret, 'ashlar_wrong', '"made"', 'Bearer']) {
     assert.ok(!receiver.text.includes(hidden), hidden);
   }
+});
+
+test('traces: a fault of the node marks its span, and the part in which it happened', async () => {
+  await using receiver = await Receiver.open();
+  await using traced = await Traced.open(receiver.url);
+  await traced.send('POST', '/v1/volumes', { name: 'web', sizeBytes: 1 << 20 });
+  const twice = await traced.send('POST', '/v1/volumes', { name: 'web', sizeBytes: 1 << 20 });
+  assert.equal(twice.status, 409);
+  await traced.node.close();
+  assert.equal((await traced.send('GET', '/v1/volumes')).status, 503);
+  await traced.flush();
+  const seen = receiver.spans
+    .filter(({ attributes }) => 'error.type' in attributes && 'http.route' in attributes)
+    .map(({ name, attributes, status }) => [name, attributes['error.type'], status]);
+  assert.deepEqual(seen, [
+    ['createVolume', 'already-exists', 0],
+    ['listVolumes', 'closed', 2],
+  ]);
 });
 
 test('traces: a job is a part of the call that began it, and ends when it does', async () => {

@@ -52,7 +52,8 @@ export class TracedRequests {
       const answered = reply.raw.writableFinished;
       const code = this.#problems.get(request) ?? (answered ? undefined : 'cancelled');
       if (answered) span.set({ 'http.response.status_code': reply.statusCode });
-      span.end(code);
+      // As OpenTelemetry's conventions for servers have it: what callers ask wrongly is no fault here.
+      span.end(code, answered && reply.statusCode >= 500);
     });
   }
 
