@@ -229,6 +229,10 @@ export interface PoolStatus {
   formatVersion: number;
   /** The largest write that a power loss leaves whole or untouched, bytes (device's figure). */
   atomicWriteBytes: number;
+  /** Of the check that began last and is under way: chunks whose owner it has met... */
+  checkedChunks: bigint;
+  /** ...of so many that have one; 0: there is no check. */
+  checkChunks: bigint;
   failed: boolean;
   failure: string | null;
   /** By index. */

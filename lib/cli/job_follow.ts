@@ -25,6 +25,7 @@ export async function followJob(
   process.once('SIGINT', onSignal);
   let progress: Progress | null = null;
   let last: Job | null = null;
+  let before: number | null = null;
   try {
     for (;;) {
       const now: Job = await client.call(
@@ -35,8 +36,11 @@ export async function followJob(
       );
       last = now;
       if (now.state !== 'running') return now;
+      const done = now.doneBytes ?? 0;
+      // How fast it is counts from now: when the job began says little of it.
+      before ??= done;
       progress ??= new Progress({ title: now.title, totalBytes: now.totalBytes, quiet });
-      progress.update(now.doneBytes ?? 0, 0, now.totalBytes);
+      progress.update(done - before, before, now.totalBytes);
     }
   } catch (thrown) {
     if (!ended.signal.aborted) throw thrown;

@@ -14,6 +14,7 @@ import { deviceLines } from './device.js';
 import type { ListOptions } from './filters.js';
 import { followJob } from './job_follow.js';
 import { type LookOptions, look, lookAtList } from './look.js';
+import { Progress } from './progress.js';
 import { type Column, pairs, table } from './table.js';
 import { plural, printJson, printLines } from './terminal.js';
 
@@ -130,7 +131,13 @@ export async function checkPool(path: string | undefined, options: DaemonOptions
           options,
           async (device) => {
             const offline = await import('../node/pool_file.js');
-            return poolCheckObject(await offline.checkPool(device));
+            const progress = new Progress({ title: 'check', totalBytes: null, quiet });
+            try {
+              const told = (done: number, total: number): void => progress.update(done, 0, total);
+              return poolCheckObject(await offline.checkPool(device, told));
+            } finally {
+              progress.end();
+            }
           },
           (client, pool) => checkThrough(client, pool, quiet),
         );

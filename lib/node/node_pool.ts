@@ -16,11 +16,12 @@ import type {
 import type { KeyedLocks } from '../volumes/locks.js';
 import type { CallOptions } from '../volumes/types.js';
 import { hexText, uuidText } from '../volumes/uuid.js';
+import { checkTold } from './check_progress.js';
 import type { EventLog } from './event_log.js';
 import { refuseForeignData } from './foreign_data.js';
 import { withNames } from './pool_lost.js';
 import { isMissing } from './pool_open.js';
-import type { NodePool } from './types.js';
+import type { CheckOptions, NodePool } from './types.js';
 
 export interface PoolParts {
   native: NativeAddon;
@@ -44,11 +45,12 @@ export class PoolService implements NodePool {
     return this.#parts.native.poolStatus(this.#parts.handle);
   }
 
-  async check(options: CallOptions = {}): Promise<CheckReport> {
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
     throwIfAborted(options.signal, 'check the pool');
     this.#parts.assertOpen();
     const { native, handle } = this.#parts;
-    return withNames(await native.poolCheck(handle), () => native.poolCatalog(handle));
+    const report = await checkTold(native, handle, options.progress);
+    return withNames(report, () => native.poolCatalog(handle));
   }
 
   async checkpoint(): Promise<void> {

@@ -12,6 +12,7 @@ import type {
   RuntimeHandle,
 } from '../native.js';
 import { randomUuidBytes } from '../volumes/uuid.js';
+import { type CheckProgress, checkTold } from './check_progress.js';
 import { dumpRows, inspecting, withRuntime } from './pool_dump.js';
 import { withNames } from './pool_lost.js';
 import { createFile, isMissing } from './pool_open.js';
@@ -73,7 +74,7 @@ export async function recoverPool(device: DeviceSpec): Promise<PoolStatus> {
  * as it lies on the device. Errors as {@link inspectPool}, but for 'pool-corrupt' only where there
  * is no superblock to begin at.
  */
-export async function checkPool(device: DeviceSpec): Promise<CheckReport> {
+export async function checkPool(device: DeviceSpec, told?: CheckProgress): Promise<CheckReport> {
   return withRuntime(async (native, runtime) => {
     let pool: PoolHandle;
     try {
@@ -84,7 +85,7 @@ export async function checkPool(device: DeviceSpec): Promise<CheckReport> {
       return checkUnopened(native, runtime, device.path, thrown.message);
     }
     return closing(native, pool, async () =>
-      withNames(await native.poolCheck(pool), () => native.poolCatalog(pool)),
+      withNames(await checkTold(native, pool, told), () => native.poolCatalog(pool)),
     );
   });
 }

@@ -37,6 +37,7 @@ import type {
   Tenants,
   Volumes,
 } from '../volumes/types.js';
+import type { CheckProgress } from './check_progress.js';
 
 export interface PortalConfig {
   /** An IPv4 or IPv6 address of this machine, or 0.0.0.0 or ::. */
@@ -137,6 +138,12 @@ export interface NodeTls {
   refused: number;
 }
 
+/** Of a check of the pool. */
+export interface CheckOptions extends CallOptions {
+  /** Told how far it is. */
+  progress?: CheckProgress | undefined;
+}
+
 export interface NodeStatus {
   /** 'failed': the pool stopped acknowledging; `problem` says why and what to do. */
   state: 'serving' | 'failed' | 'closing';
@@ -162,7 +169,7 @@ export interface NodeStatus {
 export interface NodePool {
   status(): Promise<PoolStatus>;
   /** Proves every structure of one instant while I/O goes on. */
-  check(options?: CallOptions): Promise<CheckReport>;
+  check(options?: CheckOptions): Promise<CheckReport>;
   /** Makes the next start replay nothing of what is there now. */
   checkpoint(): Promise<void>;
   /**

@@ -217,6 +217,8 @@ Napi::Value status_value(Napi::Env env, const store::PoolStatus& status,
   object["replayedRecords"] = js(env, status.replayed_records);
   object["formatVersion"] = js(env, status.format_version);
   object["atomicWriteBytes"] = js(env, status.atomic_write_bytes);
+  object["checkedChunks"] = js(env, status.checked_chunks);
+  object["checkChunks"] = js(env, status.check_chunks);
   object["failed"] = js(env, status.failed);
   object["failure"] = status.failed ? js(env, status.failure) : env.Null();
   Napi::Array devices = Napi::Array::New(env, status.devices.size());

@@ -42,9 +42,12 @@ struct Checking : std::enable_shared_from_this<Checking> {
     pool.devices.check_labels([self = shared_from_this(), best, report = std::move(report)](
                                   std::vector<CheckReport::Problem> problems) mutable {
       for (auto& each : problems) add_problem(report, std::move(each));
-      std::make_shared<Walk>(self->pool.device(), best, std::move(report),
-                             [self](Walk& walk) { self->end(std::move(walk.report)); })
-          ->begin();
+      const auto walk =
+          std::make_shared<Walk>(self->pool.device(), best, std::move(report),
+                                 [self](Walk& walked) { self->end(std::move(walked.report)); });
+      self->pool.check_report = std::shared_ptr<const CheckReport>(walk, &walk->report);
+      self->pool.check_chunks = best.owned_chunks;
+      walk->begin();
     });
   }
 

@@ -84,6 +84,9 @@ struct PoolStatus {
   uint64_t replayed_records = 0;     // By the last open.
   uint32_t format_version = 0;
   uint32_t atomic_write_bytes = 0;   // The least of the devices that are online.
+  // Of the check that began last and is under way; 0 of 0: there is none.
+  uint64_t checked_chunks = 0;       // Whose owner it has met so far.
+  uint64_t check_chunks = 0;         // That have one.
   bool failed = false;               // Rule 6: nothing is acknowledged any more.
   std::string failure;               // Why; empty while it works.
   std::vector<PoolDeviceStatus> devices;  // By index.

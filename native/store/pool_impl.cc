@@ -458,6 +458,10 @@ PoolStatus PoolImpl::status() {
   status.format_version = superblock.version;
   status.atomic_write_bytes = devices.atomic_write_bytes();
   status.devices = devices.status();
+  if (const auto report = check_report.lock(); report != nullptr) {
+    status.check_chunks = check_chunks;
+    status.checked_chunks = std::min(report->chunks_owned, check_chunks);
+  }
   status.failed = failed();
   status.failure = failure;
   return status;

@@ -134,6 +134,8 @@ class PoolImpl final : public Pool {
   // never from inside one of its own calls.
   static void abandon(std::unique_ptr<PoolImpl> pool, std::function<void()> then);
   uint32_t checks_under_way = 0;
+  std::weak_ptr<const CheckReport> check_report;  // Of the check that began last, as it grows.
+  uint64_t check_chunks = 0;                      // That it has to find.
 
   std::vector<Port> ports;
   const uint32_t owner;

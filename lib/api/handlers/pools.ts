@@ -30,7 +30,8 @@ export function poolOperations(node: Node): Pick<Handlers, PoolOperation> {
           owner: caller.name,
           cancellable: false,
         },
-        async ({ signal }) => poolCheckObject(await node.pool.check({ signal })),
+        async ({ signal, progress }) =>
+          poolCheckObject(await node.pool.check({ signal, progress })),
       );
       return jobObject(job, caller);
     },

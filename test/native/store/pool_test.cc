@@ -35,3 +35,36 @@ TEST_CASE("pool: what was written and flushed is there after closing and opening
   CHECK(pool.holds(*volume, 0, 4 * KiB, 0));
   CHECK(pool.check() == "");
 }
+
+TEST_CASE("pool: a check that is under way tells how far it is, of all that it has to find") {
+  Fixture pool(3);
+  REQUIRE(pool.create().ok());
+  REQUIRE(pool.create_layer(7, 16 * MiB).ok());
+  Volume* volume = pool.open_volume(7);
+  REQUIRE(volume != nullptr);
+  for (uint64_t at = 0; at < 8 * MiB; at += 256 * KiB) {
+    CHECK(pool.write(*volume, at, 4 * KiB, at + 1) == BlockStatus::ok);
+  }
+  CHECK(pool.pool->status().check_chunks == 0);
+  std::optional<Result<CheckReport>> answer;
+  uint64_t last = 0;
+  uint64_t total = 0;
+  uint32_t steps = 0;
+  pool.pool->check([&](Result<CheckReport> report) { answer = std::move(report); });
+  CHECK(pool.world.run_until([&] {
+    const PoolStatus status = pool.pool->status();
+    if (status.check_chunks != 0) {
+      CHECK(status.checked_chunks >= last);
+      CHECK(status.checked_chunks <= status.check_chunks);
+      if (status.checked_chunks > last) ++steps;
+      last = status.checked_chunks;
+      total = status.check_chunks;
+    }
+    return answer.has_value();
+  }));
+  REQUIRE(answer->ok());
+  CHECK(answer->value().problems.empty());
+  CHECK(answer->value().chunks_owned == total);
+  CHECK(steps >= 2);
+  CHECK(pool.pool->status().check_chunks == 0);
+}
