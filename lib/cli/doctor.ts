@@ -41,8 +41,8 @@ export async function doctor(options: DoctorOptions): Promise<number> {
  * The configuration of the daemon that is meant: a file that is named; of an installed service its
  * own, unless there is a daemon's folder where the command runs; what `ashlar serve` has otherwise.
  */
-async function examined(
-  options: DoctorOptions,
+export async function examined(
+  options: Pick<DoctorOptions, 'socket' | 'config'>,
 ): Promise<{ socket: string; config: TargetFacts['config'] }> {
   const installed = !existsSync(ownFolder) && existsSync(serviceConfig);
   const file = options.config ?? (installed ? serviceConfig : null);

@@ -21,6 +21,7 @@ import { addReservations } from './reservation_commands.js';
 import { addSchedules } from './schedule_commands.js';
 import { addClone, addDevices, addSnapshots } from './snapshot_commands.js';
 import { addStreams } from './stream_commands.js';
+import { addSupport } from './support_commands.js';
 import { addJobs, addTenants, addTokens } from './tenant_commands.js';
 import { reportError } from './terminal.js';
 import { addTop } from './watch_commands.js';
@@ -84,6 +85,7 @@ export function buildProgram(outcome: Outcome, writeErr: (text: string) => void)
   addPool(program);
   addBench(program, outcome);
   addDoctor(program, outcome);
+  addSupport(program);
   addExplain(program, outcome);
   addCompletion(program);
   addHelp(program);

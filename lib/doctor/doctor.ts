@@ -17,7 +17,7 @@ import { poolFacts } from './pool.js';
 import { Source } from './source.js';
 import { processFacts, systemFacts } from './system.js';
 
-export type { HostFacts, TargetFacts } from './facts.js';
+export type { ConfigFacts, HostFacts, TargetFacts } from './facts.js';
 export type { Finding, Level } from './findings.js';
 export { judgeHost } from './judge_host.js';
 

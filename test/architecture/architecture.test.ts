@@ -150,6 +150,7 @@ const mayImport: Record<string, readonly string[]> = {
   console: ['errors', 'config', 'api'],
   bench: ['errors', 'native', 'config', 'node', 'api', 'host'],
   doctor: ['errors', 'native', 'config', 'node', 'api'],
+  support: ['errors', 'config', 'api', 'doctor'],
   cli: [
     'errors',
     'tracing',
@@ -168,6 +169,7 @@ const mayImport: Record<string, readonly string[]> = {
     'host',
     'bench',
     'doctor',
+    'support',
   ],
   index: [
     'errors',

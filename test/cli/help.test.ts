@@ -91,6 +91,7 @@ const pages: readonly string[] = [
   'reservation clear --help',
   'completion --help',
   'doctor --help',
+  'support-bundle --help',
   'pool device --help',
   'pool device add --help',
   'pool device attach --help',
