@@ -13,6 +13,7 @@ import {
   eventsKeptOfTenant,
 } from '../../lib/node/event_log.js';
 import type { Node, NodeEvent } from '../../lib/node/types.js';
+import { SeededRandom, seedOfRun } from '../rig/random.js';
 import { gib, open, PoolFolder } from './bench.js';
 
 const silent = pino({ level: 'silent' });
@@ -185,6 +186,47 @@ test('events: the file stays within what is kept, and a noisy tenant costs other
   assert.deepEqual(second.after(0), first.after(0));
   await second.close();
   assert.ok(most < 4 << 20, `${most} bytes`);
+});
+
+const seed = seedOfRun();
+test(`events: a file that was cut, changed or repeated anywhere: never in the way (${seed})`, async () => {
+  using folder = new PoolFolder();
+  const path = join(folder.folder, 'events.log');
+  const random = new SeededRandom(seed);
+  const first = await logAt(path);
+  for (let count = 0; count < 20; count += 1) say(first, `event ${count}`, count % 3 ? red : null);
+  await first.close();
+  const ids = new Set(first.after(0).map(({ id }) => id));
+  const whole = fs.readFileSync(path);
+  for (let round = 0; round < 150; round += 1) {
+    const bytes = Buffer.from(whole);
+    const at = random.below(bytes.length);
+    const piece = bytes.subarray(at, at + 1 + random.below(400));
+    const damaged = [
+      () => bytes.subarray(0, at),
+      () => bytes.fill(0, at),
+      () => Buffer.concat([bytes.subarray(0, at), piece, bytes.subarray(at)]),
+      () => {
+        for (const [offset] of piece.entries()) piece[offset] = random.below(256);
+        return bytes;
+      },
+    ];
+    fs.writeFileSync(path, random.pick(damaged)?.() ?? bytes);
+    const second = await logAt(path);
+    const found = second.after(0);
+    for (const [index, { sequence }] of found.entries()) {
+      assert.ok(sequence > (found[index - 1]?.sequence ?? 0), 'ascending, each once');
+    }
+    // A change within an id or a number makes another event of it; the others are as they were.
+    const strangers = found.filter(({ id }) => !ids.has(id));
+    assert.ok(strangers.length <= 2, strangers.map(({ id }) => id).join());
+    say(second, 'after');
+    await second.close();
+    const third = await logAt(path);
+    assert.equal(told(third).at(-1), 'after');
+    assert.deepEqual(third.after(0), second.after(0));
+    await third.close();
+  }
 });
 
 // ---- With a node --------------------------------------------------------------------------------
