@@ -1,5 +1,5 @@
 /** What the tests of the console do again and again. */
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import type { Console } from './browser.js';
 
 export const dialog = (page: Page) => page.getByRole('dialog');
@@ -8,6 +8,10 @@ export const submit = (page: Page, name: string) =>
   dialog(page).getByRole('button', { name, exact: true });
 export const said = (page: Page, words: RegExp) =>
   page.locator('.notices').getByText(words).first().waitFor();
+
+/** What a button says, to ears first. */
+export const labelOf = async (button: Locator): Promise<string> =>
+  (await button.getAttribute('aria-label')) ?? (await button.textContent()) ?? '';
 
 /** The secret of a new token. @param tenant null: of the node. */
 export async function secretOf(

@@ -46,7 +46,12 @@ const tenantColumns = (change: boolean): Column<Tenant>[] => [
   },
   { title: 'Limits a second', value: (tenant) => <Rates tenant={tenant} /> },
   { title: 'Hosts', value: ({ hosts }) => count(hosts), number: true },
-  { title: 'Subsystem', value: ({ subnqn }) => <span class="mono">{subnqn}</span>, minor: true },
+  {
+    title: 'Subsystem',
+    value: ({ subnqn }) => <span class="mono">{subnqn}</span>,
+    minor: true,
+    wrap: true,
+  },
   ...(change
     ? [
         {

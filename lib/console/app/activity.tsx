@@ -186,8 +186,8 @@ const eventColumns: readonly Column<NodeEvent>[] = [
     title: 'Severity',
     value: ({ severity }) => <Badge tone={severities[severity]}>{severity}</Badge>,
   },
-  { title: 'What', value: ({ message }) => message },
-  { title: 'Kind', value: ({ kind }) => <span class="mono">{kind}</span>, minor: true },
+  { title: 'What', value: ({ message }) => message, wrap: true },
+  { title: 'Kind', value: ({ kind }) => <span class="mono nowrap">{kind}</span>, minor: true },
   { title: 'Tenant', value: ({ tenant }) => tenant ?? '–', minor: true },
 ];
 

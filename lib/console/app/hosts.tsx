@@ -165,7 +165,7 @@ const pathColumns = (withHost: boolean): Column<Path>[] => [
   { title: 'ANA', value: ({ portal }) => <AnaStates portal={portal} /> },
   {
     title: 'From',
-    value: ({ controller }) => <span class="mono">{controller.peer}</span>,
+    value: ({ controller }) => <span class="mono nowrap">{controller.peer}</span>,
     minor: true,
   },
   {

@@ -30,7 +30,9 @@ function wrong(text: string, wanted: string): never {
 export const nameHint =
   "1 to 63 of a–z, A–Z, 0–9, '.', '_' and '-', beginning with a letter or digit.";
 
-export const checkName: Check = (text) => namePattern.test(text) || wrong(text, nameHint);
+export const checkName: Check = (text) =>
+  namePattern.test(text) ||
+  wrong(text, "1 to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit");
 
 /** As the daemon has it: 'nqn.' and a date, up to a length. */
 export const checkNqn: Check = (text) => {

@@ -43,7 +43,7 @@ const given = (what: string, example: string): Field => ({
   label: `${what} made elsewhere`,
   kind: 'secret',
   optional: true,
-  hint: `${example}. A new one is made when not given.`,
+  hint: `Of the form '${example}'; without it a new one is made.`,
 });
 
 const keyHashes = ['sha256', 'sha384', 'sha512'] as const;
@@ -91,7 +91,7 @@ export function setHostKey(owner: KeyOwner, initialRole: HostKey['role'] = 'host
         options: keyHashes.map((hash) => [hash, hash.replace('sha', 'SHA-')]),
         half: true,
       },
-      given('A key', 'Of the form DHHC-1:hh:base64:'),
+      given('A key', 'DHHC-1:hh:base64:'),
       { name: 'replace', label: 'The key before is good no more', kind: 'check' },
     ],
     cli: (values) =>
@@ -185,7 +185,7 @@ export function setPsk(owner: KeyOwner): Task {
           ['sha384', 'SHA-384, AES-256'],
         ],
       },
-      given('A PSK', 'Of the form NVMeTLSkey-1:hh:base64:'),
+      given('A PSK', 'NVMeTLSkey-1:hh:base64:'),
     ],
     cli: (values) =>
       cli(

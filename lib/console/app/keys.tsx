@@ -59,7 +59,7 @@ const ownerOf = ({ tenants, tenant, host }: Of) => ({
 
 const keyColumns = (of: Of, all: readonly HostKey[]): Column<HostKey>[] => [
   ...hostColumns<HostKey>(of),
-  { title: 'Key', value: ({ fingerprint }) => <span class="mono">{fingerprint}</span> },
+  { title: 'Key', value: ({ fingerprint }) => <span class="mono nowrap">{fingerprint}</span> },
   { title: 'Proves', value: ({ role }) => `the ${role}` },
   { title: 'Hash', value: ({ hash }) => hash ?? 'none', minor: true },
   { title: 'Bytes', value: ({ lengthBytes }) => String(lengthBytes), number: true, minor: true },
@@ -140,7 +140,7 @@ export function HostKeys(of: Of) {
 
 const pskColumns = (of: Of): Column<Psk>[] => [
   ...hostColumns<Psk>(of),
-  { title: 'PSK', value: ({ id }) => <span class="mono">{id}</span> },
+  { title: 'PSK', value: ({ id }) => <span class="mono nowrap">{id}</span> },
   { title: 'Bits', value: ({ bits }) => String(bits), number: true },
   { title: 'Transform', value: ({ transform }) => transform, minor: true },
   { title: 'Since', value: ({ createdAt }) => <When at={createdAt} /> },

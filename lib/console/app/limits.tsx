@@ -35,7 +35,7 @@ export function LimitsCard({ volume }: { volume: Volume }) {
         <span class="actions">
           {mayChoose(value) && <TaskButton task={() => limitVolume(volume)}>Policy</TaskButton>}
           {may('createPolicy') && may('changeVolume') && (
-            <TaskButton task={() => ownLimits(volume)}>Its own</TaskButton>
+            <TaskButton task={() => ownLimits(volume)}>Own limits</TaskButton>
           )}
         </span>
       }

@@ -1,5 +1,5 @@
 /** Pieces that all pages are made of. */
-import type { ComponentChildren } from 'preact';
+import { type ComponentChildren, Fragment } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { AshlarError } from '../../errors.js';
 import { ago, percent, size, time } from './format.js';
@@ -58,6 +58,8 @@ export interface Column<T> {
   number?: boolean;
   /** Hidden on narrow screens. */
   minor?: boolean;
+  /** Long text, which breaks wherever it must. */
+  wrap?: boolean;
   /** The title is for screen readers alone. */
   quiet?: boolean;
 }
@@ -76,8 +78,8 @@ export function Table<T>({
   rowKey: (row: T) => string;
   busy?: boolean;
 }) {
-  const kind = ({ number, minor }: Column<T>): string =>
-    `${number === true ? 'number' : ''} ${minor === true ? 'minor' : ''}`.trim();
+  const kind = ({ number, minor, wrap }: Column<T>): string =>
+    [number && 'number', minor && 'minor', wrap && 'wrap'].filter(Boolean).join(' ');
   // A key in the filter draws the page for its question, and once more for the answer: rows that
   // are the same need not be looked at for either.
   const body = useMemo(
@@ -91,7 +93,11 @@ export function Table<T>({
                   {column.value(row)}
                 </th>
               ) : (
-                <td key={column.title} class={kind(column)}>
+                <td
+                  key={column.title}
+                  class={kind(column)}
+                  {...(column.quiet === true ? {} : { 'data-title': column.title })}
+                >
                   {column.value(row)}
                 </td>
               ),
@@ -106,7 +112,7 @@ export function Table<T>({
     // A region that scrolls can be scrolled by keyboard.
     // biome-ignore lint/a11y/noNoninteractiveTabindex: see above.
     <section class="scroll" tabIndex={0} aria-label={`${caption}, table`}>
-      <table aria-busy={busy}>
+      <table class="rows" aria-busy={busy}>
         <caption class="quiet">{caption}</caption>
         <thead>
           <tr>
@@ -195,9 +201,9 @@ export function UseOf({
 }) {
   if (most === null) {
     return (
-      <>
+      <span>
         {show(value)} <span class="soft">of any</span>
-      </>
+      </span>
     );
   }
   const share = Math.min(1, value / most);
@@ -259,7 +265,15 @@ export function Copy({ text, what }: { text: string; what: string }) {
 export function Cli({ line }: { line: string }) {
   return (
     <div class="cli">
-      <code>{line}</code>
+      <code>
+        {line.split(' ').map((part, index) => (
+          // A line breaks between words, and not within an option.
+          <Fragment key={index}>
+            {index > 0 && ' '}
+            <span class="word">{part}</span>
+          </Fragment>
+        ))}
+      </code>
       <Copy text={line} what="the command" />
     </div>
   );

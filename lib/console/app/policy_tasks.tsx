@@ -172,7 +172,8 @@ export async function changePolicy(policy: string): Promise<Task> {
     verb: 'Change',
     about: (
       <p>
-        At once, for {usersText(value)} that have it, and for commands that wait at this moment.
+        At once for all that have it ({usersText(value)}), and for commands that wait at this
+        moment.
       </p>
     ),
     fields,

@@ -38,8 +38,14 @@ function kept({ keep }: Schedule): string {
 }
 
 function LastRun({ schedule: { lastRunAt, lastFailure } }: { schedule: Schedule }) {
-  if (lastFailure !== null) return <Badge tone="bad">{`failed: ${lastFailure}`}</Badge>;
-  if (lastRunAt === null) return <span class="soft">none yet</span>;
+  if (lastFailure !== null) {
+    return (
+      <span class="failed">
+        <Badge tone="bad">{`failed: ${lastFailure}`}</Badge>
+      </span>
+    );
+  }
+  if (lastRunAt === null) return <span class="soft nowrap">none yet</span>;
   return (
     <Badge tone="good">
       <When at={lastRunAt} />
@@ -65,14 +71,22 @@ const columns = (several: boolean, change: boolean): Column<Schedule>[] => [
   {
     title: 'When',
     value: ({ cron, timezone }) => (
-      <>
-        <code>{cron}</code> <span class="soft">{timezone}</span>
-      </>
+      <span>
+        <code class="nowrap">{cron}</code> <span class="soft">{timezone}</span>
+      </span>
     ),
   },
   { title: 'Volumes', value: ({ volumes }) => volumes.join(', ') || '–' },
-  { title: 'Keeps', value: kept, minor: true },
-  { title: 'Snapshots', value: ({ snapshots }) => count(snapshots), number: true, minor: true },
+  {
+    title: 'Keeps',
+    value: (schedule) => (
+      <span>
+        {kept(schedule)} <span class="soft">{`(${count(schedule.snapshots)} now)`}</span>
+      </span>
+    ),
+    minor: true,
+    wrap: true,
+  },
   { title: 'Next run', value: ({ nextRunAt }) => <When at={nextRunAt} /> },
   { title: 'Last run', value: (schedule) => <LastRun schedule={schedule} /> },
   ...(change

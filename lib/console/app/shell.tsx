@@ -119,7 +119,7 @@ function Group({
 }
 
 const themeNames: Readonly<Record<Theme, string>> = {
-  system: 'As the system',
+  system: 'System',
   light: 'Light',
   dark: 'Dark',
 };

@@ -68,9 +68,11 @@ function Cards({ volume, explanation }: { volume: Volume; explanation: Live<Expl
         }
       />
       <Conditions volume={volume} live={explanation} />
-      <Space volume={volume} />
+      <div class="pile">
+        <Space volume={volume} />
+        <LimitsCard volume={volume} />
+      </div>
       <Identity volume={volume} />
-      <LimitsCard volume={volume} />
       <Grants volume={volume} />
       <Card
         title="Snapshots and clones"
