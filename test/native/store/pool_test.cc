@@ -39,24 +39,25 @@ TEST_CASE("pool: what was written and flushed is there after closing and opening
 TEST_CASE("pool: a check that is under way tells how far it is, of all that it has to find") {
   Fixture pool(3);
   REQUIRE(pool.create().ok());
-  REQUIRE(pool.create_layer(7, 16 * MiB).ok());
+  REQUIRE(pool.create_layer(7, 8192 * MiB).ok());
   Volume* volume = pool.open_volume(7);
   REQUIRE(volume != nullptr);
-  for (uint64_t at = 0; at < 8 * MiB; at += 256 * KiB) {
+  // Each in a page of the map of its own.
+  for (uint64_t at = 0; at < 8192 * MiB; at += 512 * MiB) {
     CHECK(pool.write(*volume, at, 4 * KiB, at + 1) == BlockStatus::ok);
   }
   CHECK(pool.pool->status().check_chunks == 0);
   std::optional<Result<CheckReport>> answer;
   uint64_t last = 0;
   uint64_t total = 0;
-  uint32_t steps = 0;
+  bool partly = false;
   pool.pool->check([&](Result<CheckReport> report) { answer = std::move(report); });
   CHECK(pool.world.run_until([&] {
     const PoolStatus status = pool.pool->status();
     if (status.check_chunks != 0) {
       CHECK(status.checked_chunks >= last);
       CHECK(status.checked_chunks <= status.check_chunks);
-      if (status.checked_chunks > last) ++steps;
+      partly = partly || (status.checked_chunks > 0 && status.checked_chunks < status.check_chunks);
       last = status.checked_chunks;
       total = status.check_chunks;
     }
@@ -65,6 +66,6 @@ TEST_CASE("pool: a check that is under way tells how far it is, of all that it h
   REQUIRE(answer->ok());
   CHECK(answer->value().problems.empty());
   CHECK(answer->value().chunks_owned == total);
-  CHECK(steps >= 2);
+  CHECK(partly);
   CHECK(pool.pool->status().check_chunks == 0);
 }
