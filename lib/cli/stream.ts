@@ -125,14 +125,38 @@ export async function exportSnapshot(reference: string, options: ExportOptions):
     await withDaemon(options, async (client) => {
       const { since, from, tenant } = options;
       const fromOffset = from === undefined ? undefined : parseSize(from, '--from');
-      const answer = await callExport(client, { snapshot: reference, since, fromOffset, tenant });
-      const sink = partial === null ? stdoutAsSink() : createWriteStream(partial);
-      await exportTo(sink, answer, reference, options);
+      await untilInterrupted(
+        `the export of '${reference}' was ended; begin it again`,
+        async (signal) => {
+          const request = { snapshot: reference, since, fromOffset, tenant };
+          const answer = await callExport(client, request, { signal });
+          const sink = partial === null ? stdoutAsSink() : createWriteStream(partial);
+          await exportTo(sink, answer, reference, options, signal);
+        },
+      );
     });
     if (partial !== null && output !== undefined) await rename(partial, output);
   } catch (thrown) {
     if (partial !== null) await rm(partial, { force: true });
     throw thrown;
+  }
+}
+
+/** Ctrl-C ends it in order: no half file, no bar left on the terminal, and a word on what is next. */
+async function untilInterrupted<T>(
+  message: string,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController();
+  const onSignal = (): void => ended.abort();
+  process.once('SIGINT', onSignal);
+  try {
+    return await work(ended.signal);
+  } catch (thrown) {
+    if (!ended.signal.aborted) throw thrown;
+    throw new AshlarError('cancelled', message, { cause: thrown });
+  } finally {
+    process.off('SIGINT', onSignal);
   }
 }
 
@@ -156,13 +180,14 @@ async function exportTo(
   { body, dataBytes }: ExportAnswer,
   title: string,
   options: ExportOptions,
+  signal: AbortSignal,
 ): Promise<void> {
   const quiet = options.quiet === true;
   const progress = new Progress({ title: `export ${title}`, totalBytes: dataBytes, quiet });
   const told = { bytes: 0, dataBytes: 0, zeroBytes: 0 };
   const tapped = tap(body, told, (doneBytes) => progress.update(doneBytes));
   try {
-    await pipeline(Readable.from(tapped, { objectMode: false }), sink);
+    await pipeline(Readable.from(tapped, { objectMode: false }), sink, { signal });
   } catch (thrown) {
     throw brokenPipe(thrown, title, told.bytes);
   } finally {
@@ -252,10 +277,16 @@ export async function importVolume(name: string, options: ImportOptions): Promis
     }
   };
   try {
-    const result = await withDaemon(options, (client) => {
-      const body = Readable.from(counted(), { objectMode: false });
-      return callImport(client, { volume: name, sizeBytes, tenant: options.tenant }, body);
-    });
+    const left =
+      `the import to '${name}' was cut off; the same stream goes on with it, and ` +
+      `'ashlar volume import ${name} --abandon' gives it up`;
+    const result = await untilInterrupted(left, (signal) =>
+      withDaemon(options, (client) => {
+        const body = Readable.from(counted(), { objectMode: false });
+        const request = { volume: name, sizeBytes, tenant: options.tenant };
+        return callImport(client, request, body, { signal });
+      }),
+    );
     progress.end();
     if (options.json === true) return printJson(result);
     if (quiet) return;

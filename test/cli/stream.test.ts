@@ -237,3 +237,31 @@ test('given up: the volume is gone', async () => {
   assert.equal(out.toString(), "Gave up the import to volume 'd'.\n");
   assert.match(await fails(target, 'volume show d'), /^3 /);
 });
+
+test('Ctrl-C: an export leaves no half file; an import says how it goes on', async () => {
+  await succeeds(source, 'volume create cut --size 64MiB');
+  await withHost(source, 'cut', (namespace) => namespace.write(0n, noise(32 * mib, 9)));
+  await succeeds(source, 'snapshot create cut@x');
+  const file = source.workspace.file('cut.ashx');
+  const exporting = new Command(source, `volume export cut@x --output ${file}`);
+  const watcher = fs.watch(source.workspace.path, (_event, name) => {
+    // Once: the second one ends it at once, and in no order.
+    if (name !== 'cut.ashx.partial') return;
+    watcher.close();
+    exporting.child.kill('SIGINT');
+  });
+  const ended = await exporting.done;
+  assert.deepEqual([ended.code, ended.err.includes("the export of 'cut@x' was ended")], [1, true]);
+  assert.deepEqual([fs.existsSync(file), fs.existsSync(`${file}.partial`)], [false, false]);
+  const { out: stream } = await succeeds(source, 'volume export cut@x');
+  const importing = new Command(target, 'volume import cut');
+  importing.child.stdin?.write(stream.subarray(0, 8 * mib));
+  const begun = async (): Promise<boolean> =>
+    (await run(target, 'volume imports --json')).out.includes('"cut"');
+  while (!(await begun()));
+  importing.child.kill('SIGINT');
+  const { code, err } = await importing.done;
+  assert.match(err, /was cut off; the same stream goes on with it, and 'ashlar volume import cut/);
+  assert.equal(code, 1);
+  await succeeds(target, 'volume import cut --abandon');
+});
