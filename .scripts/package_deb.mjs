@@ -13,6 +13,13 @@ import { announce, cache, findProgram, root, run, runMain, SetupError } from './
 const architectures = { amd64: 'x64', arm64: 'arm64' };
 const own = process.arch === 'x64' ? 'amd64' : process.arch;
 
+/** Where Debian's shells look for completions, below /usr/share. */
+const completions = {
+  bash: 'bash-completion/completions/ashlar',
+  zsh: 'zsh/vendor-completions/_ashlar',
+  fish: 'fish/vendor_completions.d/ashlar.fish',
+};
+
 /** Of the newest commit, so that the same sources give the same package. */
 async function sourceDate() {
   const asked = process.env.SOURCE_DATE_EPOCH;
@@ -42,11 +49,16 @@ async function layOut(folder, version, arch, seconds) {
   copy('deploy/debian/ashlar.toml', 'tree/etc/ashlar/ashlar.toml');
   fs.rmSync(at('debian/ashlar.toml'));
   copy('deploy/systemd/block-device.conf', 'examples/block-device.conf');
-  for (const name of ['README.md', 'docs/performance.md', 'docs/api.md']) {
+  for (const name of ['README.md', 'docs/performance.md', 'docs/api.md', 'docs/cli.md']) {
     copy(name, `docs/${path.basename(name)}`);
   }
   fs.writeFileSync(at('docs/third-party.txt'), thirdPartyNotices());
   const program = path.join(root, 'dist/program/main.js');
+  for (const [shell, place] of Object.entries(completions)) {
+    const file = at(`tree/usr/share/${place}`);
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    fs.writeFileSync(file, await run(process.execPath, [program, 'completion', shell]));
+  }
   const page = await run(process.execPath, [program, 'help', 'config']);
   fs.writeFileSync(at('examples/ashlar.toml'), page.slice(page.indexOf('\n\n') + 2));
 }

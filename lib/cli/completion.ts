@@ -192,7 +192,12 @@ _ashlar() {
   done
   if (( \${#found} )); then _describe ashlar found; else _files; fi
 }
-if (( $+functions[compdef] )); then compdef _ashlar ashlar; fi
+# As a file of compinit this is the function itself, called for the first time.
+if [[ \${funcstack[1]-} == _ashlar ]]; then
+  _ashlar
+elif (( $+functions[compdef] )); then
+  compdef _ashlar ashlar
+fi
 `,
   fish: `# ashlar completion fish | source
 function __ashlar_complete

@@ -71,6 +71,32 @@ describe('Debian package', () => {
     assert.doesNotThrow(() => parseConfigFile(fs.readFileSync(example, 'utf8'), example));
   });
 
+  test('completion: where bash, zsh and fish look for it, and from the first TAB on', () => {
+    const tree = workspace.file('completion');
+    run('dpkg-deb', ['-x', first, tree]);
+    const file = (name: string): string => path.join(tree, 'usr/share', name);
+    const program = path.join(tree, 'usr/lib/ashlar/dist/program/main.js');
+    const command = `#!/bin/sh\nexec ${process.execPath} ${program} "$@"\n`;
+    fs.writeFileSync(path.join(tree, 'ashlar'), command, { mode: 0o755 });
+    const offered = (shell: string, script: string): string =>
+      run('env', [`PATH=${tree}:${process.env.PATH}`, `HOME=${tree}`, ...shell.split(' '), script]);
+    const bash = file('bash-completion/completions/ashlar');
+    const words = 'COMP_WORDS=(ashlar vol) COMP_CWORD=1';
+    const show = `echo "\${COMPREPLY[@]}"`;
+    const found = offered('bash --norc -c', `source ${bash}; ${words}; _ashlar; ${show}`);
+    assert.equal(found.trim(), 'volume');
+    const places = `fpath=(${file('zsh/vendor-completions')} $fpath)`;
+    const init = `${places}; autoload -Uz compinit; compinit -u -D; print $_comps[ashlar]`;
+    const told = `_describe() { print -l -- "\${(@P)2}" }`;
+    const typed = `words=(ashlar vol) CURRENT=2; ${told}; _ashlar`;
+    const [named, value] = offered('zsh -f -c', `${init}; ${typed}`).split('\n');
+    assert.equal(named, '_ashlar');
+    assert.match(value ?? '', /^volume:/);
+    const fish = file('fish/vendor_completions.d/ashlar.fish');
+    const line = offered('fish --no-config -c', `source ${fish}; complete -C 'ashlar vol'`);
+    assert.match(line, /^volume\t/);
+  });
+
   const noLintian = fs.existsSync('/usr/bin/lintian') ? false : 'lintian is not installed';
   test('lintian: has nothing to say', { skip: noLintian }, () => {
     assert.equal(run('lintian', ['--allow-root', first]), '');
