@@ -142,7 +142,7 @@ export async function exportSnapshot(reference: string, options: ExportOptions):
   }
 }
 
-/** Ctrl-C ends it in order: no half file, no bar left on the terminal, and a word on what is next. */
+/** Ctrl-C ends it in order: no half file, no bar on the terminal, and a word on what is next. */
 async function untilInterrupted<T>(
   message: string,
   work: (signal: AbortSignal) => Promise<T>,
