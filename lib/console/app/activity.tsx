@@ -213,7 +213,7 @@ export function Events() {
       {listState(
         paged,
         <Empty title="No events." line={cli('event list')}>
-          <p>The last 1,000 are kept while the daemon runs; all of them are in its log.</p>
+          <p>The last 1,000 are kept, also over restarts; all of them are in the log.</p>
         </Empty>,
         <Waiting error={paged.error} />,
       ) ?? (
