@@ -238,6 +238,10 @@ class Connection : public ListNode {
   bool wait_for_share(Command& command, bool with_data) noexcept;
   void change_meter(Command& command, Meter* meter) noexcept;
   void unmeter(Command& command) noexcept;
+  void leave_part(Command& command) noexcept {
+    if (command.service_units != 0) command.part->leave_service(share_, command);
+    command.part = nullptr;
+  }
   void count_answer(Command& command) noexcept;
   bool admit_limited(Command& command) noexcept;
   bool wait_for_limit(Command& command, bool with_data) noexcept;

@@ -42,8 +42,8 @@ void Connection::change_meter(Command& command, Meter* meter) noexcept {
 // It ends without an answer, or leaves the meter for another.
 void Connection::unmeter(Command& command) noexcept {
   if (command.part == nullptr) return;
-  if (command.service_units != 0) command.part->leave_service(share_, command);
-  std::exchange(command.part, nullptr)->counts.ended.add(1);
+  command.part->counts.left.add(1);
+  leave_part(command);
 }
 
 // Its answer goes out now.
@@ -54,18 +54,15 @@ void Connection::count_answer(Command& command) noexcept {
   MeterCounts& counts = command.part->counts;
   switch (command.request.kind) {
     case IoKind::read:
-      counts.reads.add(1);
       counts.read_latency[latency_bucket(latency_ns)].add(1);
       if (ok) counts.read_bytes.add(command.data.bytes);
       break;
     case IoKind::compare:
     case IoKind::verify:
-      counts.reads.add(1);
       counts.read_latency[latency_bucket(latency_ns)].add(1);
       if (ok) counts.read_bytes.add(command.request.length_bytes);
       break;
     case IoKind::write:
-      counts.writes.add(1);
       counts.write_latency[latency_bucket(latency_ns)].add(1);
       if (ok) counts.written_bytes.add(command.data.bytes);
       break;
@@ -81,8 +78,8 @@ void Connection::count_answer(Command& command) noexcept {
     case IoKind::flush:
     case IoKind::flush_all: counts.flushes.add(1); break;
   }
-  if (is_error(command.outcome.status)) counts.errors.add(1);
-  unmeter(command);
+  if (!ok && is_error(command.outcome.status)) counts.errors.add(1);
+  leave_part(command);
 }
 
 // ---- Limits -------------------------------------------------------------------------------------

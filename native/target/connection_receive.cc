@@ -111,10 +111,16 @@ void Connection::on_received() noexcept {
 // first: what is ready goes out while its data is in the CPU's cache and the host has nothing to
 // do, and other connections need not wait for the rest.
 void Connection::pump() noexcept {
-  if (tenant_ != nullptr && share_.contended()) {
-    share_.wait_turn(*tenant_, *this);
-  } else {
+  if (tenant_ == nullptr || !share_.contended()) {
     pump_units(limits::capsules_per_turn);
+  } else if (const uint32_t units = linked() ? 0 : share_.take_turn(*tenant_); units > 0) {
+    MeterPart& tenant = *tenant_;
+    pump_units(std::min(units, limits::capsules_per_turn));
+    share_.took_turn(tenant);
+    // Not behind what others have to send.
+    if (send_queue_.head != nullptr) flush_sends();
+  } else {
+    share_.wait_turn(*tenant_, *this);
   }
 }
 

@@ -188,22 +188,30 @@ void Meter::read(MeterSum& sum) const noexcept {
     if (part == nullptr) continue;
     const MeterCounts& counts = part->counts;
     // Ends before beginnings, so that what begins meanwhile is not missing from them.
-    const uint64_t ended = counts.ended.value();
+    uint64_t reads = 0;
+    uint64_t writes = 0;
+    for (uint32_t bucket = 0; bucket < latency_buckets; ++bucket) {
+      const uint64_t of_reads = counts.read_latency[bucket].value();
+      const uint64_t of_writes = counts.write_latency[bucket].value();
+      reads += of_reads;
+      writes += of_writes;
+      sum.read_latency[bucket] += of_reads;
+      sum.write_latency[bucket] += of_writes;
+    }
+    const uint64_t others = counts.others.value();
+    const uint64_t flushes = counts.flushes.value();
+    const uint64_t ended = reads + writes + others + flushes + counts.left.value();
     const uint64_t begun = counts.begun.value();
     sum.under_way += begun > ended ? begun - ended : 0;
-    sum.reads += counts.reads.value();
-    sum.writes += counts.writes.value();
-    sum.others += counts.others.value();
-    sum.flushes += counts.flushes.value();
+    sum.reads += reads;
+    sum.writes += writes;
+    sum.others += others;
+    sum.flushes += flushes;
     sum.read_bytes += counts.read_bytes.value();
     sum.written_bytes += counts.written_bytes.value();
     sum.errors += counts.errors.value();
     sum.limited_commands += counts.limited_commands.value();
     sum.limited_ns += counts.limited_ns.value();
-    for (uint32_t bucket = 0; bucket < latency_buckets; ++bucket) {
-      sum.read_latency[bucket] += counts.read_latency[bucket].value();
-      sum.write_latency[bucket] += counts.write_latency[bucket].value();
-    }
   }
 }
 

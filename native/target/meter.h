@@ -16,6 +16,7 @@
 // meters that share a parent, and reactors that share a meter, take turns.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -55,12 +56,11 @@ constexpr uint64_t latency_bound_ns(uint32_t index) noexcept {
 
 // ---- Counts -------------------------------------------------------------------------------------
 
-// Of one meter on one reactor: 1.7 KiB.
+// Of one meter on one reactor: 1.7 KiB. Each command is added to `begun` and, when it ends, to one
+// other: a bucket of latency, which makes a read or a write of it, `others`, `flushes` or `left`.
 struct MeterCounts {
   Counter begun;
-  Counter ended;  // Answered, or their connection ended before.
-  Counter reads;
-  Counter writes;
+  Counter left;  // Not answered: their connection ended before, or they went to another meter.
   Counter others;
   Counter flushes;
   Counter read_bytes;
@@ -104,6 +104,8 @@ struct PartShare {
   bool serving = false;
   // Of a tenant's.
   uint64_t tenant_epoch = 0;
+  bool sparse = true;  // When it last had a turn it wanted less than its quantum.
+  uint64_t round = 0;  // Of ReactorShare, when it last went on at once.
   Weights volumes;
   List<Connection> connections;  // Those that wait for a turn.
   uint64_t turn_parts = 0;       // Of units that it may take and has not.
@@ -135,9 +137,9 @@ class alignas(64) MeterPart : public ListNode {
   void wait(Command& command) noexcept;
   // Whether the command may begin beside what the meter has in service; it has its units then.
   bool enter_service(const ReactorShare& reactor, Command& command) noexcept {
-    const uint32_t units = units_of(command);
-    const bool known = share.version == reactor.version();
     if (share.line.head != nullptr) return false;
+    const bool known = share.version == reactor.version();
+    const uint32_t units = units_of(command);
     if (!(known && share.units + units <= share.allowance) && !has_room(reactor, units)) {
       return false;
     }
@@ -245,7 +247,9 @@ inline uint32_t MeterPart::weight() const noexcept {
 }
 inline bool MeterPart::orders_volumes() const noexcept { return meter_.orders_children(); }
 inline void ReactorShare::seen(MeterPart& part, uint64_t now_ns) noexcept {
-  const uint64_t epoch = (now_ns >> epoch_bits) + 1;  // 0: never seen.
+  // What waited here was received before others that have been seen.
+  epoch_ = std::max(epoch_, (now_ns >> epoch_bits) + 1);  // 0: never seen.
+  const uint64_t epoch = epoch_;
   MeterPart& tenant = part.tenant();
   if (tenant.share.tenant_epoch != epoch) enter_tenant(tenant, epoch);
   // As long as volumes share nothing nobody has to know which there are: among many each command is

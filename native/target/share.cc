@@ -60,10 +60,28 @@ uint32_t ReactorShare::quantum_parts(const MeterPart& tenant) const noexcept {
   return static_cast<uint32_t>(limits::shared_per_turn * parts_per_unit * tenant.weight() / sum);
 }
 
+uint32_t ReactorShare::take_turn(MeterPart& tenant) noexcept {
+  PartShare& share = tenant.share;
+  if (!share.sparse || share.round == round_ || tenant.linked()) return 0;
+  const uint32_t units = quantum_parts(tenant) / parts_per_unit;
+  if (units == 0) return 0;
+  share.round = round_;
+  share.sparse = false;  // What it has beyond these waits as that of others does.
+  return units;
+}
+
+void ReactorShare::took_turn(MeterPart& tenant) noexcept {
+  tenant.share.sparse = !tenant.linked();
+}
+
 void ReactorShare::wait_turn(MeterPart& tenant, Connection& connection) noexcept {
   if (connection.linked()) return;
   tenant.share.connections.push_back(connection);
-  if (!tenant.linked()) waiting_.push_back(tenant);
+  if (!tenant.linked() && tenant.share.sparse) {
+    waiting_.push_front(tenant);
+  } else if (!tenant.linked()) {
+    waiting_.push_back(tenant);
+  }
   if (!serve_task_.queued.load(std::memory_order_relaxed)) loop_.defer(serve_task_);
 }
 
@@ -76,6 +94,7 @@ void ReactorShare::leave(MeterPart& tenant, Connection& connection) noexcept {
 // One quantum for each tenant that waits. What a connection still has, or has again, waits for the
 // next turn behind those of its tenant that had none.
 void ReactorShare::serve() noexcept {
+  ++round_;
   for (size_t left = waiting_.size(); left > 0; --left) {
     MeterPart* tenant = waiting_.pop_front();
     if (tenant == nullptr) break;
@@ -90,6 +109,7 @@ void ReactorShare::serve() noexcept {
       // What the last command was too large for is not asked back: it is data of one at most.
       tenant->share.turn_parts -= std::min(tenant->share.turn_parts, took * parts_per_unit);
     }
+    tenant->share.sparse = tenant->share.connections.empty() && units > 0;
     if (tenant->share.connections.empty()) {
       tenant->share.turn_parts = 0;  // Who wants nothing saves nothing.
     } else if (!tenant->linked()) {

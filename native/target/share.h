@@ -7,7 +7,10 @@
 //
 // - The turns of the loop. What a tenant's queues have sent waits in its line, queue by queue, and
 //   each turn takes a quantum of it, as large as its weight is among the tenants. So a command of a
-//   tenant with one waits for one quantum of each other tenant, however many queues those fill.
+//   tenant with one waits for one quantum of each other tenant, however many queues those fill. A
+//   tenant that last wanted less than its quantum goes before those that wanted more, as new flows
+//   do in RFC 8290 (FQ-CoDel): once in each round at once, with its answers, and then first in
+//   line.
 // - The store. So many commands of a volume are there at a time as its weight is among the volumes
 //   of its tenant, and that among the tenants; at least one. What is beyond waits here, reads
 //   before they have buffers, and not in the queue of a device where nobody can pass it. Volumes of
@@ -55,7 +58,8 @@ class ReactorShare {
   ReactorShare(const ReactorShare&) = delete;
   ReactorShare& operator=(const ReactorShare&) = delete;
 
-  // A command of this meter came. In meter.h.
+  // A command of this meter came, received at `now_ns`, before others that were seen or not. In
+  // meter.h.
   void seen(MeterPart& part, uint64_t now_ns) noexcept;
   // More than one tenant takes part.
   bool contended() const noexcept { return tenants_.sum() > last_weight_; }
@@ -65,6 +69,9 @@ class ReactorShare {
   static constexpr uint32_t none = UINT32_MAX;
   uint32_t allowance(const MeterPart& part) const noexcept;
 
+  // Units that a connection of this tenant may take at once; 0: it waits. took_turn() follows.
+  uint32_t take_turn(MeterPart& tenant) noexcept;
+  void took_turn(MeterPart& tenant) noexcept;
   // What a connection of this tenant has received waits for its tenant's turn, which pumps it.
   void wait_turn(MeterPart& tenant, Connection& connection) noexcept;
   void leave(MeterPart& tenant, Connection& connection) noexcept;
@@ -81,9 +88,11 @@ class ReactorShare {
   uint32_t quantum_parts(const MeterPart& tenant) const noexcept;
 
   Loop& loop_;
+  uint64_t epoch_ = 0;  // Never goes back.
   Weights tenants_;
   uint32_t last_weight_ = 0;  // Of the tenant that was seen last.
   uint64_t version_ = 1;
+  uint64_t round_ = 1;       // Of turns for those who wait.
   List<MeterPart> waiting_;  // Tenants with connections that wait.
   OwnedTask serve_task_;
 };

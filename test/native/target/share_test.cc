@@ -35,7 +35,14 @@ struct Tenant {
   }
   uint64_t reads_on(uint32_t reactor) const {
     const MeterPart* part = volume->part_if_made(reactor);
-    return part == nullptr ? 0 : part->counts.reads.value();
+    uint64_t reads = 0;
+    if (part == nullptr) return reads;
+    for (const Counter& bucket : part->counts.read_latency) reads += bucket.value();
+    return reads;
+  }
+  uint64_t others_on(uint32_t reactor) const {
+    const MeterPart* part = volume->part_if_made(reactor);
+    return part == nullptr ? 0 : part->counts.others.value();
   }
   void send_reads(Peer& io, int count) { send(io, count, IoOpcode::read, 4096); }
   // Little to send and little to answer, so that nothing but turns is scarce.
@@ -107,6 +114,56 @@ TEST_CASE("share: beside eight full queues of another tenant a read waits for a 
     quiet.drain();
   }
   CHECK_EQ(noisy.counted().reads, 2 * 16 * 61);
+}
+
+// What a busy tenant has done while a quiet one waits, on the reactor of that; the most of it over
+// so many answers.
+uint64_t most_between(Rig& rig, Tenant& noisy, Tenant& quiet, int answers) {
+  Peer& io = *quiet.ios[0];
+  const uint32_t reactor = quiet.others_on(0) != 0 ? 0 : 1;
+  uint64_t most = 0;
+  uint64_t before = 0;
+  bool waits = false;
+  for (int left = answers; left > 0;) {
+    if (!waits) {
+      quiet.send_zeroes(io, 1);
+      before = noisy.others_on(reactor);
+      waits = true;
+    }
+    rig.step();
+    rig.clock.now += 20'000;
+    noisy.keep_busy();
+    if (io.received.empty()) continue;
+    io.received.clear();
+    most = std::max(most, noisy.others_on(reactor) - before);
+    waits = false;
+    --left;
+  }
+  return most;
+}
+
+TEST_CASE("share: over ends of epochs, with queues that waited since before: nobody is forgotten") {
+  RigOptions options = roomy();
+  options.network.min_delay_ns = options.network.max_delay_ns = 1000;
+  options.network.split = false;
+  Rig rig(options);
+  rig.max_io_queues = 16;
+  Tenant noisy(rig, 16);
+  Tenant quiet(rig, 1);
+  quiet.send_zeroes(*quiet.ios[0], 1);
+  quiet.drain();
+  for (const auto& io : noisy.ios) noisy.send_zeroes(*io, 60);
+  most_between(rig, noisy, quiet, 1000);
+  const uint64_t began_ns = rig.clock.now;
+  uint64_t most = 0;
+  // Four ends of epochs of 67 ms.
+  while (rig.clock.now - began_ns < 4 * (uint64_t{1} << 26)) {
+    most = std::max(most, most_between(rig, noisy, quiet, 100));
+  }
+  // The seven turns that a command takes from its host and back, with the other's half of each.
+  CHECK_LE(most, 7 * limits::shared_per_turn / 2);
+  noisy.drain();
+  quiet.drain();
 }
 
 TEST_CASE("share: two tenants that want all of it have it by their weights, however many queues") {
