@@ -218,9 +218,13 @@ class Connection : public ListNode {
   // ---- connection_meter.cc ----------------------------------------------------------------------
   // What a command without a meter, or without limits, pays is here: a look at two pointers.
   void meter(Command& command, const Namespace* ns) noexcept {
+    if (ns != nullptr && ns == met_.ns && received_ns_ == met_.at_ns && command.part == nullptr) {
+      enter_part(command, *met_.part);
+      return;
+    }
     const bool metered = ns != nullptr && ns->meter != nullptr;
     if (metered || command.part != nullptr) {
-      change_meter(command, metered ? ns->meter.get() : nullptr);
+      change_meter(command, metered ? ns : nullptr);
     }
   }
   bool admit(Command& command) noexcept {
@@ -236,7 +240,12 @@ class Connection : public ListNode {
            command.part->enter_service(share_, command) || wait_for_share(command, with_data);
   }
   bool wait_for_share(Command& command, bool with_data) noexcept;
-  void change_meter(Command& command, Meter* meter) noexcept;
+  void change_meter(Command& command, const Namespace* ns) noexcept;
+  static void enter_part(Command& command, MeterPart& part) noexcept {
+    command.part = &part;
+    command.admitted = false;
+    part.counts.begun.add(1);
+  }
   void unmeter(Command& command) noexcept;
   void leave_part(Command& command) noexcept {
     if (command.service_units != 0) command.part->leave_service(share_, command);
@@ -319,6 +328,13 @@ class Connection : public ListNode {
   uint32_t transfers_under_way_ = 0;  // R2Ts that have not had all their data.
   uint64_t received_total_ = 0;
   uint32_t pumped_units_ = 0;    // In this call of pump_units().
+  // The namespace of the command before, which most commands of one receive have in common; its
+  // meter has been seen then.
+  struct {
+    const Namespace* ns = nullptr;
+    MeterPart* part = nullptr;
+    uint64_t at_ns = 0;
+  } met_;
   MeterPart* tenant_ = nullptr;  // Whose share of the reactor it uses; null: not known.
   uint64_t received_ns_ = 0;  // When the last receive completed.
 

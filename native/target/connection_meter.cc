@@ -25,18 +25,17 @@ constexpr bool is_error(nvme::StatusCode status) noexcept {
 }  // namespace
 
 // The command was judged by a table. It may have been at another meter, by an older one.
-void Connection::change_meter(Command& command, Meter* meter) noexcept {
+void Connection::change_meter(Command& command, const Namespace* ns) noexcept {
   MeterPart* part = nullptr;
-  if (meter != nullptr) {
-    part = &meter->part(shard_.reactor_index(), shard_.loop());
+  if (ns != nullptr) {
+    part = &ns->meter->part(shard_.reactor_index(), shard_.loop());
     if (!linked()) tenant_ = &part->tenant();
     share_.seen(*part, received_ns_);
+    met_ = {ns, part, received_ns_};
   }
   if (command.part == part) return;
   if (command.part != nullptr) unmeter(command);
-  command.part = part;
-  command.admitted = false;
-  if (part != nullptr) part->counts.begun.add(1);
+  if (part != nullptr) enter_part(command, *part);
 }
 
 // It ends without an answer, or leaves the meter for another.
@@ -142,6 +141,7 @@ bool Connection::leave_meters() noexcept {
     if (may_receive()) resume();
   }
   tenant_ = nullptr;
+  met_ = {};
   MeterPart* left = nullptr;
   for (Command& command : commands_) {
     if (command.part == nullptr) continue;
