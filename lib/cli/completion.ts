@@ -20,7 +20,9 @@ export type NameKind =
   | 'host'
   | 'portal'
   | 'token'
-  | 'job';
+  | 'job'
+  | 'group'
+  | 'pool';
 
 /** Names of objects that there are; of a tenant where one is given. None when nobody answers. */
 export type Names = (kind: NameKind, tenant: string | null) => Promise<readonly string[]>;
@@ -28,6 +30,7 @@ export type Names = (kind: NameKind, tenant: string | null) => Promise<readonly 
 /** Arguments and options by their name: what they name. */
 const named: Readonly<Record<string, readonly NameKind[]>> = {
   volume: ['volume'],
+  cloneOf: ['volume'],
   snapshot: ['snapshot'],
   source: ['volume', 'snapshot'],
   tenant: ['tenant'],
@@ -36,6 +39,12 @@ const named: Readonly<Record<string, readonly NameKind[]>> = {
   host: ['host'],
   nqn: ['host'],
   portal: ['portal'],
+};
+
+/** Arguments alone: as options these words mean something else. */
+const namedArguments: Readonly<Record<string, readonly NameKind[]>> = {
+  group: ['group'],
+  pool: ['pool'],
 };
 
 /** `<name>` and `<id>` name what their group is of, except where something is made. */
@@ -58,7 +67,7 @@ function wordsOf(command: Command, option: Option): readonly string[] | undefine
 }
 
 function kindsOf(command: Command, argument: Argument): readonly NameKind[] {
-  const known = named[argument.name()];
+  const known = named[argument.name()] ?? namedArguments[argument.name()];
   if (known !== undefined) return known;
   const group = groups[command.parent?.name() ?? ''];
   return group === undefined || command.name() === 'create' ? [] : [group];

@@ -26,6 +26,8 @@ const listers: Readonly<Record<NameKind, Lister>> = {
   host: async (client, query) => (await client.list('listHosts', query)).map(({ nqn }) => nqn),
   portal: async (client) => (await client.list('listPortals')).map(({ endpoint }) => endpoint),
   token: async (client, query) => (await client.list('listTokens', query)).map(({ name }) => name),
+  group: async (client, query) => (await client.list('listGroups', query)).map(({ uuid }) => uuid),
+  pool: async (client) => (await client.list('listPools')).map(({ name }) => name),
   job: async (client) => (await client.call('listJobs', {})).items.map(({ id }) => id),
 };
 

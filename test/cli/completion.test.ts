@@ -40,6 +40,9 @@ test('options of the command, their choices, and names that they take', async ()
 test('names of what an argument is, of the tenant that is given', async () => {
   assert.deepEqual(await values('volume', 'show', 'volume-2'), ['volume-2']);
   assert.deepEqual(await values('policy', 'set', ''), ['policy-1', 'policy-2']);
+  assert.deepEqual(await values('snapshot', 'group', 'show', ''), ['group-1', 'group-2']);
+  assert.deepEqual(await values('ana', 'set', '1', 'change', '--group', ''), []);
+  assert.deepEqual(await values('job', 'wait', ''), ['job-1', 'job-2'], 'by its other name too');
   assert.deepEqual(await values('policy', 'create', ''), [], 'a new name is nobody else’s');
   asked.length = 0;
   await values('snapshot', 'show', '--tenant', 'blue', '');

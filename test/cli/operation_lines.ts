@@ -127,7 +127,7 @@ const inOrder = {
       policy: 'ashlar volume limit web --policy gold',
     },
   },
-  explainVolume: { line: 'explain volume web', exits: 1 },
+  explainVolume: { line: 'explain volume web' },
   explainPool: { line: 'explain pool' },
   explainTenant: { line: 'explain tenant default', exits: 1 },
   listVolumeStatistics: { line: 'volume statistics' },
