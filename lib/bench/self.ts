@@ -292,7 +292,7 @@ class DaemonProcess implements AsyncDisposable {
     process.off('exit', this.#onExit);
     await rm(this.#folder, { recursive: true, force: true });
     if (this.#poolFile === null) return;
-    for (const ending of ['', '.audit.log'])
+    for (const ending of ['', '.audit.log', '.events.log'])
       await rm(`${this.#poolFile}${ending}`, { force: true });
   }
 }
