@@ -19,7 +19,7 @@ export interface PlantedBug {
   /** The patch's file name without its ending. */
   name: string;
   what: string;
-  /** P1 … P12 of test/RELIABILITY.md that it breaks. */
+  /** P1 … P13 of test/RELIABILITY.md that it breaks. */
   promises: string[];
   /** The suite that must fail: `native/<folder>`. */
   suite: string;

@@ -89,11 +89,18 @@ const promised: Record<string, Promised> = {
     text: 'Memory, descriptors and queues are bounded by configuration. Overload slows; it fails nothing.',
     missing: null,
   },
+  P13: {
+    text:
+      'A limit holds over all queues and reactors, and no tenant waits behind more of another than ' +
+      'the share that its weight gives that one.',
+    missing:
+      'a bound for what is in the kernel: sockets and their copies are not shared by weight.',
+  },
 };
 
 /** Suites that keep no figures of their own: the runner counts their scenarios. */
 const counted: Record<string, string[]> = {
-  'native/target': ['P7', 'P8', 'P12'],
+  'native/target': ['P7', 'P8', 'P12', 'P13'],
   'native/tcp': ['P7'],
   'native/host': ['P7', 'P8'],
   'protocol/framing': ['P7'],
@@ -101,6 +108,7 @@ const counted: Record<string, string[]> = {
   'protocol/hostile': ['P7', 'P12'],
   'kernel/kernel': ['P1', 'P8', 'P10'],
   'daemon/stall': ['P10', 'P12'],
+  'daemon/hostile_api': ['P7', 'P12'],
   'daemon/full_disk': ['P12'],
   'node/restart': ['P10', 'P11'],
   'volumes/model': ['P11'],

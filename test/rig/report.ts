@@ -5,7 +5,7 @@ import path from 'node:path';
 export interface SuiteReport {
   /** One word or a few; also the name of the file. */
   suite: string;
-  /** P1 … P12 that it defends. */
+  /** P1 … P13 that it defends. */
   promises: string[];
   /** Whole numbers, in the order in which they are to be read. */
   counts: Record<string, number>;
