@@ -22,6 +22,14 @@ export interface Look {
   dark?: boolean;
 }
 
+/** Debian's refuses its sandbox to root, as whom the suites run in CI. */
+export function openChromium(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: program.includes('/') ? program : `/usr/bin/${program}`,
+    args: ['--no-sandbox', '--disable-gpu'],
+  });
+}
+
 /** Daemon and browser for a file of tests. */
 export class Console implements AsyncDisposable {
   readonly daemon: Daemon;
@@ -45,11 +53,7 @@ export class Console implements AsyncDisposable {
       console: true,
     });
     const { consoles } = await daemon.call<SignIn>('POST', '/v1/sign-ins');
-    // Debian's Chromium refuses its sandbox to root, as whom the suites run in CI.
-    const browser = await chromium.launch({
-      executablePath: program.includes('/') ? program : `/usr/bin/${program}`,
-      args: ['--no-sandbox', '--disable-gpu'],
-    });
+    const browser = await openChromium();
     return new Console(daemon, browser, consoles[0] ?? assert.fail('no console is served'));
   }
 
