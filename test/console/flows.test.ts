@@ -333,6 +333,7 @@ const paths = [
   '/jobs',
   '/events',
   '/tenants',
+  '/tenants/blue',
   '/tokens',
   '/volumes/none/such/page',
 ];

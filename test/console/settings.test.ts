@@ -14,6 +14,9 @@ interface Policy {
   offered: boolean;
 }
 
+/** A host of tenant blue, to which nothing is granted. */
+const lonely = 'nqn.2014-08.org.nvmexpress:uuid:5b0c7a52-3f0e-4a66-8d0c-1c1d7f1f1e02';
+
 let at: Console;
 before(async () => {
   at = await Console.open();
@@ -27,6 +30,7 @@ before(async () => {
   await daemon.call('POST', '/v1/policies', { name: 'gold', weight: 400 });
   await daemon.call('POST', '/v1/tenants', { name: 'blue', quota: { volumes: 4 } });
   await daemon.call('POST', '/v1/volumes?tenant=blue', { name: 'azure', sizeBytes: 2 ** 30 });
+  await daemon.call('POST', '/v1/hosts?tenant=blue', { nqn: lonely });
   await daemon.call('POST', '/v1/schedules', {
     name: 'nightly',
     cron: '0 2 * * *',
@@ -155,6 +159,51 @@ test('a volume: its conditions with their next steps, and the mark in the list',
   await field(page, 'Host NQN').fill(hostnqn);
   await submit(page, 'Grant').click();
   await page.getByText('healthy').waitFor();
+});
+
+const conditionsOf = (page: Page) => page.getByRole('region', { name: 'Conditions' });
+
+/** Severities as they stand, beside their marks. */
+async function severitiesOf(page: Page): Promise<string[]> {
+  const badges = conditionsOf(page).getByRole('listitem').locator('.badge');
+  return (await badges.allInnerTexts()).map((text) => text.replace(/\W/g, ''));
+}
+
+test('a host: its conditions, the worst first, with their next steps', async () => {
+  const page = await at.signedIn('/hosts');
+  await page.getByRole('link', { name: lonely }).click();
+  await page.getByText('needs a look').waitFor();
+  await conditionsOf(page).getByText('nothing is granted to it').waitFor();
+  await conditionsOf(page).getByText(`ashlar grant add VOLUME ${lonely}`).waitFor();
+  await conditionsOf(page).getByText(`ashlar explain host ${lonely} --tenant blue`).waitFor();
+  assert.deepEqual(await severitiesOf(page), ['warning', 'info']);
+  assert.deepEqual(await violations(page), []);
+});
+
+test('a tenant: its conditions, the worst first, and the way to its volumes and hosts', async () => {
+  const page = await at.signedIn('/tenants');
+  await page.getByRole('link', { name: 'blue', exact: true }).click();
+  await page.getByRole('heading', { level: 1, name: 'Tenant blue' }).waitFor();
+  await page.getByText('needs a look').waitFor();
+  await conditionsOf(page).getByText('granted to no host, so none').waitFor();
+  await conditionsOf(page).getByText('ashlar explain tenant blue').waitFor();
+  assert.deepEqual(await severitiesOf(page), ['warning', 'info']);
+  await page.getByRole('link', { name: '1 host', exact: true }).click();
+  await page.getByRole('link', { name: lonely }).waitFor();
+});
+
+test('the pool: nearly full: said with what to do, until it is not', async () => {
+  const page = await at.signedIn('/pool');
+  await conditionsOf(page).getByText('healthy').waitFor();
+  await conditionsOf(page).getByText('its volumes may grow to').waitFor();
+  const body = { name: 'greedy', sizeBytes: 470 * 2 ** 20, reserved: true };
+  await at.daemon.call('POST', '/v1/volumes', body);
+  await conditionsOf(page).getByText('needs a look').waitFor();
+  await conditionsOf(page).getByText('ashlar pool device add PATH').waitFor();
+  assert.deepEqual(await severitiesOf(page), ['warning', 'info']);
+  assert.deepEqual(await violations(page), []);
+  await at.daemon.call('DELETE', '/v1/volumes/greedy');
+  await conditionsOf(page).getByText('needs a look').waitFor({ state: 'detached' });
 });
 
 test('tenants: use beside the quota, changed, with a policy', async () => {
@@ -288,20 +337,23 @@ async function freePort(): Promise<number> {
   });
 }
 
-const paths = [
+const pathsOf = (tenant: string | null): string[] => [
   '/',
   '/volumes',
-  '/volumes/default/web',
+  ...(tenant === null ? ['/volumes/default/web', '/pool'] : [`/volumes/${tenant}/azure`]),
   '/snapshots',
   '/schedules',
   '/policies',
   '/hosts',
-  `/hosts/default/${encodeURIComponent(hostnqn)}`,
+  tenant === null
+    ? `/hosts/default/${encodeURIComponent(hostnqn)}`
+    : `/hosts/${tenant}/${encodeURIComponent(lonely)}`,
   '/keys',
   '/portals',
   '/jobs',
   '/events',
   '/tenants',
+  `/tenants/${tenant ?? 'default'}`,
   '/tokens',
 ];
 
@@ -320,10 +372,16 @@ for (const [role, tenant] of [
     await signIn(page, at, await secretOf(at, role, tenant));
     await page.locator('main:not(.sign-in) h1').waitFor();
     const offered: string[] = [];
-    for (const path of paths.map((each) =>
-      each.replace('default/web', `${tenant ?? 'default'}/azure`),
-    )) {
+    for (const path of pathsOf(tenant)) {
       await at.show(page, path);
+      // A tenant's first page is that of the tenant.
+      if (/^\/(volumes|hosts|tenants)\/|^\/pool/.test(path) || (path === '/' && tenant !== null)) {
+        await conditionsOf(page).getByText('The same with the command line').waitFor();
+        await page
+          .getByText(/healthy|needs a look/)
+          .first()
+          .waitFor();
+      }
       const buttons = page.locator('main button[aria-haspopup=dialog]');
       for (const each of await buttons.all()) {
         offered.push(`${path}: ${await labelOf(each)}`);

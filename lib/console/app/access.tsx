@@ -5,7 +5,7 @@ import { cli, count, size, time } from './format.js';
 import { createToken, deleteToken, rotateToken } from './node_tasks.js';
 import { listState, Pager, usePaged } from './paged.js';
 import { Badge, type Column, Empty, Head, Problem, Table, UseOf, Waiting, When } from './parts.js';
-import { Link } from './router.js';
+import { Link, pathTo } from './router.js';
 import { TaskButton } from './task.js';
 import { changeTenant, createTenant, deleteTenant } from './tenant_tasks.js';
 import { useTenants } from './tenants.js';
@@ -24,7 +24,7 @@ export function Rates({ tenant: { quota, policy } }: { tenant: Tenant }) {
 const tenantColumns = (change: boolean): Column<Tenant>[] => [
   {
     title: 'Name',
-    value: ({ name }) => <Link href={`/volumes?tenant=${encodeURIComponent(name)}`}>{name}</Link>,
+    value: ({ name }) => <Link href={pathTo('tenants', name)}>{name}</Link>,
   },
   {
     title: 'Capacity',

@@ -1,30 +1,33 @@
-/** What keeps a volume from being used as it should, and what to do next. */
-import type { Explanation, Volume } from '../../api/contract.js';
-import { call } from './api.js';
-import { cli, tenantFlag, word } from './format.js';
+/** What keeps a thing from being used as it should, and what to do next. */
+import type { Explanation } from '../../api/contract.js';
 import { type Live, useLive } from './live.js';
 import { Badge, Card, Cli, Problem, type Tone, Waiting } from './parts.js';
 
-const tones: Readonly<Record<Explanation['conditions'][number]['severity'], Tone>> = {
+type OfVolume = Explanation['conditions'][number];
+
+/** What the explanations of volumes, hosts, tenants and pools have in common. */
+export interface Judged {
+  healthy: boolean;
+  /** The worst first, as the API has them. */
+  conditions: readonly (Omit<OfVolume, 'kind'> & { kind: string })[];
+}
+
+const tones: Readonly<Record<OfVolume['severity'], Tone>> = {
   error: 'bad',
   warning: 'warn',
   info: 'info',
 };
 
-/** @param uuid null: it is not known yet. */
-export function useExplanation(tenant: string, uuid: string | null): Live<Explanation | null> {
-  return useLive(
-    `conditions ${uuid}`,
-    async (aborter) =>
-      uuid === null
-        ? null
-        : call('explainVolume', { params: { volume: uuid }, query: { tenant } }, aborter),
-    5000,
-  );
+/** @param of what is explained, among all things; null: it is not known yet. */
+export function useExplanation(
+  of: string | null,
+  ask: (aborter: AbortSignal) => Promise<Judged>,
+): Live<Judged | null> {
+  return useLive(`conditions ${of}`, async (aborter) => (of === null ? null : ask(aborter)), 5000);
 }
 
 /** In a word, beside the title. */
-export function Health({ value }: Live<Explanation | null>) {
+export function Health({ value }: Live<Judged | null>) {
   if (value === null) return null;
   if (value.healthy) return <Badge tone="good">healthy</Badge>;
   const worst = value.conditions[0]?.severity ?? 'warning';
@@ -43,15 +46,25 @@ function Step({ text }: { text: string }) {
   );
 }
 
-export function Conditions({ volume, live }: { volume: Volume; live: Live<Explanation | null> }) {
+interface ConditionsProps {
+  live: Live<Judged | null>;
+  /** Said where there is no condition. */
+  none: string;
+  /** The command line that says the same. */
+  line: string;
+  /** Whether the word for all of them stands here, rather than beside the title of the page. */
+  mark?: boolean;
+}
+
+export function Conditions({ live, none, line, mark = false }: ConditionsProps) {
   const { value, error } = live;
   return (
-    <Card title="Conditions" wide>
+    <Card title="Conditions" wide actions={mark && <Health {...live} />}>
       <Problem error={value === null ? null : error} />
       {value === null ? (
         <Waiting error={error} />
       ) : value.conditions.length === 0 ? (
-        <p class="soft">Nothing keeps hosts from using it.</p>
+        <p class="soft">{none}</p>
       ) : (
         <ul class="plain conditions">
           {value.conditions.map(({ kind, severity, message, nextStep }) => (
@@ -68,7 +81,7 @@ export function Conditions({ volume, live }: { volume: Volume; live: Live<Explan
         </ul>
       )}
       <p class="same">The same with the command line</p>
-      <Cli line={cli('explain volume', word(volume.name), tenantFlag(volume.tenant))} />
+      <Cli line={line} />
     </Card>
   );
 }

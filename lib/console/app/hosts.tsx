@@ -1,7 +1,8 @@
 /** Hosts, and each one's paths: a controller through a portal, with the ANA states there. */
 import type { Controller, Host, Portal } from '../../api/contract.js';
 import { call, may } from './api.js';
-import { cli, duration, plural } from './format.js';
+import { Conditions, Health, useExplanation } from './conditions.js';
+import { cli, duration, plural, tenantFlag, word } from './format.js';
 import { HostKeys, Psks } from './keys.js';
 import { allPages, useLive } from './live.js';
 import { addHost, removeHost } from './node_tasks.js';
@@ -219,10 +220,14 @@ export function HostPage({ tenant, nqn }: { tenant: string; nqn: string }) {
   const { value, error } = useLive(`host ${tenant}/${nqn}`, (aborter) =>
     call('getHost', { params: { host: nqn }, query: { tenant } }, aborter),
   );
+  const explanation = useExplanation(`host ${tenant}/${nqn}`, (aborter) =>
+    call('explainHost', { params: { host: nqn }, query: { tenant } }, aborter),
+  );
   const above = <Link href="/hosts">Hosts and paths</Link>;
   return (
     <>
       <Head title={nqn} above={above}>
+        {value !== null && <Health {...explanation} />}
         {value !== null && may('deleteHost') && (
           <TaskButton kind="danger" task={() => removeHost(value)}>
             Remove
@@ -233,6 +238,11 @@ export function HostPage({ tenant, nqn }: { tenant: string; nqn: string }) {
         <Waiting error={error} />
       ) : (
         <div class="cards">
+          <Conditions
+            live={explanation}
+            none="Nothing keeps it from its volumes."
+            line={cli('explain host', word(nqn), tenantFlag(tenant))}
+          />
           <Paths tenant={tenant} host={nqn} title="Paths" />
           <Card title="Volumes granted by name" wide>
             {value.volumes.length === 0 ? (

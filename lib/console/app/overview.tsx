@@ -1,15 +1,13 @@
 /** The node at one glance; of a tenant's token, the tenant. */
 import type { Status } from '../../api/contract.js';
-import { sumOf } from '../readings.js';
-import { Rates } from './access.js';
 import { EventList, JobList } from './activity.js';
 import { call, rights } from './api.js';
-import { IoCharts } from './charts.js';
-import { count, duration, plural, size } from './format.js';
-import { allPages, useLive } from './live.js';
-import { Badge, Card, Facts, Head, Problem, UseOf, Waiting } from './parts.js';
+import { count, duration } from './format.js';
+import { useLive } from './live.js';
+import { Badge, Card, Facts, Head, Problem, Waiting } from './parts.js';
 import { PoolSpace } from './pool.js';
 import { Link } from './router.js';
+import { TenantPage, TenantsIo } from './tenant.js';
 
 export function Overview() {
   const { node, tenant } = rights();
@@ -112,80 +110,14 @@ function NodeFacts({ status }: { status: Status }) {
 }
 
 function TenantOverview({ tenant }: { tenant: string }) {
-  const { value, error } = useLive(`tenant ${tenant}`, (aborter) =>
-    call('getTenant', { params: { tenant } }, aborter),
-  );
   return (
-    <>
-      <Head title={`Tenant ${tenant}`} />
-      {value === null ? (
-        <Waiting error={error} />
-      ) : (
-        <div class="cards">
-          <TenantsIo tenant={tenant} />
-          <Card title="What it has, and may have">
-            <Facts
-              facts={[
-                [
-                  'Capacity',
-                  <UseOf
-                    key="capacity"
-                    value={value.provisionedBytes}
-                    most={value.quota.capacityBytes}
-                    show={size}
-                    label="Capacity"
-                  />,
-                ],
-                [
-                  'Volumes',
-                  <UseOf
-                    key="volumes"
-                    value={value.volumes}
-                    most={value.quota.volumes}
-                    show={count}
-                    label="Volumes"
-                  />,
-                ],
-                [
-                  'Snapshots',
-                  <UseOf
-                    key="snapshots"
-                    value={value.snapshots}
-                    most={value.quota.snapshots}
-                    show={count}
-                    label="Snapshots"
-                  />,
-                ],
-                ['Limits a second', <Rates key="rates" tenant={value} />],
-                ['Hosts', plural(value.hosts, 'host')],
-              ]}
-            />
-          </Card>
-          <Card title="Jobs under way" actions={<Link href="/jobs">All jobs</Link>}>
-            <JobList state="running" />
-          </Card>
-          <Card title="Newest events" wide actions={<Link href="/events">All events</Link>}>
-            <EventList most={8} />
-          </Card>
-        </div>
-      )}
-    </>
-  );
-}
-
-/** Of a tenant, or of all together. */
-function TenantsIo({ tenant }: { tenant: string | null }) {
-  return (
-    <IoCharts
-      of={tenant === null ? 'node' : `tenant ${tenant}`}
-      ask={async (aborter) => {
-        const of = tenant === null ? {} : { tenant };
-        return sumOf(
-          await allPages((cursor) =>
-            call('listTenantStatistics', { query: { ...of, ...(cursor && { cursor }) } }, aborter),
-          ),
-        );
-      }}
-    />
+    <TenantPage tenant={tenant}>
+      <Card title="Jobs under way" actions={<Link href="/jobs">All jobs</Link>}>
+        <JobList state="running" />
+      </Card>
+      <Card title="Newest events" wide actions={<Link href="/events">All events</Link>}>
+        <EventList most={8} />
+      </Card>
+    </TenantPage>
   );
 }

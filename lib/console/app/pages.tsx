@@ -13,6 +13,7 @@ import { Portals } from './portals.js';
 import { Link } from './router.js';
 import { Schedules } from './schedules.js';
 import { Snapshots } from './snapshots.js';
+import { TenantPage } from './tenant.js';
 import { VolumePage } from './volume.js';
 import { Volumes } from './volumes.js';
 
@@ -36,6 +37,9 @@ export function pageOf(parts: readonly string[]): ComponentChildren {
   if (word === undefined) return <Overview />;
   const section = sections.find((each) => each === word);
   if (section !== undefined && tenant === undefined) return pages[section]();
+  if (section === 'tenants' && tenant !== undefined && name === undefined) {
+    return <TenantPage tenant={tenant} above={<Link href="/tenants">Tenants</Link>} />;
+  }
   if (tenant !== undefined && name !== undefined && rest.length === 0) {
     if (section === 'volumes') return <VolumePage tenant={tenant} name={name} />;
     if (section === 'hosts') return <HostPage tenant={tenant} nqn={name} />;

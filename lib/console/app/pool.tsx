@@ -1,7 +1,8 @@
 /** The pool: where its space is, and its devices. */
 import type { Device, Pool } from '../../api/contract.js';
-import { call, rights } from './api.js';
-import { cli, count, size } from './format.js';
+import { call, may } from './api.js';
+import { Conditions, useExplanation } from './conditions.js';
+import { cli, count, size, word } from './format.js';
 import { useLive } from './live.js';
 import { checkPool } from './node_tasks.js';
 import {
@@ -83,7 +84,7 @@ export function PoolPage() {
   return (
     <>
       <Head title="Pool and devices">
-        {rights().change &&
+        {may('startPoolCheck') &&
           value?.items.map(({ name, uuid }) => (
             <TaskButton key={uuid} task={() => checkPool(name)}>
               Check
@@ -106,8 +107,17 @@ export function PoolPage() {
 
 function OnePool({ pool }: { pool: Pool }) {
   const tone = pool.state === 'healthy' ? 'good' : pool.state === 'degraded' ? 'warn' : 'bad';
+  const explanation = useExplanation(`pool ${pool.uuid}`, (aborter) =>
+    call('explainPool', { params: { pool: pool.name } }, aborter),
+  );
   return (
     <div class="cards">
+      <Conditions
+        live={explanation}
+        none="Nothing is wrong with it."
+        line={cli('explain pool', word(pool.name))}
+        mark
+      />
       <Card title={`Pool ${pool.name}`} actions={<Badge tone={tone}>{pool.state}</Badge>}>
         <PoolSpace pool={pool} />
       </Card>

@@ -1,9 +1,9 @@
 /** One volume: what it has, who uses it, its snapshots and clones, and how it is used now. */
-import type { Explanation, Grant, Volume } from '../../api/contract.js';
+import type { Grant, Volume } from '../../api/contract.js';
 import { call, may, rights } from './api.js';
 import { IoCharts } from './charts.js';
-import { Conditions, Health, useExplanation } from './conditions.js';
-import { count, plural, size } from './format.js';
+import { Conditions, Health, type Judged, useExplanation } from './conditions.js';
+import { cli, count, plural, size, tenantFlag, word } from './format.js';
 import { LimitsCard } from './limits.js';
 import { type Live, useLive } from './live.js';
 import {
@@ -38,7 +38,10 @@ export function VolumePage({ tenant, name }: { tenant: string; name: string }) {
   const { value, error } = useLive(`volume ${tenant}/${name}`, (aborter) =>
     call('getVolume', { params: { volume: name }, query: { tenant } }, aborter),
   );
-  const explanation = useExplanation(tenant, value?.uuid ?? null);
+  const uuid = value?.uuid ?? '';
+  const explanation = useExplanation(uuid === '' ? null : `volume ${uuid}`, (aborter) =>
+    call('explainVolume', { params: { volume: uuid }, query: { tenant } }, aborter),
+  );
   return (
     <>
       <Head title={value?.name ?? name} above={<Link href="/volumes">Volumes</Link>}>
@@ -57,7 +60,7 @@ export function VolumePage({ tenant, name }: { tenant: string; name: string }) {
   );
 }
 
-function Cards({ volume, explanation }: { volume: Volume; explanation: Live<Explanation | null> }) {
+function Cards({ volume, explanation }: { volume: Volume; explanation: Live<Judged | null> }) {
   const { name, tenant, uuid } = volume;
   return (
     <div class="cards">
@@ -67,7 +70,11 @@ function Cards({ volume, explanation }: { volume: Volume; explanation: Live<Expl
           call('getVolumeStatistics', { params: { volume: name }, query: { tenant } }, aborter)
         }
       />
-      <Conditions volume={volume} live={explanation} />
+      <Conditions
+        live={explanation}
+        none="Nothing keeps hosts from using it."
+        line={cli('explain volume', word(name), tenantFlag(tenant))}
+      />
       <div class="pile">
         <Space volume={volume} />
         <LimitsCard volume={volume} />
