@@ -2,34 +2,14 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { after, before, test } from 'node:test';
-import { ioSqe, opcode } from '../protocol/commands.js';
-import type { Association } from '../protocol/connection.js';
-import { blockBytes, pattern, Target } from '../protocol/fixture.js';
+import { Target } from '../protocol/fixture.js';
+import { keepBusy } from './busy.js';
 
 let target: Target;
 before(async () => {
   target = await Target.start({});
 });
 after(() => target[Symbol.asyncDispose]());
-
-/** Writes one block after another and reads it back, until the attack is over. */
-async function load(host: Association, isOver: () => boolean) {
-  let slowestMs = 0;
-  let commands = 0;
-  while (!isOver()) {
-    const data = pattern(64, 1, commands);
-    const range = { nsid: target.nsid, slba: 64n, blocks: 1, sglLength: blockBytes };
-    for (const code of [opcode.write, opcode.read]) {
-      const started = performance.now();
-      const answer = await host.io.command(ioSqe({ opcode: code, ...range }), { dataOut: data });
-      slowestMs = Math.max(slowestMs, performance.now() - started);
-      assert.equal(answer.status, 0);
-      if (code === opcode.read) assert.ok(answer.data.equals(data));
-      commands += 1;
-    }
-  }
-  return { slowestMs, commands };
-}
 
 /** Sends `bytes`, as far as they are taken; resolves to what was answered when it is closed. */
 async function send(head: string, bytes: number): Promise<string> {
@@ -92,7 +72,10 @@ test('hostile callers of the API: I/O goes on, no host is lost, and answers are 
   const attacked = attack().finally(() => {
     over = true;
   });
-  const [{ slowestMs, commands }] = await Promise.all([load(busy, () => over), attacked]);
+  const [{ slowestMs, commands }] = await Promise.all([
+    keepBusy(busy, { nsid: target.nsid, slba: 64 }, () => over),
+    attacked,
+  ]);
   assert.ok(commands > 100, `only ${commands} commands`);
   assert.ok(slowestMs < 500, `a command took ${slowestMs.toFixed(0)} ms`);
   const { controllers } = await target.daemon.call<{ controllers: number }>('GET', '/v1/status');

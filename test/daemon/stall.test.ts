@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { ioSqe, opcode } from '../protocol/commands.js';
-import { type Association, keepAlive } from '../protocol/connection.js';
-import { blockBytes, pattern, Target } from '../protocol/fixture.js';
+import { keepAlive } from '../protocol/connection.js';
+import { Target } from '../protocol/fixture.js';
+import { keepBusy } from './busy.js';
 
 let target: Target;
 before(async () => {
@@ -13,25 +13,6 @@ before(async () => {
   });
 });
 after(() => target[Symbol.asyncDispose]());
-
-/** Writes and reads back one block after another; the slowest command, and how many there were. */
-async function load(host: Association, slba: number, isOver: () => boolean) {
-  let slowestMs = 0;
-  let commands = 0;
-  while (!isOver()) {
-    const data = pattern(slba, 1, commands);
-    const range = { nsid: target.nsid, slba: BigInt(slba), blocks: 1, sglLength: blockBytes };
-    for (const code of [opcode.write, opcode.read]) {
-      const started = performance.now();
-      const answer = await host.io.command(ioSqe({ opcode: code, ...range }), { dataOut: data });
-      slowestMs = Math.max(slowestMs, performance.now() - started);
-      assert.equal(answer.status, 0);
-      if (code === opcode.read) assert.ok(answer.data.equals(data));
-      commands += 1;
-    }
-  }
-  return { slowestMs, commands };
-}
 
 test('a blocked event loop: I/O goes on, Keep Alive is answered, KATO still expires', async () => {
   await using busy = await target.associate();
@@ -57,7 +38,11 @@ test('a blocked event loop: I/O goes on, Keep Alive is answered, KATO still expi
     assert.equal(pdu, null);
     silentEnded = !over;
   });
-  const { slowestMs, commands } = await load(busy, 100, () => over);
+  const { slowestMs, commands } = await keepBusy(
+    busy,
+    { nsid: target.nsid, slba: 100 },
+    () => over,
+  );
   await Promise.all([free, beats, expiry]);
   assert.ok(silentEnded, 'a silent host is dropped while the event loop is blocked');
   assert.ok(commands > 200, `only ${commands} commands in two seconds`);
