@@ -20,7 +20,7 @@ export function explain(facts: VolumeFacts): Explanation {
     ...ofCommands(facts),
     ...ofSchedules(facts),
   ];
-  return { volume: volume.name, tenant: volume.tenant, ...judged(conditions) };
+  return { volume: volume.name, tenant: volume.tenant, ...judged(conditions, volume.tenant) };
 }
 
 function ofPool({ volume, pool, ofNode }: VolumeFacts): Condition[] {
@@ -99,7 +99,7 @@ function ofImport({ unfinishedImport, volume }: VolumeFacts): Condition[] {
         : `an import of '${source}' into it stopped at ${done}: no host sees it`,
       nextStep: active
         ? 'wait until it is through'
-        : `send the same stream again, or "ashlar volume import ${volume.name} --abandon"`,
+        : `send the same stream again, or "ashlar volume import ${volume.name} --abandon{tenant}"`,
     },
   ];
 }
@@ -111,7 +111,7 @@ function ofGrants({ volume }: VolumeFacts): Condition[] {
       kind: 'not-granted',
       severity: 'warning',
       message: 'it is granted to no host, so none sees it',
-      nextStep: `"ashlar grant add ${volume.name} HOSTNQN"`,
+      nextStep: `"ashlar grant add ${volume.name} HOSTNQN{tenant}"`,
     },
   ];
 }
@@ -171,7 +171,7 @@ function absentHost({ portals, hostsWithKeys }: VolumeFacts, host: string): Cond
       kind: 'host-without-psk',
       severity: 'warning',
       message: `host '${host}' has no PSK, and every portal requires TLS: it cannot connect`,
-      nextStep: `"ashlar host psk generate ${host}", then give it to the host`,
+      nextStep: `"ashlar host psk generate ${host}{tenant}", then give it to the host`,
     };
   }
   return {
@@ -239,7 +239,7 @@ function ofReservation({ volume, reservation }: VolumeFacts): Condition[] {
         `${what} (${reservation.type}): commands of other hosts may be refused` +
         (absent ? ', and none of them is connected' : ''),
       nextStep: absent
-        ? `when the host is gone for good: "ashlar reservation clear ${volume.name}"`
+        ? `when the host is gone for good: "ashlar reservation clear ${volume.name}{tenant}"`
         : null,
     },
   ];
@@ -277,7 +277,7 @@ function ofSchedules({ schedules }: VolumeFacts): Condition[] {
         kind: 'schedule-failing',
         severity: 'warning',
         message: `schedule '${name}' takes no snapshots of it: ${why}`,
-        nextStep: `mend that, then "ashlar schedule run ${name}"`,
+        nextStep: `mend that, then "ashlar schedule run ${name}{tenant}"`,
       },
     ];
   });

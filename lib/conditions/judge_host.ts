@@ -26,7 +26,7 @@ export function explainHost(facts: HostFacts): HostExplanation {
     ...ofLosses(facts),
     ...ofVolumes(facts),
   ];
-  return { host: host.nqn, tenant: host.tenant, ...judged(conditions) };
+  return { host: host.nqn, tenant: host.tenant, ...judged(conditions, host.tenant) };
 }
 
 function ofPool({ pool, ofNode }: HostFacts): HostCondition[] {
@@ -49,7 +49,7 @@ function ofGrants({ host, volumes }: HostFacts): HostCondition[] {
       kind: 'nothing-granted',
       severity: 'warning',
       message: 'nothing is granted to it: it may connect, and sees no volume',
-      nextStep: `"ashlar grant add VOLUME ${host.nqn}"`,
+      nextStep: `"ashlar grant add VOLUME ${host.nqn}{tenant}"`,
     },
   ];
 }
@@ -91,7 +91,7 @@ function ofConnection(facts: HostFacts): HostCondition[] {
         kind: 'host-without-psk',
         severity: 'warning',
         message: 'it has no PSK, and every portal requires TLS: it cannot connect',
-        nextStep: `"ashlar host psk generate ${host.nqn}", then give it to the host`,
+        nextStep: `"ashlar host psk generate ${host.nqn}{tenant}", then give it to the host`,
       },
     ];
   }
@@ -173,7 +173,7 @@ function ofVolumes({ volumes, unfinishedImports, reservations, host }: HostFacts
         kind: 'volume-being-imported',
         severity: active ? 'warning' : 'error',
         message: `it does not see volume '${volume}' until its import is through`,
-        nextStep: active ? 'wait until it is through' : `"ashlar explain volume ${volume}"`,
+        nextStep: active ? 'wait until it is through' : `"ashlar explain volume ${volume}{tenant}"`,
       };
     });
   const reserved = reservations.flatMap(({ nsid, snapshot, type, registrants }) => {
@@ -188,7 +188,7 @@ function ofVolumes({ volumes, unfinishedImports, reservations, host }: HostFacts
       kind: 'volume-reserved',
       severity: 'info',
       message: `other hosts hold reservations of ${names(reserved)}: its commands may be refused`,
-      nextStep: `"ashlar reservation show ${reserved[0]}" says who, and of what type`,
+      nextStep: `"ashlar reservation show ${reserved[0]}{tenant}" says who, and of what type`,
     },
   ];
 }

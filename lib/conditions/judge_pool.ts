@@ -16,7 +16,7 @@ export function explainPool(facts: PoolFacts): PoolExplanation {
     ...ofSpace(facts),
     ...ofPromises(facts),
   ];
-  return { pool: facts.name, ...judged(conditions) };
+  return { pool: facts.name, ...judged(conditions, null) };
 }
 
 function ofFailure({ pool }: PoolFacts): PoolCondition[] {

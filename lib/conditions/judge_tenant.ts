@@ -22,7 +22,7 @@ export function explainTenant(facts: TenantFacts): TenantExplanation {
     ...ofSchedules(facts),
     ...ofTokens(facts),
   ];
-  return { tenant: facts.tenant.name, ...judged(conditions) };
+  return { tenant: facts.tenant.name, ...judged(conditions, facts.tenant.name) };
 }
 
 /** Whoever is a tenant's is told that the pool is at fault, and no number of it. */
@@ -106,7 +106,8 @@ function ofCommands({ limited, failedCommands, ofNode, tenant }: TenantFacts): T
       kind: 'commands-failed',
       severity: 'info',
       message: `${failedCommands} commands of its hosts failed since the node started`,
-      nextStep: '"ashlar volume statistics" says of which volumes; "nvme error-log" on hosts why',
+      nextStep:
+        '"ashlar volume statistics{tenant}" says of which volumes; "nvme error-log" on hosts why',
     });
   }
   return told;
@@ -119,7 +120,7 @@ function ofImports({ unfinishedImports }: TenantFacts): TenantCondition[] {
     message: active
       ? `volume '${volume}' is being imported: no host sees it until that is through`
       : `an import into '${volume}' stopped: no host sees it`,
-    nextStep: active ? null : `"ashlar explain volume ${volume}"`,
+    nextStep: active ? null : `"ashlar explain volume ${volume}{tenant}"`,
   }));
 }
 
@@ -130,8 +131,8 @@ function ofGrants({ volumes }: TenantFacts): TenantCondition[] {
     {
       kind: 'not-granted',
       severity: 'warning',
-      message: `${names(hidden)}: granted to no host, so none sees them`,
-      nextStep: `"ashlar grant add ${hidden[0]} HOSTNQN"`,
+      message: `${names(hidden)}: granted to no host, so none sees ${hidden.length === 1 ? 'it' : 'them'}`,
+      nextStep: `"ashlar grant add ${hidden[0]} HOSTNQN{tenant}"`,
     },
   ];
 }
@@ -153,7 +154,7 @@ function ofHosts({ hosts, hostsWithKeys, portals, volumes }: TenantFacts): Tenan
       kind: 'host-without-usable-path',
       severity: 'error',
       message: `connected hosts have no path that they may use now: ${names(cut.map(({ nqn }) => nqn))}`,
-      nextStep: `"ashlar explain host ${cut[0]?.nqn}"`,
+      nextStep: `"ashlar explain host ${cut[0]?.nqn}{tenant}"`,
     });
   }
   const absent = io.filter(({ connections }) => connections.length === 0).map(({ nqn }) => nqn);
@@ -163,7 +164,7 @@ function ofHosts({ hosts, hostsWithKeys, portals, volumes }: TenantFacts): Tenan
       kind: 'host-without-psk',
       severity: 'warning',
       message: `every portal requires TLS, and these hosts have no PSK: ${names(locked)}`,
-      nextStep: `"ashlar host psk generate ${locked[0]}", then give it to the host`,
+      nextStep: `"ashlar host psk generate ${locked[0]}{tenant}", then give it to the host`,
     });
   }
   const others = absent.filter((nqn) => !locked.includes(nqn));
@@ -172,7 +173,7 @@ function ofHosts({ hosts, hostsWithKeys, portals, volumes }: TenantFacts): Tenan
       kind: 'host-not-connected',
       severity: 'info',
       message: `hosts that are not connected: ${names(others)}`,
-      nextStep: `"ashlar explain host ${others[0]}"`,
+      nextStep: `"ashlar explain host ${others[0]}{tenant}"`,
     });
   }
   return told;
@@ -184,13 +185,12 @@ function ofSchedules({ schedules }: TenantFacts): TenantCondition[] {
     const why = broken ?? lastFailure;
     if (why === null) return [];
     const message = `schedule '${name}' takes no snapshots: ${why}`;
-    const nextStep = `mend that, then "ashlar schedule run ${name}"`;
+    const nextStep = `mend that, then "ashlar schedule run ${name}{tenant}"`;
     return [{ kind: 'schedule-failing', severity: 'warning', message, nextStep }];
   });
 }
 
 function ofTokens({ tokens, tenant, nowMs }: TenantFacts): TenantCondition[] {
-  const named = ` --tenant ${tenant.name}`;
   return tokens.flatMap(({ name, expiresAt }): TenantCondition[] => {
     if (expiresAt === null) return [];
     const leftMs = Date.parse(expiresAt) - nowMs;
@@ -204,8 +204,8 @@ function ofTokens({ tokens, tenant, nowMs }: TenantFacts): TenantCondition[] {
           ? `token '${name}' is good no more, since ${expiresAt}`
           : `token '${name}' is good until ${expiresAt}: who calls with it is refused then`,
         nextStep: over
-          ? `"ashlar token delete ${name}${named}", or rotate it`
-          : `"ashlar token rotate ${name}${named} --expires 720h", and pass on its secret`,
+          ? `"ashlar token delete ${name} --tenant ${tenant.name}", or rotate it`
+          : `"ashlar token rotate ${name} --tenant ${tenant.name} --expires 720h", and pass on its secret`,
       },
     ];
   });

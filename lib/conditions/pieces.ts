@@ -1,5 +1,6 @@
 /** What the judges share: the order of conditions, and how paths are looked at. */
 import type { PortalInfo } from '../portals/types.js';
+import { defaultTenant } from '../volumes/state.js';
 import type { ConnectedHost } from '../volumes/types.js';
 import type { Condition, Judged } from './types.js';
 
@@ -9,10 +10,18 @@ export const tellOperator = 'tell whoever runs the node';
 /** How many names a message has. */
 const named = 5;
 
-export function judged<K extends string>(conditions: readonly Condition<K>[]): Judged<K> {
-  const sorted = [...conditions].sort(
-    (a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity),
-  );
+/**
+ * Conditions, worst first. Commands of next steps that name things of a tenant are written with
+ * `{tenant}`, where they say which tenant's; the default's needs no word.
+ */
+export function judged<K extends string>(
+  conditions: readonly Condition<K>[],
+  tenant: string | null,
+): Judged<K> {
+  const option = tenant === null || tenant === defaultTenant ? '' : ` --tenant ${tenant}`;
+  const sorted = conditions
+    .map((each) => ({ ...each, nextStep: each.nextStep?.replaceAll('{tenant}', option) ?? null }))
+    .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
   return { healthy: sorted.every(({ severity }) => severity === 'info'), conditions: sorted };
 }
 

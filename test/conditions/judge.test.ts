@@ -193,6 +193,20 @@ describe('explain', () => {
     assert.deepEqual([...seen].sort(), [...conditionKinds].sort());
   });
 
+  test('of another tenant: commands that name its things name it too', () => {
+    const commands = cases.flatMap(([, over]) => {
+      const facts = { ...fine, ...over() };
+      const { conditions } = explain({ ...facts, volume: { ...facts.volume, tenant: 'blue' } });
+      return conditions.flatMap(({ nextStep }) => nextStep?.match(/"ashlar [^"]*"/g) ?? []);
+    });
+    const named = commands.filter((each) =>
+      /ashlar (grant|volume \w+ web|host|reservation|schedule)/.test(each),
+    );
+    assert.ok(named.length >= 5);
+    for (const command of named) assert.match(command, / --tenant blue"$/);
+    assert.doesNotMatch(commands.join(), /[{}]/);
+  });
+
   test('the worst comes first', () => {
     const over = { ...reserved([nqn]), ...pool({ freeChunks: 5n }), ...unfinished(false) };
     const { conditions } = explain({ ...fine, ...over });

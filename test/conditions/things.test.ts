@@ -216,6 +216,8 @@ function suite<F>(
   kinds: readonly string[],
   cases: Case<F>[],
   judge: (over: Partial<F>) => Judged<string>,
+  /** The same of a tenant 'blue'. */
+  elsewhere: (over: Partial<F>) => Partial<F> = (over) => over,
 ): void {
   describe(`explain ${what}`, () => {
     test('a fine one has no condition, and says so in one line', () => {
@@ -239,6 +241,20 @@ function suite<F>(
         }
       });
     }
+    if (what !== 'pool') {
+      test('of another tenant: commands that name its things name it too', () => {
+        const steps = cases.flatMap(([, over]) =>
+          judge(elsewhere(over())).conditions.map(({ nextStep }) => nextStep ?? ''),
+        );
+        const commands = steps.flatMap((step) => step.match(/"ashlar [^"]*"/g) ?? []);
+        const named = commands.filter((each) =>
+          /ashlar (grant|host|reservation|schedule|explain (volume|host))/.test(each),
+        );
+        assert.ok(named.length >= 3);
+        for (const command of named) assert.match(command, / --tenant blue"$/);
+        assert.doesNotMatch(commands.join(), /[{}]/);
+      });
+    }
     test('every kind has a case here', () => {
       const seen = new Set(cases.flatMap(([, , expected]) => expected.map(([kind]) => kind)));
       assert.deepEqual([...seen].sort(), [...kinds].sort());
@@ -247,8 +263,20 @@ function suite<F>(
 }
 
 suite('pool', poolConditionKinds, ofPool, (over) => explainPool({ ...pool, ...over }));
-suite('host', hostConditionKinds, ofHost, (over) => explainHost({ ...host, ...over }));
-suite('tenant', tenantConditionKinds, ofTenant, (over) => explainTenant({ ...tenant, ...over }));
+suite(
+  'host',
+  hostConditionKinds,
+  ofHost,
+  (over) => explainHost({ ...host, ...over }),
+  (over) => ({ ...over, host: { ...host.host, ...over.host, tenant: 'blue' } }),
+);
+suite(
+  'tenant',
+  tenantConditionKinds,
+  ofTenant,
+  (over) => explainTenant({ ...tenant, ...over }),
+  (over) => ({ ...over, tenant: { ...tenant.tenant, ...over.tenant, name: 'blue' } }),
+);
 
 test('explain: a tenant is told nothing of devices, sizes and reasons of the pool', () => {
   for (const over of [
