@@ -397,19 +397,29 @@ async function neighbourRound(
   const { port } = self.place;
   const place = { port, subnqn: noisy.place.subnqn, hostnqn, cpu: hostCpu, queues, depth: 128 };
   await noise.order({ kind: 'connect', place });
-  for (const [at, { limits, quietWeight }] of modes.entries()) {
+  const { nsid, blockBytes } = noisy.namespace;
+  const load = { nsid, blockBytes, ioBytes: 4 * kib, depth: 128, queues, readPercent };
+  const makeNoise = (): Promise<number> =>
+    noise.order({
+      kind: 'load',
+      load: { ...load, spanBytes, seed, warmupMs: warmupMs / 2, durationMs: longer },
+    });
+  // Thrown away: connections begin slowly, and their windows and rates are found meanwhile.
+  await setPolicy(self.client, {});
+  const first = makeNoise();
+  await quietP99(options, self, host, quiet, depth, seed);
+  await first;
+  // In another order each round.
+  for (let turn = 0; turn < modes.length; turn += 1) {
+    const at = (turn + seed) % modes.length;
+    const { limits, quietWeight } = modes[at] ?? modes[0];
     await setPolicy(self.client, limits);
     const weight = { params: { policy: 'quiet' }, body: { weight: quietWeight } };
     await self.client.call('changePolicy', weight);
     const spinning = noise.order({ kind: 'spin', ms: longer });
     const alone = await quietP99(options, self, host, quiet, depth, seed);
     await spinning;
-    const { nsid, blockBytes } = noisy.namespace;
-    const load = { nsid, blockBytes, ioBytes: 4 * kib, depth: 128, queues, readPercent };
-    const loading = noise.order({
-      kind: 'load',
-      load: { ...load, spanBytes, seed, warmupMs: warmupMs / 2, durationMs: longer },
-    });
+    const loading = makeNoise();
     const beside = await quietP99(options, self, host, quiet, depth, seed);
     figures[at]?.noisyIops.push(await loading);
     figures[at]?.alone.push(alone);
