@@ -62,7 +62,11 @@ const benchPackages = { fio: program('fio') };
 // The browser of a person; playwright-core brings none.
 const consolePackages = { chromium: program('chromium') };
 // Of the package's own making; it is installed in a machine that is thrown away.
-const debPackages = { debhelper: program('dh'), 'dpkg-dev': program('dpkg-buildpackage') };
+const debPackages = {
+  debhelper: program('dh'),
+  'dpkg-dev': program('dpkg-buildpackage'),
+  lintian: program('lintian'),
+};
 const mdnsPackages = { iproute2: program('ip') };
 const guestPackages = {
   'qemu-system-x86': program('qemu-system-x86_64'),
