@@ -54,13 +54,16 @@ void Connection::post_receive() noexcept {
 }
 
 // Where the next bytes go. A queue that has filled its own memory borrows from the reactor's
-// buffers, as one receive then brings more capsules, and gives back when it has less to say.
+// buffers, as one receive then brings more capsules, and gives back when it has less to say. Not
+// while tenants share the reactor: what eight queues bring at once would be 100 us of copying,
+// which no turn of share.h counts.
 std::span<std::byte> Connection::choose_rx() noexcept {
   BufferPool& buffers = shard_.buffers();
+  const bool is_long = rx_filled_ && !(tenant_ != nullptr && share_.contended());
   if (rx_borrowed_.held) {
-    if (rx_filled_) return whole(rx_borrowed_);
+    if (is_long) return whole(rx_borrowed_);
     buffers.release(rx_borrowed_);
-  } else if (rx_filled_ && buffers.free_bytes() >= buffers.size_bytes() / 2) {
+  } else if (is_long && buffers.free_bytes() >= buffers.size_bytes() / 2) {
     rx_borrowed_.length_bytes = limits::long_receive_bytes;
     if (buffers.try_acquire(rx_borrowed_)) return whole(rx_borrowed_);
   }
