@@ -111,9 +111,8 @@ const tellEveryMs = 60_000;
 /** The connections of one server. */
 export class Connections {
   readonly #logger: Logger;
-  /** In the order in which they came. */
-  readonly #strangers = new Map<Socket | string, Socket>();
-  readonly #known = new Set<Socket | string>();
+  /** In the order in which they came. `known`: has said who it is. */
+  readonly #peers = new Map<Socket | string, { socket: Socket; known: boolean }>();
   #evicted = 0;
   #toldAtMs = Number.NEGATIVE_INFINITY;
 
@@ -124,30 +123,28 @@ export class Connections {
 
   /** Whoever is at the other end has said who it is, and keeps its connection. */
   prove(socket: Socket): void {
-    const name = nameOf(socket);
-    if (this.#strangers.delete(name)) this.#known.add(name);
+    const peer = this.#peers.get(nameOf(socket));
+    if (peer !== undefined) peer.known = true;
   }
 
   #take(socket: Socket): void {
-    if (this.#strangers.size + this.#known.size >= maxConnections && !this.#makeRoom()) {
+    if (this.#peers.size >= maxConnections && !this.#makeRoom()) {
       socket.destroy();
       return;
     }
     const name = nameOf(socket);
-    this.#strangers.set(name, socket);
+    this.#peers.set(name, { socket, known: false });
     socket.once('close', () => {
-      // The address may be another's by now, who is a stranger of the same name.
-      if (this.#strangers.get(name) === socket || !this.#strangers.has(name)) {
-        this.#strangers.delete(name);
-        this.#known.delete(name);
-      }
+      // The address may be another's by now.
+      if (this.#peers.get(name)?.socket === socket) this.#peers.delete(name);
     });
   }
 
   /** Sends the oldest stranger away; false: there is none. */
   #makeRoom(): boolean {
-    for (const [name, socket] of this.#strangers) {
-      this.#strangers.delete(name);
+    for (const [name, { socket, known }] of this.#peers) {
+      if (known) continue;
+      this.#peers.delete(name);
       socket.destroy();
       this.#evicted += 1;
       this.#tell();
