@@ -22,6 +22,7 @@ import type { PortalInfo } from '../../lib/portals/types.js';
 import type { ScheduleInfo } from '../../lib/schedules/types.js';
 import type { ImportInfo } from '../../lib/stream/types.js';
 import { connect, gib, hostNqn, mib, open } from '../node/bench.js';
+import { assertJudged } from './judged.js';
 
 const nqn = hostNqn('h');
 let node: Node;
@@ -227,18 +228,7 @@ function suite<F>(
     });
     for (const [name, over, expected] of cases) {
       test(`${name}: ${expected.map(([kind]) => kind).join(', ') || 'nothing'}`, () => {
-        const { conditions, healthy } = judge(over());
-        assert.deepEqual(
-          conditions.map(({ kind, severity }) => [kind, severity]),
-          expected,
-        );
-        assert.equal(
-          healthy,
-          expected.every(([, severity]) => severity === 'info'),
-        );
-        for (const { severity, nextStep } of conditions) {
-          assert.ok(severity === 'info' || nextStep !== null, 'what is wrong has a next step');
-        }
+        assertJudged(judge(over()), expected);
       });
     }
     if (what !== 'pool') {

@@ -51,6 +51,13 @@ const pskHashes = ['sha256', 'sha384'] as const;
 const known = <T extends string>(all: readonly [T, ...T[]], word: string | undefined): T =>
   all.find((each) => each === word) ?? all[0];
 
+const OfHost = ({ host }: Pick<KeyOwner, 'host'>) =>
+  host !== null && (
+    <p>
+      Of <code>{host}</code>.
+    </p>
+  );
+
 export function setHostKey(owner: KeyOwner, initialRole: HostKey['role'] = 'host'): Task {
   const roleOf = (values: Values) => known(['host', 'controller'], values['role']);
   const another = owner.host !== null;
@@ -59,11 +66,7 @@ export function setHostKey(owner: KeyOwner, initialRole: HostKey['role'] = 'host
     verb: 'Set the key',
     about: (
       <>
-        {owner.host !== null && (
-          <p>
-            Of <code>{owner.host}</code>.
-          </p>
-        )}
+        <OfHost host={owner.host} />
         <p>
           A host with a key has to prove itself when it connects (DH-HMAC-CHAP); connections that it
           has stay. The key before stays good beside a new one, until you delete it.
@@ -162,11 +165,7 @@ export function setPsk(owner: KeyOwner): Task {
     verb: 'Add the PSK',
     about: (
       <>
-        {owner.host !== null && (
-          <p>
-            Of <code>{owner.host}</code>.
-          </p>
-        )}
+        <OfHost host={owner.host} />
         <p>
           With a PSK a host connects over TLS. It stands beside those that the host has; delete the
           old one when the host uses the new one.
