@@ -1,19 +1,25 @@
 /** The text of a configuration file, parsed and checked against its schema. */
 import { parse, TomlError } from 'smol-toml';
+import type { Static, TSchema } from 'typebox';
 import { Check } from 'typebox/schema';
 import { AshlarError } from '../errors.js';
 import { type Finding, findings } from './explain.js';
 import { lineOfKey } from './locate.js';
 import { type ConfigFile, configFileSchema } from './schema.js';
 
+/** The daemon's own file. @throws AshlarError as {@link parseToml}. */
+export function parseConfigFile(toml: string, name: string): ConfigFile {
+  return parseToml(configFileSchema, toml, name);
+}
+
 /**
- * Checks the text of a file against the schema.
+ * Checks the text of a file against a schema.
  *
  * @param name how messages call the file.
  * @throws AshlarError 'config-invalid', e.g. `ashlar.toml:3: 'pool.siz' is not known; did you mean
  * 'size'?`
  */
-export function parseConfigFile(toml: string, name: string): ConfigFile {
+export function parseToml<S extends TSchema>(schema: S, toml: string, name: string): Static<S> {
   let value: unknown;
   try {
     value = parse(toml, { maxDepth: 16 });
@@ -26,10 +32,8 @@ export function parseConfigFile(toml: string, name: string): ConfigFile {
       { cause: thrown },
     );
   }
-  if (Check(configFileSchema, value)) return value;
-  const [first, ...others] = findings(configFileSchema, value).map((finding) =>
-    place(finding, toml),
-  );
+  if (Check(schema, value)) return value;
+  const [first, ...others] = findings(schema, value).map((finding) => place(finding, toml));
   const more = others.length === 0 ? '' : `; also wrong: ${others.map(brief).join(', ')}`;
   const what = first === undefined ? '1: not a configuration' : `${first.line}: ${first.text}`;
   throw new AshlarError('config-invalid', `${name}:${what}${more}`);

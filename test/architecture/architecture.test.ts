@@ -151,6 +151,7 @@ const mayImport: Record<string, readonly string[]> = {
   bench: ['errors', 'native', 'config', 'node', 'api', 'host'],
   doctor: ['errors', 'native', 'config', 'node', 'api'],
   support: ['errors', 'config', 'api', 'doctor'],
+  csi: ['errors', 'config', 'node', 'api'],
   cli: [
     'errors',
     'tracing',
@@ -170,6 +171,7 @@ const mayImport: Record<string, readonly string[]> = {
     'bench',
     'doctor',
     'support',
+    'csi',
   ],
   index: [
     'errors',
