@@ -104,14 +104,15 @@ export async function showGrant(
 export async function addGrant(
   volume: string,
   host: string,
-  options: TenantOptions & { readOnly?: boolean; ifMissing?: boolean },
+  options: TenantOptions & { readOnly?: boolean; alone?: 'host' | 'writer'; ifMissing?: boolean },
 ): Promise<void> {
   // Of a snapshot there is only one access; the daemon knows which of the two is named.
   const access = options.readOnly === true ? { access: 'read-only' as const } : {};
+  const alone = options.alone === undefined ? {} : { alone: options.alone };
   const grant = await withDaemon(options, (client) =>
     client.call('createGrant', {
       query: { ...tenantQuery(options), ...(options.ifMissing === true ? again : {}) },
-      body: { volume, host, ...access },
+      body: { volume, host, ...access, ...alone },
     }),
   );
   if (options.json === true) return printJson(grant);

@@ -345,6 +345,7 @@ function addAccess(program: Command): void {
     build: (command) =>
       command
         .option('--read-only', 'for reading alone')
+        .option('--alone <of>', 'only while no other "host" has it, or no other "writer"')
         .option('--if-missing', 'succeed when it is given already')
         .action(async (volume, host, options) =>
           (await import('./access.js')).addGrant(volume, host, options),

@@ -25,7 +25,10 @@ import { type ControlState, stillThere, tenantOf } from './state.js';
 import type { CallOptions, GrantAccess, GrantEntry, GrantInfo, Grants } from './types.js';
 import { uuidText } from './uuid.js';
 
-type GrantOptions = CallOptions & { access?: GrantAccess | undefined };
+type GrantOptions = CallOptions & {
+  access?: GrantAccess | undefined;
+  alone?: 'host' | 'writer' | undefined;
+};
 
 export class GrantService implements Grants {
   readonly #state: ControlState;
@@ -100,6 +103,7 @@ export class GrantService implements Grants {
             `(${before.value.access}); revoke that grant first to change it`,
         );
       }
+      this.#assertAlone(now, options.alone);
       await this.#catalog.transact(
         what,
         (transaction) => this.#buildGrant(transaction, this.#current(source), host, access),
@@ -139,6 +143,20 @@ export class GrantService implements Grants {
       throwIfAborted(options.signal, what);
       await body(what);
     });
+  }
+
+  /** Under the lock of what is granted, so that of two hosts that want it alone one gets it. */
+  #assertAlone(source: Source, alone: GrantOptions['alone']): void {
+    if (alone === undefined) return;
+    const other = this.#entriesOf(source).find(
+      (grant) => alone === 'host' || grant.access === 'read-write',
+    );
+    if (other === undefined) return;
+    throw new AshlarError(
+      'busy',
+      `${this.#text(source)} is granted to ${hostText(other.host)} (${other.access}); revoke that ` +
+        'grant first',
+    );
   }
 
   #buildGrant(transaction: Transaction, source: Source, host: string, access: GrantAccess): void {

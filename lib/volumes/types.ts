@@ -215,11 +215,19 @@ export interface GrantEntry extends GrantInfo {
 
 /** `reference` is a volume's name or UUID, or a snapshot's `volume@name` or UUID. */
 export interface Grants {
-  /** As {@link Volumes.grant} or {@link Snapshots.grant}; a snapshot is granted read-only. */
+  /**
+   * As {@link Volumes.grant} or {@link Snapshots.grant}; a snapshot is granted read-only.
+   *
+   * @throws AshlarError busy when it is to be `alone` and another host has it: 'host' any other,
+   * 'writer' one that may write. Of two that ask at once one is refused.
+   */
   add(
     reference: string,
     host: string,
-    options?: CallOptions & { access?: GrantAccess | undefined },
+    options?: CallOptions & {
+      access?: GrantAccess | undefined;
+      alone?: 'host' | 'writer' | undefined;
+    },
   ): Promise<GrantEntry>;
   /** @throws AshlarError not-found. */
   show(reference: string, host: string, options?: CallOptions): GrantEntry;

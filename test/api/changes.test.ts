@@ -290,3 +290,23 @@ test('audit: every change with who, what, before and after; no secrets', async (
   assert.ok(!text.includes(key.secret) && !text.includes(psk) && !text.includes('ashlar_'));
   assert.equal(fs.statSync(api.folder.file('audit.log')).mode & 0o777, 0o600);
 });
+
+test('grants: one that wants the volume alone: of two at once one gets it, the other is told who', async () => {
+  await using api = await ApiFixture.open();
+  const { client } = api;
+  await client.call('createVolume', { body: { name: 'web', sizeBytes: 1 << 20 } });
+  const [first, second] = ['nqn.2014-08.org.example:one', 'nqn.2014-08.org.example:two'];
+  const grant = (host: string, alone?: 'host' | 'writer', access?: 'read-only') =>
+    client.call('createGrant', {
+      body: { volume: 'web', host, ...(alone && { alone }), ...(access && { access }) },
+    });
+  const outcomes = await Promise.allSettled([grant(first, 'host'), grant(second, 'host')]);
+  assert.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'rejected'],
+  );
+  await assert.rejects(grant(second, 'writer'), { code: 'busy', message: new RegExp(first) });
+  assert.equal((await grant(second, undefined, 'read-only')).access, 'read-only');
+  await client.call('deleteGrant', { params: { volume: 'web', host: first } });
+  assert.equal((await grant(first, 'writer')).access, 'read-write');
+});

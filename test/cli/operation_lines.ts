@@ -212,7 +212,10 @@ const inOrder = {
   listPsks: { line: 'host psk list' },
   getPsk: { line: `host psk show ${nqn}`, fields: { id: '0123456789ab' } },
   deletePsk: { line: `host psk remove ${nqn}`, fields: { id: '0123456789ab' } },
-  createGrant: { line: `grant add web ${nqn}`, fields: { access: '--read-only' } },
+  createGrant: {
+    line: `grant add web ${nqn}`,
+    fields: { access: '--read-only', alone: '--alone host' },
+  },
   listGrants: { line: 'grant list' },
   getGrant: { line: `grant show web ${nqn}` },
   deleteGrant: { line: `grant remove web ${nqn}` },

@@ -31,7 +31,18 @@ export const grantSchema = Type.Object(
 );
 
 export const createGrantSchema = Type.Object(
-  { volume: sourceRef, host: hostRef, access: Type.Optional(access) },
+  {
+    volume: sourceRef,
+    host: hostRef,
+    access: Type.Optional(access),
+    alone: Type.Optional(
+      Type.Enum(['host', 'writer'], {
+        description:
+          '"host": only while no other host may use it; "writer": only while no other may write ' +
+          'to it. It is looked at in the same moment in which the grant is given.',
+      }),
+    ),
+  },
   {
     ...exact,
     description:

@@ -23,8 +23,9 @@ export function grantOperations(
       );
     },
     createGrant: async ({ body, query }, signal) => {
-      const options = { ...callOptions(query, signal), access: body.access };
-      return grantObject(await node.grants.add(body.volume, body.host, options));
+      const { volume, host, access, alone } = body;
+      const options = { ...callOptions(query, signal), access, alone };
+      return grantObject(await node.grants.add(volume, host, options));
     },
     getGrant: async ({ params, query }, signal) =>
       grantObject(node.grants.show(params.volume, params.host, callOptions(query, signal))),
