@@ -127,7 +127,17 @@ export class ApiClient implements AsyncDisposable {
     options: CallOptions = {},
   ): Promise<Output<K>> {
     // The daemon builds its answers from the same contract; tests check every one against it.
-    return (await this.#perform(id, input, options)) as Output<K>;
+    return (await this.#perform(id, input, options)).body as Output<K>;
+  }
+
+  /** The same, with the entity tag of the answer, which a change can be asked to fit. */
+  async tagged<K extends OperationId>(
+    id: K,
+    input: ClientInput<K>,
+    options: CallOptions = {},
+  ): Promise<{ output: Output<K>; etag: string | null }> {
+    const { body, etag } = await this.#perform(id, input, options);
+    return { output: body as Output<K>, etag };
   }
 
   /** All items of a list, page by page. What changes meanwhile may or may not be in it. */
@@ -140,7 +150,7 @@ export class ApiClient implements AsyncDisposable {
     let cursor: string | null = null;
     do {
       const parts = { query: { ...query, ...(cursor === null ? {} : { cursor }) } };
-      const page = (await this.#perform(id, parts, options)) as Output<K>;
+      const page = (await this.#perform(id, parts, options)).body as Output<K>;
       items.push(...page.items);
       cursor = page.next;
     } while (cursor !== null);
@@ -177,7 +187,11 @@ export class ApiClient implements AsyncDisposable {
     }
   }
 
-  async #perform(id: OperationId, parts: InputParts, options: CallOptions): Promise<unknown> {
+  async #perform(
+    id: OperationId,
+    parts: InputParts,
+    options: CallOptions,
+  ): Promise<{ body: unknown; etag: string | null }> {
     const operation: Operation = operations[id];
     const hasBody = parts.body !== undefined;
     const type = mediaTypes[this.#encoding];
@@ -205,7 +219,8 @@ export class ApiClient implements AsyncDisposable {
     }
     const body = bytes.length === 0 ? {} : this.#decode(bytes, answer);
     if (answer.statusCode >= 400) throw errorOf(body, answer.statusCode);
-    return body;
+    const etag = answer.headers['etag'];
+    return { body, etag: typeof etag === 'string' ? etag : null };
   }
 
   #decode(bytes: Uint8Array, answer: Dispatcher.ResponseData): unknown {
