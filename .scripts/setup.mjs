@@ -8,6 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prepareGuest } from './guest.mjs';
+import { prepareKubernetes } from './kubernetes.mjs';
 import { buildAddon, jobs, prebuildNative } from './native.mjs';
 import { otherNodes } from './nodes.mjs';
 import { preparePromtool } from './promtool.mjs';
@@ -240,6 +241,7 @@ export function setUp(goal, only = null, suite = 'default') {
     if (native) await buildNativeTests();
     if (fuzz) await buildFuzzTargets();
     if (tests('unit') || tests('metrics')) await preparePromtool();
+    if (tests('unit') || tests('deploy')) await prepareKubernetes();
     if (tests('smoke')) await otherNodes();
     if (tests('smoke') || tests('package')) await prebuildNative();
     if (guest) await prepareGuest(suite);
