@@ -79,6 +79,13 @@ const guestPackages = {
   fio: program('fio'),
   xfsprogs: program('mkfs.xfs'),
   e2fsprogs: program('mkfs.ext4'),
+  'btrfs-progs': program('mkfs.btrfs'),
+};
+/** The node's part of the CSI plugin with the programs that it starts. */
+const csiPackages = {
+  xfsprogs: guestPackages.xfsprogs,
+  e2fsprogs: guestPackages.e2fsprogs,
+  'btrfs-progs': guestPackages['btrfs-progs'],
 };
 
 async function installSystemPackages(packages) {
@@ -228,6 +235,7 @@ export function setUp(goal, only = null, suite = 'default') {
       ...(tests('package') ? debPackages : {}),
       ...(tests('bench') || tests('unit') ? benchPackages : {}),
       ...(tests('instructions') ? instructionPackages : {}),
+      ...(tests('csi') ? csiPackages : {}),
       ...(guest ? guestPackages : {}),
     });
     await installNpmPackages();

@@ -220,6 +220,24 @@ describe('lib/', () => {
     assert.deepEqual(wrong, []);
   });
 
+  test('of the CSI plugin, only its privileged part starts programs', () => {
+    const starters = files.filter(
+      (file) => file.startsWith(path.join('lib', 'csi')) && /child_process/.test(read(file)),
+    );
+    assert.deepEqual(starters, [path.join('lib', 'csi', 'host', 'programs.ts')]);
+  });
+
+  test('of the CSI plugin, only its privileged part knows the files of the kernel', () => {
+    const host = path.join('lib', 'csi', 'host') + path.sep;
+    const wrong = files.filter(
+      (file) =>
+        file.startsWith(path.join('lib', 'csi')) &&
+        !file.startsWith(host) &&
+        /['"`]\/(?:sys|dev|proc)\b/.test(read(file)),
+    );
+    assert.deepEqual(wrong, []);
+  });
+
   test('native.ts is the only door to the addon', () => {
     const doors = [...files, ...sources('bench', ['.ts'])].filter((file) =>
       /node-gyp-build|\.node['"]/.test(read(file)),
