@@ -12,23 +12,27 @@ interface Instruction {
   rest: string;
 }
 
-/** Instructions, each on one line, by stage. */
-function stages(text: string): Instruction[][] {
+/** Instructions, each on one line, by the name of their stage. */
+function stages(text: string): Record<string, Instruction[]> {
   const lines = text
     .replaceAll(/^#.*\n/gm, '')
     .replaceAll(/\\\n\s*/g, '')
     .split('\n')
     .filter((line) => line !== '');
-  const all: Instruction[][] = [[]];
+  const all: Record<string, Instruction[]> = {};
+  let stage: Instruction[] = [];
   for (const line of lines) {
     const [word = '', ...rest] = line.split(' ');
-    if (word === 'FROM') all.push([]);
-    all.at(-1)?.push({ word, rest: rest.join(' ') });
+    if (word === 'FROM') {
+      stage = [];
+      all[rest.at(-1) ?? ''] = stage;
+    }
+    stage.push({ word, rest: rest.join(' ') });
   }
   return all;
 }
 
-const [, build = [], image = []] = stages(recipe);
+const { build = [], csi = [], ashlar: image = [] } = stages(recipe);
 const of = (stage: readonly Instruction[], word: string): string[] =>
   stage.filter((each) => each.word === word).map(({ rest }) => rest);
 
@@ -70,6 +74,45 @@ describe('image', () => {
       assert.match(line, /--no-install-recommends/);
       assert.match(line, /rm -rf \/var\/lib\/apt\/lists/);
     }
+  });
+});
+
+/** Programs of the node's part, and the package of each. */
+const programs: Record<string, string> = {
+  nvme: 'nvme-cli',
+  'mkfs.ext4': 'e2fsprogs',
+  'fsck.ext4': 'e2fsprogs',
+  resize2fs: 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
+  xfs_repair: 'xfsprogs',
+  xfs_growfs: 'xfsprogs',
+  'mkfs.btrfs': 'btrfs-progs',
+  btrfs: 'btrfs-progs',
+  blkid: 'util-linux',
+  blockdev: 'util-linux',
+  mount: 'mount',
+  umount: 'mount',
+  modprobe: 'kmod',
+};
+
+describe("the CSI plugin's image", () => {
+  const [install = ''] = of(csi, 'RUN');
+
+  test('has what the node runs, and nothing that nobody runs', () => {
+    const [, installed = ''] = /--no-install-recommends +([a-z0-9 -]+?) +&&/.exec(install) ?? [];
+    assert.deepEqual(installed.split(' ').sort(), [...new Set(Object.values(programs))].sort());
+    assert.match(install, /rm -rf \/var\/lib\/apt\/lists/);
+  });
+
+  test('has no identity: that would be the same on every node', () => {
+    assert.match(install, /rm -rf .*\/etc\/nvme\/hostnqn \/etc\/nvme\/hostid/);
+  });
+
+  test('is not root unless its manifest says so; is what the target without a name is not', () => {
+    assert.deepEqual(of(csi, 'USER'), ['4420:4420']);
+    assert.deepEqual(of(csi, 'ENTRYPOINT'), ['["ashlar"]']);
+    assert.deepEqual(of(csi, 'HEALTHCHECK'), [], 'Kubernetes asks by its own probes');
+    assert.equal(Object.keys(stages(recipe)).at(-1), 'ashlar');
   });
 });
 
