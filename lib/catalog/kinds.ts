@@ -107,6 +107,8 @@ export interface SnapshotRecord {
   schedule: Uint8Array;
   /** The instant that the schedule had planned for it; 0: made by hand. */
   plannedMs: number;
+  /** UUID of its volume, 16 bytes; empty in records older than the field. */
+  volumeUuid: Uint8Array;
 }
 
 /** An import that has not come to its end. Until then no host sees the volume. */
@@ -309,6 +311,7 @@ export const snapshotKind: RecordKind<
     createdMs: fields.integer('createdMs'),
     schedule: fields.bytesOrNone('schedule', 16),
     plannedMs: fields.integerOr('plannedMs', 0),
+    volumeUuid: fields.bytesOrNone('volumeUuid', 16),
   }),
   encode: (value) => ({ ...value }),
   indexes: {

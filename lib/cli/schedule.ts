@@ -38,16 +38,20 @@ function keepOf(options: PlanOptions): Partial<Schedule['keep']> {
   return keep;
 }
 
+function firstRunText({ name, state, nextRunAt }: Schedule): string {
+  if (nextRunAt !== null) return `First run: ${localTime(nextRunAt)}.`;
+  return state === 'idle'
+    ? `It waits for volumes: ashlar schedule change ${name} --volume VOLUME`
+    : `It does not run yet: ashlar schedule enable ${name}`;
+}
+
 export async function createSchedule(
   name: string,
   options: PlanOptions & { disabled?: boolean; ifMissing?: boolean },
 ): Promise<void> {
-  const { cron, timezone, volume: volumes, prefix } = options;
+  const { cron, timezone, volume: volumes = [], prefix } = options;
   if (cron === undefined) {
     throw new AshlarError('usage', "the times are missing; give for example --cron '0 2 * * *'");
-  }
-  if (volumes === undefined) {
-    throw new AshlarError('usage', 'the volumes are missing; give for example --volume web');
   }
   const keep = keepOf(options);
   if (Object.keys(keep).length === 0) {
@@ -74,9 +78,7 @@ export async function createSchedule(
   printLines([
     `Created schedule '${schedule.name}': ${plural(schedule.volumes.length, 'volume')}, keeps ` +
       `${keptText(schedule)}.`,
-    schedule.nextRunAt === null
-      ? `It does not run yet: ashlar schedule enable ${schedule.name}`
-      : `First run: ${localTime(schedule.nextRunAt)}.`,
+    firstRunText(schedule),
   ]);
 }
 

@@ -15,16 +15,22 @@ interface Repeatable {
 
 export async function createSnapshots(
   references: readonly string[],
-  options: TenantOptions & Repeatable,
+  options: TenantOptions & Repeatable & { uuid?: string[]; groupUuid?: string },
 ): Promise<void> {
   const { volumes, name } = oneInstant(references);
+  const { uuid: uuids, groupUuid } = options;
   const { items } = await withDaemon(options, (client) =>
     client.call('createSnapshots', {
       query: {
         ...tenantQuery(options),
         ...(options.ifMissing === true ? { repeatable: 'true' } : {}),
       },
-      body: { volumes, name },
+      body: {
+        volumes,
+        name,
+        ...(uuids === undefined ? {} : { uuids }),
+        ...(groupUuid === undefined ? {} : { groupUuid }),
+      },
     }),
   );
   if (options.json === true) return printJson(items);

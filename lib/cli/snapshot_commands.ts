@@ -15,6 +15,8 @@ export function addSnapshots(program: Command): void {
     ],
     build: (command) =>
       command
+        .option('--uuid <uuid...>', 'identities, one for each snapshot; random otherwise')
+        .option('--group-uuid <uuid>', 'identity of their group, which also one alone makes then')
         .option('--if-missing', 'succeed when the same snapshot exists already')
         .action(async (references, options) =>
           (await import('./snapshot.js')).createSnapshots(references, options),

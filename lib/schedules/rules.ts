@@ -44,11 +44,8 @@ export function checkKeep(keep: Retention): void {
   );
 }
 
-/** @throws AshlarError invalid-argument, limit-exceeded. */
+/** None is enough: it waits for volumes then. @throws AshlarError limit-exceeded. */
 export function checkVolumeCount(count: number): void {
-  if (count === 0) {
-    throw new AshlarError('invalid-argument', 'a schedule needs a volume; name at least one');
-  }
   if (count > maxScheduleVolumes) {
     throw new AshlarError(
       'limit-exceeded',

@@ -10,7 +10,7 @@ import type { Retention } from './retention.js';
  * - 'waiting': for its next run.
  * - 'running': a run is under way.
  * - 'disabled': makes nothing until it is enabled.
- * - 'idle': all its volumes are deleted; it makes nothing until it is given others.
+ * - 'idle': it has no volumes; it makes nothing until it is given some.
  * - 'broken': this machine cannot read its expression or time zone any more.
  */
 export type ScheduleState = 'waiting' | 'running' | 'disabled' | 'idle' | 'broken';

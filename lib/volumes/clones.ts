@@ -110,7 +110,12 @@ export function moveTop(
 export type WantedSnapshot = Pick<
   SnapshotRecord,
   'name' | 'group' | 'origin' | 'schedule' | 'plannedMs'
->;
+> & {
+  /** Random when not given. */
+  uuid?: Uint8Array | undefined;
+  /** Now when not given. */
+  createdMs?: number | undefined;
+};
 
 /**
  * Freezes the top of a volume as a snapshot.
@@ -132,20 +137,21 @@ export function addSnapshot(
     );
   }
   const now = stillThere(catalog.get(volumeKind, volume.id), `volume '${volume.value.name}'`);
-  const { tenant, name: volumeName, sizeBytes, blockBytes } = now.value;
+  const { tenant, name: volumeName, uuid: volumeUuid, sizeBytes, blockBytes } = now.value;
   const layer = freezeTop(catalog, transaction, now);
-  const uuid = randomUuidBytes();
+  const { uuid = randomUuidBytes(), createdMs = Date.now() } = wanted;
   return transaction.add(snapshotKind, {
     ...wanted,
     tenant,
     volume: now.id,
     volumeName,
+    volumeUuid,
     uuid,
     nguid: uuid,
     nsid: 0,
     layer,
     sizeBytes,
     blockBytes,
-    createdMs: Date.now(),
+    createdMs,
   });
 }

@@ -87,12 +87,19 @@ export class GroupService implements Groups {
     const [first] = members;
     if (first === undefined) throw new AshlarError('not-found', 'the group was deleted meanwhile');
     const { group, name, createdMs } = first.value;
+    const sorted = members
+      .map((each) => ({
+        reference: snapshotReference(this.#catalog, each),
+        uuid: uuidText(each.value.uuid),
+      }))
+      .sort((a, b) => compare(`${a.reference} ${a.uuid}`, `${b.reference} ${b.uuid}`));
     return {
       uuid: uuidText(group),
       name,
       tenant: this.#tenantName(first),
       createdAt: new Date(createdMs).toISOString(),
-      snapshots: members.map((each) => snapshotReference(this.#catalog, each)).sort(),
+      snapshots: sorted.map(({ reference }) => reference),
+      snapshotUuids: sorted.map(({ uuid }) => uuid),
       sizeBytes: members.reduce((sum, { value }) => sum + value.sizeBytes, 0n),
     };
   }

@@ -50,6 +50,7 @@ export function snapshotInfo(catalog: Catalog, stored: Stored<SnapshotRecord>): 
     name: value.name,
     volume,
     volumeUuid: live === null ? null : uuidText(live.value.uuid),
+    sourceUuid: sourceUuid(value, live),
     reference: `${volume}@${value.name}`,
     tenant: tenant.name,
     uuid: uuidText(value.uuid),
@@ -62,6 +63,11 @@ export function snapshotInfo(catalog: Catalog, stored: Stored<SnapshotRecord>): 
     createdAt: new Date(value.createdMs).toISOString(),
     grants: grantInfos(catalog.group(grantKind, 'snapshot', String(id))),
   };
+}
+
+function sourceUuid(value: SnapshotRecord, live: Stored<VolumeRecord> | null): string | null {
+  if (live !== null) return uuidText(live.value.uuid);
+  return value.volumeUuid.length === 0 ? null : uuidText(value.volumeUuid);
 }
 
 /** @throws AshlarError not-found when it is deleted at the same moment. */

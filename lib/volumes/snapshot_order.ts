@@ -7,7 +7,7 @@ import { compare, pageStart } from './pages.js';
 import { volumeNameOf } from './references.js';
 import { lookUpVolume, tenantOf } from './state.js';
 import type { PageOptions, SnapshotFilter } from './types.js';
-import { isUuidText } from './uuid.js';
+import { hexText, isUuidText, uuidBytes } from './uuid.js';
 
 /** The snapshots of one volume, which may be deleted. */
 interface Family {
@@ -58,6 +58,7 @@ function familiesIn(catalog: Catalog, options: PageOptions & SnapshotFilter): Fa
   const { volume } = options;
   const byUuid = volume !== undefined && isUuidText(volume);
   const wanted = byUuid ? lookUpVolume(catalog, volume, options) : null;
+  const uuid = byUuid ? hexText(uuidBytes(volume)) : '';
   const families: Family[] = [];
   for (const id of catalog.groupKeys(snapshotKind, 'volume')) {
     const member = catalog.oneOf(snapshotKind, 'volume', id);
@@ -67,7 +68,8 @@ function familiesIn(catalog: Catalog, options: PageOptions & SnapshotFilter): Fa
     const deleted = catalog.get(volumeKind, value.volume) === null;
     if (options.deletedVolume !== undefined && deleted !== options.deletedVolume) continue;
     const name = volumeNameOf(catalog, value);
-    if (byUuid ? value.volume !== wanted?.id : volume !== undefined && name !== volume) continue;
+    const same = value.volume === wanted?.id || hexText(value.volumeUuid) === uuid;
+    if (byUuid ? !same : volume !== undefined && name !== volume) continue;
     const tenant = catalog.get(tenantKind, value.tenant)?.value.name ?? '';
     families.push({ volume: value.volume, key: `${tenant}/${name}/${padded(value.volume)}` });
   }

@@ -29,17 +29,21 @@ import type {
   PageOptions,
   SnapshotDetail,
   SnapshotFilter,
+  SnapshotIdentities,
   SnapshotInfo,
   Snapshots,
   VolumeDetail,
 } from './types.js';
-import { hexText, randomUuidBytes, uuidText } from './uuid.js';
+import { hexText, isUuidText, randomUuidBytes, uuidBytes, uuidText } from './uuid.js';
 
 type StoredSnapshot = Stored<SnapshotRecord>;
 type StoredVolume = Stored<VolumeRecord>;
 
 /** What a snapshot's record says of how it came about. */
-type Origin = Pick<SnapshotRecord, 'group' | 'schedule' | 'plannedMs'>;
+type Origin = Pick<SnapshotRecord, 'group' | 'schedule' | 'plannedMs'> & {
+  /** One for each volume, in their order; none: random. */
+  uuids: readonly Uint8Array[];
+};
 
 /** No group, no schedule, no origin. */
 const none = new Uint8Array(0);
@@ -55,11 +59,16 @@ export class SnapshotService implements Snapshots {
     this.#grants = grants;
   }
 
-  async create(volume: string, name: string, options: CallOptions = {}): Promise<SnapshotDetail> {
+  async create(
+    volume: string,
+    name: string,
+    options: CallOptions & Pick<SnapshotIdentities, 'uuids'> = {},
+  ): Promise<SnapshotDetail> {
     this.#state.assertOpen();
     checkName('snapshot', name);
+    const uuids = checkUuids(options.uuids, 1);
     const found = findVolume(this.#catalog, volume, options);
-    const [made] = await this.#make([found], name, byHand(none), options);
+    const [made] = await this.#make([found], name, byHand(none, uuids), options);
     if (made === undefined) throw new RangeError('a snapshot of one volume is one snapshot');
     return made;
   }
@@ -67,10 +76,13 @@ export class SnapshotService implements Snapshots {
   async createGroup(
     volumes: readonly string[],
     name: string,
-    options: CallOptions = {},
+    options: CallOptions & SnapshotIdentities = {},
   ): Promise<SnapshotDetail[]> {
     this.#state.assertOpen();
     checkName('snapshot', name);
+    const uuids = checkUuids(options.uuids, volumes.length);
+    const { groupUuid } = options;
+    const group = groupUuid === undefined ? randomUuidBytes() : checkUuid(groupUuid);
     if (volumes.length < 1 || volumes.length > maxGroupVolumes) {
       throw new AshlarError(
         'invalid-argument',
@@ -93,7 +105,7 @@ export class SnapshotService implements Snapshots {
       }
       seen.add(id);
     }
-    return this.#make(found, name, byHand(randomUuidBytes()), options);
+    return this.#make(found, name, byHand(group, uuids), options);
   }
 
   /**
@@ -110,7 +122,7 @@ export class SnapshotService implements Snapshots {
     this.#state.assertOpen();
     const found = volumes.map((id) => stillThere(this.#catalog.get(volumeKind, id), 'a volume'));
     const group = found.length > 1 ? randomUuidBytes() : none;
-    return this.#make(found, name, { ...planned, group }, options);
+    return this.#make(found, name, { ...planned, group, uuids: [] }, options);
   }
 
   /** All or none, in the order of `volumes`. */
@@ -120,7 +132,7 @@ export class SnapshotService implements Snapshots {
     origin: Origin,
     options: CallOptions,
   ): Promise<SnapshotDetail[]> {
-    const { group } = origin;
+    const { group, uuids, ...rest } = origin;
     const names = volumes.map(({ value }) => `'${value.name}@${name}'`).join(', ');
     const what = `create snapshot ${names}`;
     // In one order everywhere, so that groups that overlap cannot wait for each other.
@@ -128,7 +140,7 @@ export class SnapshotService implements Snapshots {
     const keys = ids.map((id) => `volume ${id}`);
     const records = await this.#state.locks.holdAll(keys, what, options.signal, async () => {
       throwIfAborted(options.signal, what);
-      const before = this.#acceptRepeat(volumes, name, group, options);
+      const before = this.#acceptRepeat(volumes, name, origin, options);
       if (before !== null) return before;
       const made = await this.#catalog.transact(
         what,
@@ -137,9 +149,12 @@ export class SnapshotService implements Snapshots {
           if (first !== undefined) {
             assertQuota(this.#catalog, first.value.tenant, { snapshots: volumes.length });
           }
-          return volumes.map((volume) =>
-            addSnapshot(this.#catalog, transaction, volume, { ...origin, name, origin: none }),
-          );
+          // One instant has one time.
+          const createdMs = Date.now();
+          return volumes.map((volume, index) => {
+            const wanted = { ...rest, group, name, origin: none, uuid: uuids[index], createdMs };
+            return addSnapshot(this.#catalog, transaction, volume, wanted);
+          });
         },
         options.signal,
       );
@@ -158,8 +173,8 @@ export class SnapshotService implements Snapshots {
   #acceptRepeat(
     volumes: readonly StoredVolume[],
     name: string,
-    group: Uint8Array,
-    options: CallOptions,
+    { group, uuids }: Origin,
+    options: CallOptions & SnapshotIdentities,
   ): StoredSnapshot[] | null {
     const before = volumes.map(({ id }) =>
       this.#catalog.find(snapshotKind, 'name', snapshotKey(id, name)),
@@ -168,13 +183,18 @@ export class SnapshotService implements Snapshots {
     const [first] = there;
     if (first === undefined) return null;
     const together = hexText(first.value.group);
+    const named = options.groupUuid !== undefined || uuids.length > 0;
     const same =
       there.length === volumes.length &&
       (group.length === 0 || together !== '') &&
-      there.every(({ value }) => hexText(value.group) === together);
-    if (options.repeatable === true && (same || (volumes.length === 1 && there.length === 1))) {
-      return there;
-    }
+      there.every(({ value }) => hexText(value.group) === together) &&
+      (options.groupUuid === undefined || hexText(group) === together) &&
+      there.every(({ value }, index) => {
+        const wanted = uuids[index];
+        return wanted === undefined || hexText(wanted) === hexText(value.uuid);
+      });
+    const alone = !named && volumes.length === 1 && there.length === 1;
+    if (options.repeatable === true && (same || alone)) return there;
     const references = there.map((one) => `'${snapshotReference(this.#catalog, one)}'`);
     throw new AshlarError(
       'already-exists',
@@ -351,8 +371,22 @@ export class SnapshotService implements Snapshots {
   }
 }
 
-function byHand(group: Uint8Array): Origin {
-  return { group, schedule: none, plannedMs: 0 };
+function byHand(group: Uint8Array, uuids: readonly Uint8Array[]): Origin {
+  return { group, schedule: none, plannedMs: 0, uuids };
+}
+
+function checkUuids(uuids: readonly string[] | undefined, volumes: number): Uint8Array[] {
+  if (uuids === undefined) return [];
+  if (uuids.length === volumes && new Set(uuids).size === volumes) return uuids.map(checkUuid);
+  throw new AshlarError(
+    'invalid-argument',
+    `${new Set(uuids).size} UUIDs for ${volumes} snapshots; give one for each, all different`,
+  );
+}
+
+function checkUuid(uuid: string): Uint8Array {
+  if (isUuidText(uuid)) return uuidBytes(uuid);
+  throw new AshlarError('invalid-argument', `'${uuid}' is not a UUID`);
 }
 
 function createdText({ value }: StoredSnapshot): string {

@@ -247,6 +247,8 @@ export interface SnapshotInfo {
   volume: string;
   /** UUID of its volume; null: that is deleted. */
   volumeUuid: string | null;
+  /** The same, and kept when that is deleted; null: it was deleted by an older version. */
+  sourceUuid: string | null;
   /** `volume@name`, by which people find it. */
   reference: string;
   tenant: string;
@@ -294,15 +296,19 @@ export interface Snapshots {
    * @throws AshlarError not-found, invalid-argument (name), already-exists, limit-exceeded,
    * no-space.
    */
-  create(volume: string, name: string, options?: CallOptions): Promise<SnapshotDetail>;
+  create(
+    volume: string,
+    name: string,
+    options?: CallOptions & Pick<SnapshotIdentities, 'uuids'>,
+  ): Promise<SnapshotDetail>;
   /**
    * The same for several volumes (1 to 64, each once, of one tenant) at one instant: all or none.
-   * In the order of `volumes`.
+   * In the order of `volumes`. They are a group, also when it is of one.
    */
   createGroup(
     volumes: readonly string[],
     name: string,
-    options?: CallOptions,
+    options?: CallOptions & SnapshotIdentities,
   ): Promise<SnapshotDetail[]>;
   /** All of a volume (a name or UUID), oldest first. @throws AshlarError not-found. */
   listOf(volume: string, options?: CallOptions): SnapshotInfo[];
@@ -343,8 +349,17 @@ export interface GroupInfo {
   createdAt: string;
   /** `volume@name` of each that is still there, by volume. */
   snapshots: string[];
+  /** Their UUIDs, in the same order. */
+  snapshotUuids: string[];
   /** Sum of their sizes. */
   sizeBytes: bigint;
+}
+
+/** Identities of snapshots to make; random where none is given. */
+export interface SnapshotIdentities {
+  /** One for each volume, in their order. */
+  uuids?: readonly string[] | undefined;
+  groupUuid?: string | undefined;
 }
 
 /** Groups are made by {@link Snapshots.createGroup}, and are there while a snapshot of them is. */

@@ -332,21 +332,22 @@ export class VolumeService implements Volumes {
   }
 
   /**
-   * Its snapshots are found by the name in their records once it is gone, so a name from before a
-   * renaming is replaced there. Until the volume is gone its own name counts, so this may take
-   * several transactions, and be cut off between them.
+   * Its snapshots are found by what is in their records once it is gone, so a name from before a
+   * renaming is replaced there, and a UUID that older records do not have is added. Until the
+   * volume is gone its own name counts, so this may take several transactions, and be cut off
+   * between them.
    */
   async #nameSnapshots(volume: StoredVolume, what: string): Promise<void> {
-    const { name } = this.#now(volume).value;
+    const { name, uuid: volumeUuid } = this.#now(volume).value;
     const stale = this.#catalog
       .group(snapshotKind, 'volume', String(volume.id))
-      .filter(({ value }) => value.volumeName !== name);
+      .filter(({ value }) => value.volumeName !== name || value.volumeUuid.length === 0);
     for (let at = 0; at < stale.length; at += snapshotsAtOnce) {
       await this.#catalog.transact(what, (transaction) => {
         for (const { id } of stale.slice(at, at + snapshotsAtOnce)) {
           const now = this.#catalog.get(snapshotKind, id);
           if (now === null) continue;
-          transaction.put(snapshotKind, id, { ...now.value, volumeName: name });
+          transaction.put(snapshotKind, id, { ...now.value, volumeName: name, volumeUuid });
         }
       });
     }

@@ -310,3 +310,35 @@ test('grants: one that wants the volume alone: of two at once one gets it, the o
   await client.call('deleteGrant', { params: { volume: 'web', host: first } });
   assert.equal((await grant(first, 'writer')).access, 'read-write');
 });
+
+test('snapshots: identities as given, a group of one, and whose they are after its deletion', async () => {
+  await using api = await ApiFixture.open();
+  const { client } = api;
+  const { uuid: sourceUuid } = await client.call('createVolume', {
+    body: { name: 'web', sizeBytes: 1 << 20 },
+  });
+  const uuids = ['7d1f1c3e-58f5-4f43-9f6f-0a4b8f0f2b11'];
+  const groupUuid = 'bb1f1c3e-58f5-4f43-9f6f-0a4b8f0f2b13';
+  const body = { volumes: ['web'], name: 'noon', uuids, groupUuid };
+  const take = (more: object = {}) =>
+    client.call('createSnapshots', { query: { repeatable: 'true' }, body: { ...body, ...more } });
+  const made = await take();
+  assert.deepEqual(
+    made.items.map((each) => [each.uuid, each.groupUuid, each.sourceUuid]),
+    [[uuids[0], groupUuid, sourceUuid]],
+  );
+  assert.deepEqual(await take(), made);
+  const other = 'cc1f1c3e-58f5-4f43-9f6f-0a4b8f0f2b14';
+  await assert.rejects(take({ uuids: [other] }), { code: 'already-exists' });
+  await assert.rejects(take({ groupUuid: other }), { code: 'already-exists' });
+  await assert.rejects(take({ name: 'dusk' }), { code: 'already-exists' });
+  await assert.rejects(take({ uuids: [...uuids, other] }), { code: 'invalid-argument' });
+  const group = await client.call('getGroup', { params: { group: groupUuid } });
+  assert.deepEqual([group.snapshots, group.snapshotUuids], [['web@noon'], uuids]);
+  await client.call('deleteVolume', { params: { volume: 'web' } });
+  const left = await client.list('listSnapshots', { volume: sourceUuid });
+  assert.deepEqual(
+    left.map((each) => [each.uuid, each.volumeUuid, each.sourceUuid]),
+    [[uuids[0], null, sourceUuid]],
+  );
+});

@@ -65,7 +65,7 @@ test('api: schedules of the wrong form: the field and what it must be', async ()
     [{ ...yearly, name: 'x', keep: { yearly: 1 } }, 400, /yearly/],
     [{ ...yearly, name: 'x', cron: '0 0 30 2 *' }, 400, /never comes/],
     [{ ...yearly, name: 'x', volumes: ['none'] }, 404, /volume 'none'/],
-    [{ ...yearly, name: 'x', volumes: [] }, 400, /volumes/],
+    [{ ...yearly, name: 'x', volumes: [''] }, 400, /volumes/],
   ];
   for (const [body, status, detail] of cases) {
     const answer = await api.send('POST', '/v1/schedules', body);
@@ -87,4 +87,19 @@ test('api: many schedules come page by page', async () => {
   const listed = [...first.items, ...second.items].map(({ name }) => name);
   assert.deepEqual(listed, names);
   assert.equal(second.next, null);
+});
+
+test('api: a schedule without volumes is idle, and runs from when it has some', async () => {
+  const { client } = api;
+  await client.call('createVolume', { body: { name: 'joins', sizeBytes: 1 << 20 } });
+  const body = { ...yearly, name: 'waiting', prefix: 'waiting', volumes: [] };
+  const made = await client.call('createSchedule', { body });
+  assert.deepEqual([made.state, made.nextRunAt], ['idle', null]);
+  const params = { schedule: 'waiting' };
+  const change = (volumes: string[]) =>
+    client.call('changeSchedule', { params, body: { volumes } });
+  assert.equal((await change(['joins'])).state, 'waiting');
+  assert.equal((await change([])).state, 'idle');
+  await client.call('deleteSchedule', { params });
+  await client.call('deleteVolume', { params: { volume: 'joins' } });
 });

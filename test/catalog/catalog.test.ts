@@ -84,6 +84,7 @@ function snapshot(name: string, last: number, volumeId: bigint) {
     createdMs: 1,
     schedule: new Uint8Array(0),
     plannedMs: 0,
+    volumeUuid: new Uint8Array(0),
   };
 }
 

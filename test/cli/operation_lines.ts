@@ -137,6 +137,10 @@ const inOrder = {
     line: 'snapshot create web@one db@one --json',
     before: ['volume create db --size 8MiB'],
     learn: keep('group', /"groupUuid": "([^"]+)"/),
+    fields: {
+      uuids: '--uuid 7d1f1c3e-58f5-4f43-9f6f-0a4b8f0f2b11 aa1f1c3e-58f5-4f43-9f6f-0a4b8f0f2b12',
+      groupUuid: '--group-uuid bb1f1c3e-58f5-4f43-9f6f-0a4b8f0f2b13',
+    },
   },
   listSnapshots: { line: 'snapshot list', fields: { volume: 'ashlar snapshot list web' } },
   getSnapshot: { line: 'snapshot show web@one' },

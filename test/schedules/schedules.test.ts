@@ -268,7 +268,6 @@ describe('schedules: create and change', () => {
       [{ cron: '0 0 30 2 *' }, 'invalid-argument', /never comes/],
       [{ cron: '0 25 * * *' }, 'invalid-argument', /hour '25' is not possible/],
       [{ timezone: 'Mars' }, 'invalid-argument', /time zone 'Mars' is not known/],
-      [{ volumes: [] }, 'invalid-argument', /name at least one/],
       [{ volumes: ['a', 'none'] }, 'not-found', /volume 'none'/],
       [{ keep: {} }, 'invalid-argument', /keeps no snapshot/],
       [{ keep: { daily: -1 } }, 'invalid-argument', /keep daily: -1 is not/],

@@ -23,9 +23,12 @@ export const groupSchema = Type.Object(
     snapshots: Type.Array(Type.String(), {
       description: '`volume@name` of each that is still there.',
     }),
+    snapshotUuids: Type.Array(uuid('Identity.'), {
+      description: 'Identities of `snapshots`, in the same order.',
+    }),
     sizeBytes: bytes('Sum of their sizes.'),
   },
-  { ...exact, description: 'The snapshots of several volumes, taken at one instant.' },
+  { ...exact, description: 'Snapshots of one or several volumes, taken at one instant.' },
 );
 
 const params = Type.Object({ group: uuid('Identity of the group.') }, exact);

@@ -63,9 +63,8 @@ const timezone = Type.String({
   description: "IANA name of the time zone; 'UTC' when not given.",
 });
 const volumes = Type.Array(volumeRef, {
-  minItems: 1,
   maxItems: 1024,
-  description: 'Up to 64 of one tenant; their snapshots are of one instant.',
+  description: 'Up to 64 of one tenant; their snapshots are of one instant. None: it waits.',
 });
 const prefix = Type.String({
   minLength: 1,
@@ -87,7 +86,7 @@ export const scheduleSchema = Type.Object(
     enabled,
     state: Type.Enum(['waiting', 'running', 'disabled', 'idle', 'broken'], {
       description:
-        '"idle": its volumes are all deleted. "broken": this machine cannot read its expression ' +
+        '"idle": it has no volumes. "broken": this machine cannot read its expression ' +
         'or time zone.',
     }),
     snapshots: count('How many of its snapshots there are.'),

@@ -31,6 +31,9 @@ export const snapshotSchema = Type.Object(
     name: text('Name, unique among the snapshots of its volume.'),
     volume: text('Name of its volume, or the last one that it had.'),
     volumeUuid: orNull(uuid('Identity of its volume; null: deleted.')),
+    sourceUuid: orNull(
+      uuid('Identity of its volume, also of one that is deleted; null: an older version did that.'),
+    ),
     reference: text("'volume@name', by which it is found."),
     tenant: text('Who owns it.'),
     uuid: uuid('Identity, for life; hosts see it as the namespace UUID.'),
@@ -59,6 +62,16 @@ export const createSnapshotsSchema = Type.Object(
       description: 'One volume, or several of one tenant at one instant: all or none.',
     }),
     name: volumeName,
+    uuids: Type.Optional(
+      Type.Array(uuid('Identity of a snapshot.'), {
+        minItems: 1,
+        maxItems: 64,
+        description: 'Their identities, one for each of `volumes`; random when not given.',
+      }),
+    ),
+    groupUuid: Type.Optional(
+      uuid('Identity of their group, which also one alone makes then; random when not given.'),
+    ),
   },
   { ...exact, description: 'Snapshots to create, all of one name.' },
 );
@@ -73,7 +86,7 @@ export const snapshotContract = {
         volume: Type.Optional(
           Type.String({
             minLength: 1,
-            description: 'Only of this volume, by name (also of a deleted one) or UUID.',
+            description: 'Only of this volume, by name or UUID, also when it is deleted.',
           }),
         ),
         deletedVolume: trueOrFalse('Only those whose volume is deleted, or is there.'),

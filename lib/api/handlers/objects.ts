@@ -45,6 +45,7 @@ export function snapshotObject(snapshot: SnapshotDetail): Snapshot {
     name,
     volume,
     volumeUuid: snapshot.volumeUuid,
+    sourceUuid: snapshot.sourceUuid,
     reference: snapshot.reference,
     tenant,
     uuid: snapshot.uuid,

@@ -20,11 +20,11 @@ export function snapshotOperations(
       return { items: items.map(snapshotObject), next };
     },
     createSnapshots: async ({ body, query }, signal) => {
-      const { volumes, name } = body;
-      const options = callOptions(query, signal);
+      const { volumes, name, uuids, groupUuid } = body;
+      const options = { ...callOptions(query, signal), uuids, groupUuid };
       const [first] = volumes;
       const made =
-        volumes.length === 1 && first !== undefined
+        volumes.length === 1 && first !== undefined && groupUuid === undefined
           ? [await node.snapshots.create(first, name, options)]
           : await node.snapshots.createGroup(volumes, name, options);
       return { items: made.map(snapshotObject) };
