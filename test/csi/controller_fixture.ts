@@ -64,6 +64,7 @@ export class ControllerFixture implements AsyncDisposable {
   readonly daemons: readonly ApiFixture[];
   readonly settings: readonly EndpointSettings[];
   readonly services: ControllerServices;
+  readonly log: Logger = logger;
   readonly #own: boolean;
 
   private constructor(
@@ -78,7 +79,7 @@ export class ControllerFixture implements AsyncDisposable {
     this.#own = own;
     this.services = controllerServices({
       endpoints: settings,
-      logger: logger as Logger,
+      logger,
       connect: (each) => wrap(new Connections(each)),
       ...options,
     });
@@ -116,6 +117,38 @@ export class ControllerFixture implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<Answered<'Controller', R>> {
     return this.#ask('Controller', rpc, request, signal) as Promise<Answered<'Controller', R>>;
+  }
+
+  async askGroup<R extends Rpcs<'GroupController'>>(
+    rpc: R,
+    request: Asked<'GroupController', R>,
+    signal?: AbortSignal,
+  ): Promise<Answered<'GroupController', R>> {
+    const answer = await this.#ask('GroupController', rpc, request, signal);
+    return answer as Answered<'GroupController', R>;
+  }
+
+  /** All messages of the stream. */
+  async askMetadata<R extends Rpcs<'SnapshotMetadata'>>(
+    rpc: R,
+    request: Asked<'SnapshotMetadata', R>,
+    signal: AbortSignal = new AbortController().signal,
+  ): Promise<Answered<'SnapshotMetadata', R>[]> {
+    const { request: asked, response } = tableOf('SnapshotMetadata', rpc);
+    const decoded = codecOf(asked).decode(codecOf(asked).encode(request as never));
+    const handlers = this.services.SnapshotMetadata;
+    const messages: Answered<'SnapshotMetadata', R>[] = [];
+    try {
+      const stream: unknown = handlers[rpc](decoded as never, { signal, log: logger });
+      for await (const message of stream as AsyncIterable<unknown>) {
+        const codec = codecOf(response);
+        const bytes = codec.encode(message as never);
+        messages.push(codec.decode(bytes) as unknown as Answered<'SnapshotMetadata', R>);
+      }
+      return messages;
+    } catch (thrown) {
+      throw toCsiError(thrown);
+    }
   }
 
   async #ask(

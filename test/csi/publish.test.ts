@@ -1,6 +1,9 @@
 /** ControllerPublishVolume and ControllerUnpublishVolume: who has a volume, and who cannot. */
 import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { formatSecret, generateSecret } from '../../lib/auth/secret.js';
+import { formatPsk, generatePsk } from '../../lib/tls/psk.js';
 import {
   ControllerFixture,
   capability,
@@ -11,6 +14,7 @@ import {
   refusedWithoutTrace,
   writer,
 } from './controller_fixture.js';
+import { connectNode } from './node_io.js';
 
 async function made(fixture: ControllerFixture, name = 'vol'): Promise<string> {
   const { volume } = await fixture.ask('createVolume', {
@@ -20,6 +24,16 @@ async function made(fixture: ControllerFixture, name = 'vol'): Promise<string> {
   });
   assert.ok(volume);
   return volume.volumeId;
+}
+
+/** One that nobody listens on at this moment. */
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' ? (address?.port ?? 0) : 0));
+    });
+  });
 }
 
 test('publish: the context has all that a node needs, twice the same, and unpublish takes it', async () => {
@@ -143,5 +157,119 @@ test('publish: block on several writing nodes, and readers beside no writer', as
     fixture.ask('controllerPublishVolume', { volumeId, nodeId: nodeB, volumeCapability: readers }),
     'FAILED_PRECONDITION',
     nodeA,
+  );
+});
+
+test('publish: a node that lost the volume cannot write it when another has it', async () => {
+  await using fixture = await ControllerFixture.open();
+  const volumeId = await made(fixture);
+  const publish = async (nodeId: string) => {
+    const request = { volumeId, nodeId, volumeCapability: writer };
+    return (await fixture.ask('controllerPublishVolume', request)).publishContext;
+  };
+  await using first = await connectNode(await publish(nodeA), nodeA);
+  // Writes go on without a pause while the volume is taken away.
+  let acknowledged = 0;
+  let ended = false;
+  const writing = (async () => {
+    for (let count = 1; ; count += 1) {
+      await first.namespace.write(0n, Buffer.alloc(4096, count % 251));
+      acknowledged = count;
+    }
+  })().catch(() => {
+    ended = true;
+  });
+  while (acknowledged < 10) await new Promise((resolve) => setImmediate(resolve));
+  await fixture.ask('controllerUnpublishVolume', { volumeId, nodeId: nodeA });
+  await using second = await connectNode(await publish(nodeB), nodeB);
+  const read = () => second.namespace.read(0n, 4096);
+  const before = await read();
+  await writing;
+  assert.ok(ended);
+  assert.equal(before[0], acknowledged % 251, 'the last acknowledged write, and none after it');
+  await assert.rejects(first.namespace.write(0n, Buffer.alloc(4096, 255)));
+  assert.deepEqual(await read(), before);
+});
+
+test('publish: keys and PSK from secrets are set once, and rotated; a bad one leaves nothing', async () => {
+  await using fixture = await ControllerFixture.open();
+  const { client } = fixture.daemon;
+  const volumeId = await made(fixture);
+  const publish = (secrets: Record<string, string>) =>
+    fixture.ask('controllerPublishVolume', {
+      volumeId,
+      nodeId: nodeA,
+      volumeCapability: writer,
+      secrets,
+    });
+  const before = await fixture.contents();
+  const bad = ['hostKey', 'controllerKey', 'tlsPsk'];
+  for (const name of bad) {
+    const text = 'DHHC-1:this is no key';
+    const error = await refused(publish({ [name]: text }), 'INVALID_ARGUMENT');
+    assert.ok(!error.message.includes('this is no key'), error.message);
+    assert.deepEqual(await fixture.contents(), before);
+  }
+  const hostKey = () => formatSecret(generateSecret('sha256'));
+  const first = hostKey();
+  const controllerKey = hostKey();
+  for (let twice = 0; twice < 2; twice += 1) {
+    const { publishContext } = await publish({ hostKey: first, controllerKey });
+    assert.equal(publishContext['authenticate'], 'true');
+  }
+  assert.equal((await client.list('listHostKeys')).length, 2);
+  // The third one takes the place of the oldest, so that a rotation never ends.
+  for (const key of [hostKey(), hostKey(), hostKey()]) await publish({ hostKey: key });
+  const roles = (await client.list('listHostKeys')).map(({ role }) => role).sort();
+  assert.deepEqual(roles, ['controller', 'host', 'host']);
+  const psks = Array.from({ length: 6 }, () => formatPsk(generatePsk('sha256')));
+  for (const tlsPsk of psks) await publish({ tlsPsk });
+  await publish({ tlsPsk: psks.at(-1) ?? '' });
+  assert.equal((await client.list('listPsks')).length, 4);
+});
+
+test('publish: more volumes than a node may have: RESOURCE_EXHAUSTED', async () => {
+  await using fixture = await ControllerFixture.open(1, { maxVolumesPerNode: 2 });
+  const ids: string[] = [];
+  for (const name of ['a', 'b', 'c']) ids.push(await made(fixture, name));
+  const publish = (volumeId = '') =>
+    fixture.ask('controllerPublishVolume', { volumeId, nodeId: nodeA, volumeCapability: writer });
+  await publish(ids[0]);
+  await publish(ids[1]);
+  await publish(ids[1]);
+  await refusedWithoutTrace(fixture, () => publish(ids[2]), 'RESOURCE_EXHAUSTED', '2 volumes');
+  await fixture.ask('controllerUnpublishVolume', { volumeId: ids[0] ?? '', nodeId: nodeA });
+  await publish(ids[2]);
+});
+
+test('publish: portals: configured ones as they are; drained ones and wildcards are not given out', async () => {
+  await using fixture = await ControllerFixture.open();
+  const { client } = fixture.daemon;
+  const volumeId = await made(fixture);
+  const request = { volumeId, nodeId: nodeA, volumeCapability: writer };
+  const [settings] = fixture.settings;
+  assert.ok(settings);
+  const portals = ['10.0.0.5:4420', '[fd00::1]:4420'];
+  await using configured = fixture.beside({ endpoints: [{ ...settings, portals }] });
+  const { publishContext } = await configured.ask('controllerPublishVolume', request);
+  assert.equal(publishContext['portals'], portals.join(','));
+  await client.call('createPortal', { body: { address: '127.0.0.2', port: await freePort() } });
+  await client.call('createPortal', {
+    body: { address: '127.0.0.3', port: await freePort(), discoveryOnly: true },
+  });
+  const portalsNow = async () =>
+    (await fixture.ask('controllerPublishVolume', request)).publishContext['portals'] ?? '';
+  assert.match(await portalsNow(), /^127\.0\.0\.1:[0-9]+,127\.0\.0\.2:[0-9]+$/);
+  const [first, second] = await client.list('listPortals');
+  assert.ok(first !== undefined && second !== undefined);
+  const params = { portal: first.endpoint };
+  await client.call('drainPortal', { params });
+  assert.equal(await portalsNow(), second.endpoint);
+  const all = { address: '0.0.0.0', port: await freePort() };
+  await client.call('createPortal', { body: all });
+  await refused(
+    fixture.ask('controllerPublishVolume', request),
+    'FAILED_PRECONDITION',
+    "'portals'",
   );
 });

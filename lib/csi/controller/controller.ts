@@ -1,13 +1,19 @@
 /** The Controller service: what each RPC is asked, and what it answers. */
+import type { Volume } from '../../api/contract.js';
 import { CsiError } from '../errors.js';
-import type { OperationLocks } from '../locks.js';
 import { required } from '../names.js';
 import type { CsiCall, Handlers } from '../server.js';
 import type { RequestOf, ResponseOf } from '../wire/services.js';
+import { incomplete, unsupported } from './capabilities.js';
+import { capacityOf } from './capacity.js';
+import { conditionOf, conditionsOf } from './condition.js';
 import { type VolumeMaker, wantedVolume } from './create.js';
-import type { Endpoints } from './endpoints.js';
-import { volumeObject } from './objects.js';
+import type { Endpoints, Found } from './endpoints.js';
+import type { Listing } from './listing.js';
+import { contextKeys, snapshotObject, volumeObject } from './objects.js';
+import { parseParameters } from './parameters.js';
 import { type Publisher, wantedPublication } from './publish.js';
+import type { Snapshots } from './snapshots.js';
 import type { Volumes } from './volumes.js';
 
 type Asked<R extends keyof Handlers<'Controller'>> = RequestOf<'Controller', R>;
@@ -15,21 +21,30 @@ type Answered<R extends keyof Handlers<'Controller'>> = Promise<ResponseOf<'Cont
 
 export interface ControllerParts {
   endpoints: Endpoints;
-  locks: OperationLocks;
+  listing: Listing;
   maker: VolumeMaker;
   publisher: Publisher;
   volumes: Volumes;
+  snapshots: Snapshots;
 }
 
 /** Everything that a controller can do is done here. */
 const capabilities = [
   'CREATE_DELETE_VOLUME',
   'PUBLISH_UNPUBLISH_VOLUME',
+  'LIST_VOLUMES',
+  'GET_CAPACITY',
+  'CREATE_DELETE_SNAPSHOT',
+  'LIST_SNAPSHOTS',
   'CLONE_VOLUME',
   'PUBLISH_READONLY',
   'EXPAND_VOLUME',
+  'LIST_VOLUMES_PUBLISHED_NODES',
+  'VOLUME_CONDITION',
+  'GET_VOLUME',
   'SINGLE_NODE_MULTI_WRITER',
   'MODIFY_VOLUME',
+  'GET_SNAPSHOT',
 ] as const;
 
 export class ControllerService implements Handlers<'Controller'> {
@@ -90,32 +105,122 @@ export class ControllerService implements Handlers<'Controller'> {
     return { capabilities: capabilities.map((type) => ({ rpc: { type } })) };
   }
 
-  async validateVolumeCapabilities(): Answered<'validateVolumeCapabilities'> {
-    throw absent('ValidateVolumeCapabilities');
+  async validateVolumeCapabilities(
+    request: Asked<'validateVolumeCapabilities'>,
+    { signal }: CsiCall,
+  ): Answered<'validateVolumeCapabilities'> {
+    const { volumeContext, volumeCapabilities, parameters, mutableParameters } = request;
+    const volumeId = required('volume_id', request.volumeId);
+    if (volumeCapabilities.length === 0) {
+      throw new CsiError('INVALID_ARGUMENT', 'volume_capabilities is missing');
+    }
+    for (const capability of volumeCapabilities) {
+      const problem = incomplete(capability);
+      if (problem !== null) throw new CsiError('INVALID_ARGUMENT', problem);
+    }
+    const found = await this.#parts.volumes.find(volumeId, signal);
+    const message = unfit(found, request);
+    if (message !== null) return { message };
+    const confirmed = { volumeContext, volumeCapabilities, parameters, mutableParameters };
+    return { confirmed };
   }
-  async listVolumes(): Answered<'listVolumes'> {
-    throw absent('ListVolumes');
+
+  async listVolumes(request: Asked<'listVolumes'>, { signal }: CsiCall): Answered<'listVolumes'> {
+    const { items, nextToken } = await this.#parts.listing.page('listVolumes', {}, request, signal);
+    const judged = await conditionsOf(items, signal);
+    const entries = judged.map(({ found, condition: volumeCondition }) => ({
+      volume: volumeObject(found),
+      status: { publishedNodeIds: nodesOf(found), volumeCondition },
+    }));
+    return { entries, nextToken };
   }
-  async getCapacity(): Answered<'getCapacity'> {
-    throw absent('GetCapacity');
+
+  async controllerGetVolume(
+    request: Asked<'controllerGetVolume'>,
+    { signal }: CsiCall,
+  ): Answered<'controllerGetVolume'> {
+    const volumeId = required('volume_id', request.volumeId);
+    const found = await this.#parts.volumes.find(volumeId, signal);
+    const volumeCondition = await conditionOf(found, signal);
+    if (volumeCondition === null) {
+      throw new CsiError('NOT_FOUND', `volume '${volumeId}' has just been deleted`);
+    }
+    return {
+      volume: volumeObject(found),
+      status: { publishedNodeIds: nodesOf(found), volumeCondition },
+    };
   }
-  async createSnapshot(): Answered<'createSnapshot'> {
-    throw absent('CreateSnapshot');
+
+  async getCapacity(request: Asked<'getCapacity'>, { signal }: CsiCall): Answered<'getCapacity'> {
+    const capacity = await capacityOf(this.#parts.endpoints, request, signal);
+    return {
+      availableCapacity: capacity.availableCapacity,
+      maximumVolumeSize: { value: capacity.maximumVolumeSize },
+      minimumVolumeSize: { value: capacity.minimumVolumeSize },
+    };
   }
-  async deleteSnapshot(): Answered<'deleteSnapshot'> {
-    throw absent('DeleteSnapshot');
+
+  async createSnapshot(
+    request: Asked<'createSnapshot'>,
+    { signal }: CsiCall,
+  ): Answered<'createSnapshot'> {
+    return { snapshot: snapshotObject(await this.#parts.snapshots.create(request, signal)) };
   }
-  async listSnapshots(): Answered<'listSnapshots'> {
-    throw absent('ListSnapshots');
+
+  async deleteSnapshot(
+    request: Asked<'deleteSnapshot'>,
+    { signal }: CsiCall,
+  ): Answered<'deleteSnapshot'> {
+    await this.#parts.snapshots.delete(required('snapshot_id', request.snapshotId), signal);
+    return {};
   }
-  async getSnapshot(): Answered<'getSnapshot'> {
-    throw absent('GetSnapshot');
+
+  async listSnapshots(
+    request: Asked<'listSnapshots'>,
+    { signal }: CsiCall,
+  ): Answered<'listSnapshots'> {
+    const { items, nextToken } = await this.#parts.snapshots.list(request, signal);
+    return { entries: items.map((item) => ({ snapshot: snapshotObject(item) })), nextToken };
   }
-  async controllerGetVolume(): Answered<'controllerGetVolume'> {
-    throw absent('ControllerGetVolume');
+
+  async getSnapshot(request: Asked<'getSnapshot'>, { signal }: CsiCall): Answered<'getSnapshot'> {
+    const snapshotId = required('snapshot_id', request.snapshotId);
+    const { item } = await this.#parts.snapshots.find(snapshotId, signal);
+    return { snapshot: snapshotObject(item) };
   }
 }
 
-function absent(rpc: string): CsiError {
-  return new CsiError('UNIMPLEMENTED', `${rpc} is not there yet`);
+/** Hosts that have it; those to whom nothing but '*' gives it are not known. */
+function nodesOf({ item }: Found<Volume>): string[] {
+  return item.grants.map(({ host }) => host).filter((host) => host !== '*');
+}
+
+/** Why a volume is not what is asked about; null: it is. */
+function unfit(
+  { endpoint, item }: Found<Volume>,
+  request: Asked<'validateVolumeCapabilities'>,
+): string | null {
+  const { volumeCapabilities, volumeContext, parameters, mutableParameters } = request;
+  const problems = volumeCapabilities.map(unsupported).filter((problem) => problem !== null);
+  const [problem] = problems;
+  if (problem !== undefined) return problem;
+  const differs = (what: string, has: unknown, asked: unknown): string | null =>
+    asked === undefined || asked === null || asked === has
+      ? null
+      : `${what} of the volume is '${has ?? ''}', not '${asked}'`;
+  const context = volumeContext;
+  try {
+    const { tenant, blockBytes, reserved, policy } = parseParameters(parameters, mutableParameters);
+    return (
+      differs('tenant', item.tenant, tenant ?? context[contextKeys.tenant]) ??
+      differs('tenant', item.tenant, context[contextKeys.tenant]) ??
+      differs('endpoint', endpoint.name, context[contextKeys.endpoint]) ??
+      differs('blockSize', item.blockBytes, blockBytes) ??
+      differs('reserve', item.reserved, reserved) ??
+      differs('policy', item.policy ?? '', policy)
+    );
+  } catch (thrown) {
+    if (thrown instanceof CsiError) return thrown.message;
+    throw thrown;
+  }
 }

@@ -1,6 +1,7 @@
 /** One Ashlar daemon, as the controller uses it. */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import type { Logger } from 'pino';
 import type { CallOptions, ClientInput } from '../../api/client.js';
 import type { Input, Output, Portal } from '../../api/contract.js';
 import type { OperationId } from '../../api/operations.js';
@@ -51,8 +52,12 @@ export class Endpoint {
   readonly topology: Segments;
   readonly #portals: readonly string[];
   readonly #caller: ApiCaller;
+  readonly #log: Logger;
+  /** Whether the last request was answered. */
+  #answers = true;
 
-  constructor({ name, topology, portals }: EndpointSettings, caller: ApiCaller) {
+  constructor({ name, topology, portals }: EndpointSettings, caller: ApiCaller, logger: Logger) {
+    this.#log = logger.child({ endpoint: name });
     this.name = name;
     this.topology = topology;
     this.#portals = portals;
@@ -66,11 +71,23 @@ export class Endpoint {
     options: CallOptions,
   ): Promise<Answer<K>> {
     try {
-      return await this.#caller.request(id, input, options);
+      const answer = await this.#caller.request(id, input, options);
+      this.#tell(null);
+      return answer;
     } catch (thrown) {
       const error = toAshlarError(thrown);
-      throw unreachable.has(error.code) ? new Unreachable(this.name, error) : error;
+      const silent = unreachable.has(error.code) ? new Unreachable(this.name, error) : null;
+      if (error.code !== 'cancelled') this.#tell(silent);
+      throw silent ?? error;
     }
+  }
+
+  /** One line when it stops answering, and one when it answers again. */
+  #tell(silent: Unreachable | null): void {
+    if ((silent === null) === this.#answers) return;
+    this.#answers = silent === null;
+    if (silent === null) this.#log.info(`endpoint '${this.name}' answers again`);
+    else this.#log.warn(silent.message);
   }
 
   async call<K extends OperationId>(

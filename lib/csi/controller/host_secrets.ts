@@ -8,6 +8,11 @@ type Texts = Readonly<Record<string, string>>;
 const maxHostKeys = 2;
 const maxPsks = 4;
 
+/** Whether there is anything to set. */
+export function hasSecrets({ hostKey = '', controllerKey = '', tlsPsk = '' }: Texts): boolean {
+  return `${hostKey}${controllerKey}${tlsPsk}` !== '';
+}
+
 /**
  * Sets what is given, which is kept until the host goes. Of keys that are rotated the oldest makes
  * room for the newest.

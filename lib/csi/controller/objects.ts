@@ -28,7 +28,7 @@ export function volumeObject(
 export function snapshotObject(snapshot: Snapshot): Encodable<typeof m.Snapshot> {
   return {
     snapshotId: snapshot.uuid,
-    sourceVolumeId: snapshot.volumeUuid ?? '',
+    sourceVolumeId: snapshot.sourceUuid ?? '',
     sizeBytes: BigInt(snapshot.sizeBytes),
     creationTime: timestamp(snapshot.createdAt),
     readyToUse: true,

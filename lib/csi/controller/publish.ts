@@ -7,7 +7,7 @@ import type { RequestOf } from '../wire/services.js';
 import { accessOf, aloneOf, type Use, useOf } from './capabilities.js';
 import { codeOf, type Paths } from './endpoint.js';
 import type { Endpoints, Found } from './endpoints.js';
-import { isAuthenticated, setSecrets } from './host_secrets.js';
+import { hasSecrets, isAuthenticated, setSecrets } from './host_secrets.js';
 import { contextKeys, volumeText } from './objects.js';
 
 type Texts = Readonly<Record<string, string>>;
@@ -62,6 +62,9 @@ export class Publisher {
       const { endpoint, item } = found;
       const paths = await endpoint.paths(needsTls ? 'required' : 'either', withPsk, signal);
       if (before === null) await this.#assertRoom(wanted.nodeId, signal);
+      const secrets = hasSecrets(wanted.secrets);
+      const input = { params: { host: wanted.nodeId }, query: { tenant: item.tenant } };
+      const host = secrets ? await endpoint.lookUp('getHost', input, signal) : null;
       // First the right to it, so that of two nodes one alone goes on.
       if (before === null) await this.#grant(found, wanted, signal);
       try {
@@ -70,6 +73,7 @@ export class Publisher {
         // A key that cannot be used is for the caller to mend; until then nothing has happened.
         if (before === null && toCsiError(thrown).status === 'INVALID_ARGUMENT') {
           await this.#revoke(found, wanted.nodeId, signal);
+          if (host === null) await this.#forget(found, wanted.nodeId, signal);
         }
         throw thrown;
       }
@@ -123,6 +127,15 @@ export class Publisher {
       // Without the volume there is no right to it.
       if (codeOf(thrown) !== 'not-found') throw thrown;
     }
+  }
+
+  /** A host that came with a grant which is taken back. */
+  async #forget({ endpoint, item }: Found<Volume>, host: string, signal: AbortSignal) {
+    const query = { tenant: item.tenant, repeatable: 'true' as const };
+    const input = { params: { host }, query: { tenant: item.tenant } };
+    const now = await endpoint.lookUp('getHost', input, signal);
+    if (now === null || now.volumes.length > 0) return;
+    await endpoint.call('deleteHost', { params: { host }, query }, { signal });
   }
 
   async #assertRoom(nodeId: string, signal: AbortSignal): Promise<void> {

@@ -21,7 +21,7 @@
  * done once however often it is asked for, and each begins with a look at what there is.
  */
 import type { Logger } from 'pino';
-import type { EndpointSettings } from '../config.js';
+import type { EndpointSettings, Segments } from '../config.js';
 import { OperationLocks } from '../locks.js';
 import type { Handlers } from '../server.js';
 import { type ApiCaller, Connections } from './connections.js';
@@ -29,7 +29,12 @@ import { ControllerService } from './controller.js';
 import { VolumeMaker } from './create.js';
 import { Endpoint } from './endpoint.js';
 import { Endpoints } from './endpoints.js';
+import { EphemeralVolumes } from './ephemeral.js';
+import { GroupControllerService } from './groups.js';
+import { Listing } from './listing.js';
+import { SnapshotMetadataService } from './metadata.js';
 import { Publisher } from './publish.js';
+import { Snapshots } from './snapshots.js';
 import { Volumes } from './volumes.js';
 
 export interface ControllerOptions {
@@ -43,20 +48,54 @@ export interface ControllerOptions {
 
 export interface ControllerServices extends AsyncDisposable {
   Controller: Handlers<'Controller'>;
+  GroupController: Handlers<'GroupController'>;
+  SnapshotMetadata: Handlers<'SnapshotMetadata'>;
 }
 
 /** Nothing is asked of any daemon until the first call. */
 export function controllerServices(options: ControllerOptions): ControllerServices {
+  const { endpoints, locks, maker, publisher, volumes } = partsOf(options);
+  const listing = new Listing(endpoints.all);
+  const snapshots = new Snapshots(endpoints, locks, listing);
+  const parts = { endpoints, listing, maker, publisher, volumes, snapshots };
+  return {
+    Controller: new ControllerService(parts),
+    GroupController: new GroupControllerService(endpoints, locks),
+    SnapshotMetadata: new SnapshotMetadataService(endpoints),
+    [Symbol.asyncDispose]: () => endpoints.close(),
+  };
+}
+
+/**
+ * For the node's inline volumes.
+ *
+ * @param topology where the node is; null: it reaches every daemon.
+ */
+export function ephemeralVolumes(
+  options: ControllerOptions,
+  topology: Segments | null,
+): EphemeralVolumes {
+  const { endpoints, maker, publisher, volumes } = partsOf(options);
+  return new EphemeralVolumes({
+    maker,
+    publisher,
+    volumes,
+    topology,
+    close: () => endpoints.close(),
+  });
+}
+
+function partsOf(options: ControllerOptions) {
   const { connect = (settings) => new Connections(settings), maxVolumesPerNode = 0 } = options;
   const endpoints = new Endpoints(
-    options.endpoints.map((settings) => new Endpoint(settings, connect(settings))),
+    options.endpoints.map((each) => new Endpoint(each, connect(each), options.logger)),
   );
   const locks = new OperationLocks();
-  const maker = new VolumeMaker(endpoints, locks);
-  const publisher = new Publisher(endpoints, locks, maxVolumesPerNode);
-  const volumes = new Volumes(endpoints, locks);
   return {
-    Controller: new ControllerService({ endpoints, locks, maker, publisher, volumes }),
-    [Symbol.asyncDispose]: () => endpoints.close(),
+    endpoints,
+    locks,
+    maker: new VolumeMaker(endpoints, locks),
+    publisher: new Publisher(endpoints, locks, maxVolumesPerNode),
+    volumes: new Volumes(endpoints, locks),
   };
 }
