@@ -3,12 +3,14 @@
  * takes, against each other, and against the programs that they start.
  */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { parseConfigFile } from '../../lib/config/file.js';
 import { type CsiConfig, loadCsiConfig } from '../../lib/csi/config.js';
 import { Folder } from '../api/fixture.js';
+import { program } from '../rig/daemon.js';
 import {
   examples,
   lint,
@@ -233,6 +235,85 @@ describe('charts', { skip: without }, () => {
         }
       }
     }
+  });
+});
+
+describe('what prepares a storage node', { skip: without }, () => {
+  const script = (name: string): string => {
+    const [daemon] = rules.workloads(rendered('ashlar'));
+    const container = daemon?.initContainers.find((each) => each.name === name);
+    return container?.command?.at(-1) ?? assert.fail(`no container ${name}`);
+  };
+
+  /** Runs it with its places below a folder, with this checkout's command. */
+  function run(folder: Folder, name: string): { code: number | null; output: string } {
+    fs.mkdirSync(folder.file('bin'), { recursive: true });
+    fs.mkdirSync(folder.file('state'), { recursive: true });
+    // A file stands for the device, and unlike that has to be given a size.
+    const ashlar = `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@" --size 64MiB\n`;
+    fs.writeFileSync(folder.file('bin/ashlar'), ashlar, { mode: 0o755 });
+    const text = script(name)
+      .replaceAll('/dev/ashlar/0', folder.file('pool'))
+      .replaceAll('/var/lib/ashlar', folder.file('state'))
+      .replaceAll('/seccomp/', `${folder.file('seccomp')}/`)
+      .replaceAll('/profile/', 'deploy/docker/')
+      .replaceAll('4420:4420', `${process.getuid?.()}:${process.getgid?.()}`);
+    const env = {
+      PATH: `${folder.file('bin')}:${process.env['PATH']}`,
+      PROFILE: 'ashlar/ashlar.json',
+    };
+    const { status, stdout, stderr } = spawnSync('sh', ['-ec', text], { env, encoding: 'utf8' });
+    return { code: status, output: stdout + stderr };
+  }
+
+  test('a blank place: a pool is made, once; the next start finds it', () => {
+    using folder = new Folder();
+    assert.equal(run(folder, 'pool').code, 0);
+    const made = fs.statSync(folder.file('pool'));
+    assert.deepEqual(run(folder, 'pool'), { code: 0, output: '' });
+    assert.equal(fs.statSync(folder.file('pool')).mtimeMs, made.mtimeMs);
+  });
+
+  test('a pool of before, of which the node knows nothing: it is left as it is', () => {
+    using folder = new Folder();
+    assert.equal(run(folder, 'pool').code, 0);
+    fs.rmSync(folder.file('state/pool-made'));
+    const again = run(folder, 'pool');
+    assert.equal(again.code, 0, again.output);
+    assert.match(again.output, /there is a pool already/);
+    assert.ok(fs.existsSync(folder.file('state/pool-made')));
+  });
+
+  test('a device that was cleared later: no second pool on it', () => {
+    using folder = new Folder();
+    assert.equal(run(folder, 'pool').code, 0);
+    fs.rmSync(folder.file('pool'));
+    assert.equal(run(folder, 'pool').code, 0);
+    assert.ok(!fs.existsSync(folder.file('pool')));
+  });
+
+  test("somebody's data: refused, and told", () => {
+    using folder = new Folder();
+    fs.writeFileSync(folder.file('pool'), 'data'.repeat(1 << 20));
+    const { code, output } = run(folder, 'pool');
+    assert.equal(code, 1);
+    assert.match(output, /already-exists/);
+    assert.ok(!fs.existsSync(folder.file('state/pool-made')));
+  });
+
+  test('the filter of system calls comes to where kubelet looks for it', () => {
+    using folder = new Folder();
+    fs.mkdirSync(folder.file('seccomp'));
+    const { code, output } = run(folder, 'prepare');
+    assert.equal(code, 0, output);
+    const [daemon] = rules.workloads(rendered('ashlar'));
+    const profile = JSON.stringify(daemon?.containers[0]?.securityContext);
+    assert.match(profile, /"localhostProfile":"ashlar\/ashlar\.json"/);
+    assert.equal(
+      text(folder.file('seccomp/ashlar/ashlar.json')),
+      text('deploy/docker/seccomp.json'),
+    );
+    assert.equal(fs.statSync(folder.file('state')).mode & 0o777, 0o700);
   });
 });
 
