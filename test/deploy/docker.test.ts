@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { fsTypes } from '../../lib/csi/host/types.js';
 
 const folder = 'deploy/docker';
 const recipe = fs.readFileSync(path.join(folder, 'Dockerfile'), 'utf8');
@@ -77,7 +78,7 @@ describe('image', () => {
   });
 });
 
-/** Programs of the node's part, and the package of each. */
+/** Programs of the node's part, and the package of each; nvme is for whoever looks into the pod. */
 const programs: Record<string, string> = {
   nvme: 'nvme-cli',
   'mkfs.ext4': 'e2fsprogs',
@@ -95,6 +96,9 @@ const programs: Record<string, string> = {
   modprobe: 'kmod',
 };
 
+/** Of coreutils, without which there is no base image. */
+const ofTheBase = ['dd', 'sync'];
+
 describe("the CSI plugin's image", () => {
   const [install = ''] = of(csi, 'RUN');
 
@@ -102,6 +106,21 @@ describe("the CSI plugin's image", () => {
     const [, installed = ''] = /--no-install-recommends +([a-z0-9 -]+?) +&&/.exec(install) ?? [];
     assert.deepEqual(installed.split(' ').sort(), [...new Set(Object.values(programs))].sort());
     assert.match(install, /rm -rf \/var\/lib\/apt\/lists/);
+  });
+
+  test('has every program that the sources start', () => {
+    const folder = 'lib/csi/host';
+    const sources = fs
+      .readdirSync(folder)
+      .map((file) => fs.readFileSync(`${folder}/${file}`, 'utf8'));
+    const named = [/\b(?:run|succeed)\(\s*'([^']+)'/g, /^ +(?:ext4|xfs|btrfs): \['([a-z]\w+)',/gm];
+    const started = sources.flatMap((source) =>
+      named.flatMap((pattern) => [...source.matchAll(pattern)].map(([, name = '']) => name)),
+    );
+    assert.ok(started.includes('mount') && started.includes('resize2fs'), started.join(' '));
+    for (const name of [...started, ...fsTypes.map((type) => `mkfs.${type}`)]) {
+      assert.ok(ofTheBase.includes(name) || programs[name] !== undefined, name);
+    }
   });
 
   test('has no identity: that would be the same on every node', () => {

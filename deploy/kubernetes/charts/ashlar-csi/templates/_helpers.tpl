@@ -83,6 +83,9 @@ socket and to the API server by a token that no other container of the pod has.
     - --leader-election
     - --leader-election-namespace=$(NAMESPACE)
     - --http-endpoint=:{{ $port }}
+    # Of 5 a second, which is the default, a node with 100 volumes would be 20 seconds away.
+    - --kube-api-qps=50
+    - --kube-api-burst=100
     {{- range index . 3 }}
     - {{ . }}
     {{- end }}
