@@ -151,7 +151,7 @@ const mayImport: Record<string, readonly string[]> = {
   bench: ['errors', 'native', 'config', 'node', 'api', 'host'],
   doctor: ['errors', 'native', 'config', 'node', 'api'],
   support: ['errors', 'config', 'api', 'doctor'],
-  csi: ['errors', 'config', 'node', 'api'],
+  csi: ['errors', 'config', 'node', 'api', 'tls'],
   cli: [
     'errors',
     'tracing',

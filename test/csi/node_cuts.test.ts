@@ -1,5 +1,5 @@
 /**
- * Every call of the Node service, cut between every two steps: the verb fails before it did anything
+ * Every call of the Node service, cut between every two steps: the verb fails before it did a thing
  * or afterwards, or the plugin is killed there. The call made again ends as one that was not cut,
  * and undoing it leaves nothing, also when the node rebooted in between.
  */

@@ -1,6 +1,6 @@
 /**
- * A small model of what the node's part of the plugin works on: subsystems with volumes, the kernel's
- * paths and disks, mounts and files. It does what the real ones do, and notes what must never happen
+ * A small model of what the node's part of the plugin works on: subsystems with volumes, paths and
+ * disks of a kernel, mounts and files. It does what they do, and notes what must never happen
  * (a format over data, a disk taken away under a mount) in {@link SimulatedHost.violations}.
  */
 import { CsiError } from '../../lib/csi/errors.js';
@@ -334,10 +334,10 @@ export class SimulatedHost implements NodeHost {
     this.#volume(uuid).content = { kind: fsType === 'ext4' ? 'half' : 'unfinished' };
   }
 
-  async check({ uuid, readOnly }: Disk): Promise<void> {
+  async check({ uuid, number, readOnly }: Disk): Promise<void> {
     const { content } = this.#volume(uuid);
     if (readOnly) throw new CsiError('INTERNAL', 'fsck: the disk is write-protected');
-    if (this.#mounts.some(({ disk }) => disk?.uuid === uuid)) {
+    if (this.#mounts.some(({ disk }) => disk?.number === number)) {
       throw new CsiError('INTERNAL', 'fsck: it is mounted');
     }
     if (content.kind === 'file-system') content.clean = true;

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { CsiError } from '../errors.js';
 import { kernelLines } from './kernel_log.js';
 import { failed, run } from './programs.js';
+import { tlsOptions } from './tls.js';
 import type { NvmePath, PathOptions, PathSecrets } from './types.js';
 
 /** Where to, and who asks. */
@@ -156,14 +157,15 @@ export async function addPath(
   target: PathTarget,
   options: PathOptions,
   secrets: PathSecrets,
-  tls: readonly string[],
+  timeoutMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const line = connectOptions(target, options, secrets, tls);
+  // What cannot be is found before anything is done.
+  connectOptions(target, options, secrets, []);
   const door = await openDoor(places);
   const known = await kernelOptions(places);
   for (const option of ['dhchap_secret', 'tls'] as const) {
-    const wanted = option === 'tls' ? tls.length > 0 : secrets.hostKey !== null;
+    const wanted = (option === 'tls' ? secrets.tlsPsk : secrets.hostKey) !== null;
     if (!wanted || known === null || known.has(option)) continue;
     throw new CsiError(
       'FAILED_PRECONDITION',
@@ -172,6 +174,8 @@ export async function addPath(
         ' and a kernel that was built with it',
     );
   }
+  const tls = secrets.tlsPsk === null ? [] : await tlsOptions(target, secrets.tlsPsk, timeoutMs);
+  const line = connectOptions(target, options, secrets, tls);
   const sinceUs = Number(process.hrtime.bigint() / 1000n);
   const where = `${target.address}:${target.port}`;
   const said = await writeThrough(door, line, connectTimeoutMs, signal).catch((thrown: unknown) => {

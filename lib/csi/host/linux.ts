@@ -21,7 +21,6 @@ import { type MountPlaces, readMounts } from './mounts.js';
 import { giveToGroup } from './ownership.js';
 import { failed, run, succeed } from './programs.js';
 import { readIdentity, readRecords, removeRecord, writeRecord } from './state_folder.js';
-import { tlsOptions } from './tls.js';
 import type {
   At,
   Content,
@@ -107,8 +106,7 @@ export class LinuxHost implements NodeHost {
   ): Promise<void> {
     const { hostnqn, hostid } = await this.identity();
     const target = { ...to, hostnqn, hostid };
-    const tls = await tlsOptions(target, secrets, this.#timeoutMs);
-    await addPath(this.#places, target, options, secrets, tls, signal);
+    await addPath(this.#places, target, options, secrets, this.#timeoutMs, signal);
   }
 
   async #controllers(subnqn: string): Promise<string[]> {

@@ -14,7 +14,7 @@ const goneMs = 1_000;
 
 export interface RunOptions {
   /** For its standard input, and never on its command line: secrets. */
-  readonly input?: string;
+  readonly input?: string | Uint8Array;
   /** After so long it is ended. */
   readonly timeoutMs: number;
   /** Ends it as well. Left out where half of the work is worse than none. */

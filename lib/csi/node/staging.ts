@@ -151,8 +151,8 @@ export async function unstage(
       call.log.warn({ target }, `${other.fsType} is mounted at '${target}', and is left alone`);
     }
     if (record !== null) return letGo(parts, record);
-    // The record was lost: what the kernel has says where the volume came from.
-    if (disk === null || mounted === null || !isOf(mounted, disk)) return;
+    // The record was lost: the kernel says where the volume came from.
+    if (disk === null) return;
     const { subnqn } = disk;
     const found = { uuid: disk.uuid, subnqn, portals: [], readOnly: false };
     await letGo(
