@@ -117,6 +117,12 @@ const ofRules: Record<string, Record<string, Mistake>> = {
       undefined,
       /socket/,
     ],
+    'a sidecar of another user': [
+      'privileged: true',
+      'privileged: true\n            runAsUser: 1',
+      daemonSet,
+      /is another user/,
+    ],
     'kubelet elsewhere': [
       'plugins/csi.ashlar.dev/csi.sock',
       'plugins/ashlar/csi.sock',

@@ -187,6 +187,10 @@ function sockets(objects: readonly Manifest[]): string[] {
       if (found?.name !== own.name || found.rest !== own.rest) {
         problems.push(say(sidecar.name, `'${address}' is not the plugin's socket`));
       }
+      // It is the plugin's user's alone.
+      if (sidecar.securityContext?.runAsUser !== plugin.securityContext?.runAsUser) {
+        problems.push(say(sidecar.name, 'is another user than the plugin, whose socket it is'));
+      }
       const registered = flag(sidecar, 'kubelet-registration-path');
       const folder = workload.volumes.find(({ name }) => name === own.name)?.hostPath?.path ?? '';
       if (registered !== undefined && registered !== path.posix.join(folder, own.rest)) {
