@@ -10,6 +10,7 @@ import { version } from '../node/version.js';
 import { addBench } from './bench_commands.js';
 import { addCommand, addExamples, addGroup, cpuList, wholeNumber } from './command.js';
 import { addCompletion } from './completion_commands.js';
+import { addCsi } from './csi_commands.js';
 import { addDoctor } from './doctor_commands.js';
 import { addExplain } from './explain_commands.js';
 import { addHostKeys } from './host_key_commands.js';
@@ -83,6 +84,7 @@ export function buildProgram(outcome: Outcome, writeErr: (text: string) => void)
   addReservations(program);
   addReferrals(program);
   addPool(program);
+  addCsi(program, outcome);
   addBench(program, outcome);
   addDoctor(program, outcome);
   addSupport(program);
@@ -528,13 +530,14 @@ function addPool(program: Command): void {
 function addHelp(program: Command): void {
   program
     .command('help [topic...]')
-    .description('Help on a command, or on: config, sizes, exit-codes.')
+    .description('Help on a command, or on: config, csi, sizes, exit-codes.')
     .action(async (words: string[]) => {
       const topics = await import('./topics.js');
       const [first = ''] = words;
       if (first === 'exit-codes') process.stdout.write(topics.exitCodesPage());
       else if (first === 'sizes') process.stdout.write(topics.sizesPage());
       else if (first === 'config') process.stdout.write(await topics.configPage());
+      else if (first === 'csi') process.stdout.write(await topics.csiPage());
       else commandAt(program, words).outputHelp();
     });
 }

@@ -55,3 +55,13 @@ $STATE_DIRECTORY and $RUNTIME_DIRECTORY name: /var/lib/ashlar and /run/ashlar.
 
 ${exampleConfig()}`;
 }
+
+/** `ashlar help csi` */
+export async function csiPage(): Promise<string> {
+  const { exampleCsiConfig } = await import('../csi/config.js');
+  return `Configuration file of 'ashlar csi --config FILE', in TOML. Flags override the file, which
+overrides $CSI_ENDPOINT. Unknown keys are refused. Each endpoint needs its name, and urls or a
+socket; of the rest what is not commented out is the default. docs/kubernetes.md tells all of it.
+
+${exampleCsiConfig()}`;
+}

@@ -3,20 +3,29 @@ import type { TSchema } from 'typebox';
 import { configFileSchema } from './schema.js';
 import { wrap } from './wrap.js';
 
-/** TOML with every key, its default and its meaning; keys without a default are commented out. */
+/** Of the daemon's own file. */
 export function exampleConfig(): string {
+  return exampleOf(configFileSchema, samples);
+}
+
+/**
+ * TOML with every key, its default and its meaning; keys without a default are commented out, with
+ * their value in `samples`, found by `section.key` or by `key`.
+ */
+export function exampleOf(schema: TSchema, samples: Readonly<Record<string, string>>): string {
   const lines: string[] = [];
   const sections: string[] = [];
-  for (const [name, schema] of Object.entries<TSchema>(configFileSchema.properties)) {
-    const properties = propertiesOf(schema);
+  for (const [name, of] of propertiesOf(schema) ?? []) {
+    const repeated = 'items' in of ? propertiesOf(of.items as TSchema) : null;
+    const properties = repeated ?? propertiesOf(of);
     if (properties === null) {
-      lines.push(...keyLines(name, schema));
+      lines.push(...keyLines(name, of, samples));
     } else {
-      const keys = properties.flatMap(([key, of]) => keyLines(key, of, `${name}.`));
-      sections.push('', `[${name}]`, ...keys);
+      const keys = properties.flatMap(([key, each]) => keyLines(key, each, samples, `${name}.`));
+      sections.push('', repeated === null ? `[${name}]` : `[[${name}]]`, ...keys);
     }
   }
-  return `${[...lines, ...sections].join('\n')}\n`;
+  return `${[...lines, ...sections].join('\n').trimStart()}\n`;
 }
 
 function propertiesOf(schema: TSchema): [string, TSchema][] | null {
@@ -47,7 +56,12 @@ const samples: Readonly<Record<string, string>> = {
   discovery: '["127.0.0.1:8009"]',
 };
 
-function keyLines(key: string, schema: TSchema, section = ''): string[] {
+function keyLines(
+  key: string,
+  schema: TSchema,
+  samples: Readonly<Record<string, string>>,
+  section = '',
+): string[] {
   const description = 'description' in schema ? String(schema.description) : '';
   const value = 'default' in schema ? toml(schema.default) : null;
   const sample = samples[`${section}${key}`] ?? samples[key] ?? '""';
@@ -57,5 +71,7 @@ function keyLines(key: string, schema: TSchema, section = ''): string[] {
 
 function toml(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(toml).join(', ')}]`;
-  return JSON.stringify(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const entries = Object.entries(value).map(([key, of]) => `${JSON.stringify(key)} = ${toml(of)}`);
+  return `{ ${entries.join(', ')} }`;
 }

@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import Type, { type Static } from 'typebox';
 import { type LogLevel, logLevels, portalPort } from '../config/config.js';
 import { parseEndpoint } from '../config/endpoint.js';
+import { exampleOf } from '../config/example.js';
 import { parseToml } from '../config/file.js';
 import { parseDurationMs } from '../config/units.js';
 import { AshlarError, toAshlarError } from '../errors.js';
@@ -197,6 +198,22 @@ export const csiFileSchema = Type.Object(
   exact,
 );
 type CsiFile = Static<typeof csiFileSchema>;
+
+/** The file with every key, its default and its meaning. */
+export function exampleCsiConfig(): string {
+  return exampleOf(csiFileSchema, {
+    mode: '"controller"',
+    'csi.socket': '"/csi/csi.sock"',
+    name: '"a"',
+    urls: '["https://10.0.0.5:8420"]',
+    socket: '"/run/ashlar/ashlar.sock"',
+    tokenFile: '"/etc/ashlar-csi/token"',
+    ca: '"/etc/ashlar-csi/ca.crt"',
+    cert: '"/etc/ashlar-csi/client.crt"',
+    key: '"/etc/ashlar-csi/client.key"',
+    portals: '["10.0.0.5:4420"]',
+  });
+}
 
 /** What the command line says; it is stronger than the file. */
 export interface CsiFlags {
