@@ -24,6 +24,7 @@ const bootModules = [
 // Sets that a test asks for (`guest.load('nvmet')`). What a kernel has not, it does without.
 const moduleSets = {
   nvmet: ['null_blk', 'brd', 'nvmet', 'nvmet_tcp'],
+  btrfs: ['btrfs'],
   secure: ['tls', 'sha512_generic', 'hmac', 'dh_generic', 'gcm', 'ghash_generic', 'aesni_intel'],
 };
 // The programs of a suite that is not this machine's.

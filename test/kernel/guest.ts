@@ -7,6 +7,7 @@
  * connection is to QEMU itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -29,6 +30,10 @@ export interface GuestOptions {
   /** Network cards, each in a network of its own; one when not given. */
   cards?: number;
   bootTimeoutMs?: number;
+  /** A port of the guest that {@link Guest.forwarded} of this machine's loopback leads to. */
+  forward?: number;
+  /** A folder of this machine that the guest may write to, `keep` among its mount tags. */
+  keep?: string;
 }
 
 /** What a script left. */
@@ -101,6 +106,8 @@ export class Guest implements AsyncDisposable {
     private readonly ports: Port[],
     private readonly monitor: Promise<Monitor>,
     private readonly ended: Promise<void>,
+    /** Port of 127.0.0.1 that leads to the guest's; 0: none does. */
+    readonly forwarded: number,
   ) {}
 
   /** Boots; resolves when both command ports answer, after about five seconds. */
@@ -128,13 +135,14 @@ export class Guest implements AsyncDisposable {
       control.listen(path.join(folder, 'monitor'), resolve);
     });
     const monitor = Monitor.accept(control);
-    const child = spawn('qemu-system-x86_64', qemuArguments(folder, cards), {
+    const forwarded = options.forward === undefined ? 0 : await freePort();
+    const child = spawn('qemu-system-x86_64', qemuArguments(folder, cards, options, forwarded), {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const ended = new Promise<void>((resolve) => {
       child.once('close', () => resolve());
     });
-    const guest = new Guest(child, folder, ports, monitor, ended);
+    const guest = new Guest(child, folder, ports, monitor, ended, forwarded);
     const note = (piece: Buffer) => {
       guest.#console = (guest.#console + piece.toString()).slice(-200_000);
     };
@@ -201,13 +209,30 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-function qemuArguments(folder: string, cards: number): string[] {
+/** One that nobody listens on at this moment. */
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+function qemuArguments(
+  folder: string,
+  cards: number,
+  { forward, keep }: GuestOptions,
+  forwarded: number,
+): string[] {
   const port = (name: string) => [
     ...['-chardev', `socket,id=${name},path=${path.join(folder, name)}`],
     ...['-device', `virtserialport,chardev=${name},name=${name}`],
   ];
+  const lead =
+    forward === undefined ? '' : `,hostfwd=tcp:127.0.0.1:${forwarded}-10.0.2.15:${forward}`;
   const card = (index: number) => [
-    ...['-netdev', `user,id=n${index},net=10.0.${index + 2}.0/24`],
+    ...['-netdev', `user,id=n${index},net=10.0.${index + 2}.0/24${index === 0 ? lead : ''}`],
     ...['-device', `virtio-net-pci,netdev=n${index},id=card${index}`],
   ];
   // A guest of this machine's own Debian runs this machine's programs.
@@ -223,6 +248,9 @@ function qemuArguments(folder: string, cards: number): string[] {
     ...['-virtfs', `local,path=${programs},mount_tag=hostroot,${share}`],
     // For what of this machine a test runs there as well.
     ...['-virtfs', `local,path=/,mount_tag=machine,${share}`],
+    ...(keep === undefined
+      ? []
+      : ['-virtfs', `local,path=${keep},mount_tag=keep,security_model=none,multidevs=remap`]),
     ...['-device', 'virtio-serial-pci', ...port('a'), ...port('b')],
     ...['-chardev', `socket,id=control,path=${path.join(folder, 'monitor')}`],
     ...['-mon', 'chardev=control,mode=control'],

@@ -16,7 +16,7 @@ const here = process.cwd();
 // As packages have it: a few files, as each takes long over 9p under emulation.
 const program = path.join(here, 'dist/program/main.js');
 const socket = '/run/ashlar.sock';
-const inMachine = 'chroot /mnt/machine /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin';
+export const inMachine = 'chroot /mnt/machine /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin';
 
 // The body of one call comes as an argument, the answer goes to stdout: `<status> <body>`.
 const caller = `
@@ -112,7 +112,7 @@ export async function runInMachine(guest: Guest, file: string, args: string): Pr
 }
 
 /** This machine's file system beside the guest's own, with the guest's devices and a /run. */
-async function mountMachine(guest: Guest): Promise<void> {
+export async function mountMachine(guest: Guest): Promise<void> {
   await guest.sh(
     `[ -e /mnt/machine/proc/self ] && exit 0
      mkdir -p /mnt/machine
