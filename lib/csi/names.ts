@@ -11,7 +11,7 @@ export const zoneKey = `topology.${driverName}/zone`;
 /** CSI: a string has 128 bytes at most where nothing else is said ("Size Limits"). */
 const maxNameBytes = 128;
 
-/** What Ashlar takes as a name (lib/volumes/rules.ts). */
+/** What Ashlar takes as a name, if it has not the form of a UUID (lib/volumes/rules.ts). */
 const ashlarNames = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const uuids = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const nodeIds = /^nqn\.2014-08\.org\.nvmexpress:uuid:([0-9a-f-]{36})$/;
@@ -47,7 +47,9 @@ export function checkName(what: string, name: string): string {
  * a part of the name's SHA-256, so that the same name is always the same thing.
  */
 export function ashlarName(name: string): string {
-  return ashlarNames.test(name) ? name : `csi-${sha256(name).toString('hex', 0, 16)}`;
+  return ashlarNames.test(name) && !isUuid(name.toLowerCase())
+    ? name
+    : `csi-${sha256(name).toString('hex', 0, 16)}`;
 }
 
 /**

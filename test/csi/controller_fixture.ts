@@ -1,6 +1,7 @@
 /** Controllers over real daemons in this process, asked as gRPC would ask them. */
 import assert from 'node:assert/strict';
 import type { Logger } from 'pino';
+import { ApiClient } from '../../lib/api/client.js';
 import type { EndpointSettings } from '../../lib/csi/config.js';
 import { type ApiCaller, Connections } from '../../lib/csi/controller/connections.js';
 import {
@@ -62,9 +63,12 @@ export type Wrap = (caller: ApiCaller) => ApiCaller;
 
 export class ControllerFixture implements AsyncDisposable {
   readonly daemons: readonly ApiFixture[];
+  /** One for each daemon, right at its API: whether answers conform is looked at elsewhere. */
+  readonly clients: readonly ApiClient[];
   readonly settings: readonly EndpointSettings[];
   readonly services: ControllerServices;
   readonly log: Logger = logger;
+  readonly connect: (settings: EndpointSettings) => ApiCaller;
   readonly #own: boolean;
 
   private constructor(
@@ -75,12 +79,14 @@ export class ControllerFixture implements AsyncDisposable {
     options: Partial<ControllerOptions>,
   ) {
     this.daemons = daemons;
+    this.clients = daemons.map(({ server }) => new ApiClient({ socket: server.socket }));
     this.settings = settings;
     this.#own = own;
+    this.connect = (each) => wrap(new Connections(each));
     this.services = controllerServices({
       endpoints: settings,
       logger,
-      connect: (each) => wrap(new Connections(each)),
+      connect: this.connect,
       ...options,
     });
   }
@@ -92,7 +98,7 @@ export class ControllerFixture implements AsyncDisposable {
   ): Promise<ControllerFixture> {
     const daemons = await Promise.all(Array.from({ length: count }, () => ApiFixture.open()));
     const settings = daemons.map((daemon, index) =>
-      endpointSettings('abcdefgh'.charAt(index), daemon.socket),
+      endpointSettings('abcdefgh'.charAt(index), daemon.server.socket),
     );
     const { wrap = (caller) => caller, ...rest } = options;
     return new ControllerFixture(daemons, settings, true, wrap, rest);
@@ -104,8 +110,9 @@ export class ControllerFixture implements AsyncDisposable {
     return new ControllerFixture(this.daemons, this.settings, false, wrap, rest);
   }
 
-  get daemon(): ApiFixture {
-    const [first] = this.daemons;
+  /** Of the first daemon. */
+  get client(): ApiClient {
+    const [first] = this.clients;
     assert.ok(first);
     return first;
   }
@@ -175,7 +182,7 @@ export class ControllerFixture implements AsyncDisposable {
   /** Volumes, grants and whatever else there is, sorted. */
   async contents(): Promise<Contents> {
     const all: Contents = { volumes: [], snapshots: [], grants: [], hosts: [], schedules: [] };
-    for (const [index, { client }] of this.daemons.entries()) {
+    for (const [index, client] of this.clients.entries()) {
       const at = (text: string) => `${this.settings[index]?.name}: ${text}`;
       for (const item of await client.list('listVolumes')) {
         all.volumes.push(at(`${item.tenant}/${item.name} ${item.uuid} ${item.sizeBytes}`));
@@ -198,6 +205,7 @@ export class ControllerFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.services[Symbol.asyncDispose]();
+    for (const client of this.clients) await client.close();
     if (!this.#own) return;
     for (const daemon of this.daemons) await daemon[Symbol.asyncDispose]();
   }

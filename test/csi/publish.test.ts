@@ -44,8 +44,7 @@ test('publish: the context has all that a node needs, twice the same, and unpubl
   const { portals = '', ...rest } = first.publishContext;
   assert.match(portals, /^127\.0\.0\.1:[0-9]+$/);
   assert.deepEqual(rest, {
-    subnqn: (await fixture.daemon.client.call('getVolume', { params: { volume: volumeId } }))
-      .subnqn,
+    subnqn: (await fixture.client.call('getVolume', { params: { volume: volumeId } })).subnqn,
     nsid: '1',
     uuid: volumeId,
     access: 'read-write',
@@ -193,7 +192,7 @@ test('publish: a node that lost the volume cannot write it when another has it',
 
 test('publish: keys and PSK from secrets are set once, and rotated; a bad one leaves nothing', async () => {
   await using fixture = await ControllerFixture.open();
-  const { client } = fixture.daemon;
+  const { client } = fixture;
   const volumeId = await made(fixture);
   const publish = (secrets: Record<string, string>) =>
     fixture.ask('controllerPublishVolume', {
@@ -244,7 +243,7 @@ test('publish: more volumes than a node may have: RESOURCE_EXHAUSTED', async () 
 
 test('publish: portals: configured ones as they are; drained ones and wildcards are not given out', async () => {
   await using fixture = await ControllerFixture.open();
-  const { client } = fixture.daemon;
+  const { client } = fixture;
   const volumeId = await made(fixture);
   const request = { volumeId, nodeId: nodeA, volumeCapability: writer };
   const [settings] = fixture.settings;

@@ -203,7 +203,7 @@ test('groups: all at one instant, idempotent, deleted together; one volume is a 
 
 test('groups: what is wrong: the code of the table, and nothing is left', async () => {
   await using fixture = await ControllerFixture.open(2);
-  await fixture.daemon.client.call('createTenant', { body: { name: 'red' } });
+  await fixture.client.call('createTenant', { body: { name: 'red' } });
   const zone = (name: string) => ({
     accessibilityRequirements: {
       requisite: [{ segments: { 'topology.csi.ashlar.dev/zone': name } }],

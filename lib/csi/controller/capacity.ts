@@ -55,8 +55,8 @@ export async function capacityOf(
   };
 }
 
-function bytesOf({ endpoint, bytes, lacks }: Room): bigint {
-  if (lacks !== null) return 0n;
+function bytesOf({ endpoint, bytes, lack }: Room): bigint {
+  if (lack !== null) return 0n;
   if (bytes !== null) return bytes;
   throw new CsiError(
     'PERMISSION_DENIED',

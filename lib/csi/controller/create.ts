@@ -10,7 +10,7 @@ import { codeOf, type Endpoint, Unreachable } from './endpoint.js';
 import type { Endpoints, Found } from './endpoints.js';
 import { volumeText } from './objects.js';
 import { defaultTenant, type Parameters, parseParameters } from './parameters.js';
-import { missingName, place, type Requirement, ranked } from './placement.js';
+import { lackOf, place, type Requirement, ranked } from './placement.js';
 import { joinSchedule } from './schedules.js';
 import { checkRange, isWithin, type Range, rangeText, sizeWithin } from './sizes.js';
 
@@ -71,7 +71,14 @@ export class VolumeMaker {
       if (before !== null) assertSame(before, wanted);
       const found = before ?? (await this.#makeNew(wanted, signal));
       const { schedule } = wanted.parameters;
-      if (schedule !== null && schedule !== '') await this.#join(found, schedule, signal);
+      if (schedule === null || schedule === '') return found;
+      try {
+        await this.#join(found, schedule, signal);
+      } catch (thrown) {
+        // It has filled up, or gone, in between: then the volume was not made either.
+        if (before === null && isFinal(thrown)) await deleteMade(found, signal);
+        throw thrown;
+      }
       return found;
     });
   }
@@ -130,12 +137,9 @@ export class VolumeMaker {
       );
     }
     const { pool } = parameters;
-    const missing =
-      (await missingName(endpoint, source.tenant, parameters, signal)) ??
-      (pool === null ? null : await missingPool(endpoint, pool, signal));
-    if (missing !== null) {
-      throw new CsiError('INVALID_ARGUMENT', `endpoint '${endpoint.name}' ${missing}`);
-    }
+    const lack = await lackOf(endpoint, source.tenant, parameters, signal);
+    if (lack !== null) throw new CsiError(lack.status, `endpoint '${endpoint.name}' ${lack.text}`);
+    if (pool !== null) await assertPool(endpoint, pool, signal);
     const size = sizeWithin(wanted.range, source.blockBytes, BigInt(source.sizeBytes));
     try {
       const item = await endpoint.call(
@@ -170,8 +174,7 @@ export class VolumeMaker {
   async #assertAlone({ endpoint, item }: Found<Volume>, signal: AbortSignal): Promise<void> {
     const other = await this.#endpoints.volumeBeside(endpoint, item.uuid, signal);
     if (other === null) return;
-    const input = { params: { volume: item.uuid }, query: { repeatable: 'true' as const } };
-    await endpoint.call('deleteVolume', input, { signal });
+    await deleteMade({ endpoint, item }, signal);
     throw new CsiError(
       'ABORTED',
       `volume '${item.name}' was made at endpoint '${other.name}' at the same moment; call again`,
@@ -193,6 +196,18 @@ export class VolumeMaker {
   }
 }
 
+/** Whether calling again with the same would be in vain. */
+function isFinal(thrown: unknown): boolean {
+  const { status } = toCsiError(thrown);
+  return status === 'RESOURCE_EXHAUSTED' || status === 'INVALID_ARGUMENT';
+}
+
+/** Takes back what this call has made, which nobody has been told of. */
+async function deleteMade({ endpoint, item }: Found<Volume>, signal: AbortSignal): Promise<void> {
+  const input = { params: { volume: item.uuid }, query: { repeatable: 'true' as const } };
+  await endpoint.call('deleteVolume', input, { signal });
+}
+
 /** What new volumes and clones are made with alike. */
 function common({ name, uuid, parameters }: WantedVolume) {
   const { policy, reserved } = parameters;
@@ -204,13 +219,14 @@ function common({ name, uuid, parameters }: WantedVolume) {
   };
 }
 
-async function missingPool(
-  endpoint: Endpoint,
-  pool: string,
-  signal: AbortSignal,
-): Promise<string | null> {
+/** @throws CsiError INVALID_ARGUMENT. */
+async function assertPool(endpoint: Endpoint, pool: string, signal: AbortSignal): Promise<void> {
   const found = await endpoint.lookUp('getPool', { params: { pool } }, signal);
-  return found === null ? `, where the source is, has no pool '${pool}'` : null;
+  if (found !== null) return;
+  throw new CsiError(
+    'INVALID_ARGUMENT',
+    `endpoint '${endpoint.name}', where the source is, has no pool '${pool}'`,
+  );
 }
 
 /** A clone is what its source is. @throws CsiError INVALID_ARGUMENT. */

@@ -65,6 +65,11 @@ export function parseParameters(parameters: Texts, mutableParameters: Texts): Pa
   };
 }
 
+/** Those of who says nothing but whose it is. */
+export function parametersIn(tenant: string): Parameters {
+  return { ...parseParameters({}, {}), tenant };
+}
+
 /** What is to change. @throws CsiError INVALID_ARGUMENT naming the parameter. */
 export function parseMutable(parameters: Texts): MutableParameters {
   checkKeys('mutable parameter', parameters, mutable);

@@ -17,10 +17,19 @@ export interface Room {
   /** As much as a new volume may have; null: it is not known, the token may not see it. */
   bytes: bigint | null;
   /** Why no such volume can be there at all; null: it can. */
-  lacks: string | null;
-  /** Whether what is missing may be there later without another request. */
-  full: boolean;
+  lack: Lack | null;
 }
+
+/** Something that is named, or needed, and is not there. */
+export interface Lack {
+  /** What the endpoint has not, behind its name. */
+  text: string;
+  /** INVALID_ARGUMENT: another request is needed; else it may be there later. */
+  status: 'INVALID_ARGUMENT' | 'RESOURCE_EXHAUSTED';
+}
+
+/** Volumes that a schedule takes: its snapshots are of one instant. */
+const maxScheduleVolumes = 64;
 
 /** Whether a node at `place` reaches the endpoint: it has all segments that the endpoint has. */
 export function isAt(endpoint: Endpoint, place: Segments): boolean {
@@ -73,7 +82,8 @@ export async function place(
   const reasons = looked.map((room) => {
     return `endpoint '${room.endpoint.name}' ${shortOf(room, sizeBytes) ?? 'has room'}`;
   });
-  const wrong = looked.length > 0 && looked.every((room) => room.lacks !== null && !room.full);
+  const wrong =
+    looked.length > 0 && looked.every(({ lack }) => lack?.status === 'INVALID_ARGUMENT');
   throw new CsiError(
     wrong ? 'INVALID_ARGUMENT' : 'RESOURCE_EXHAUSTED',
     `no place for a volume of ${formatSize(sizeBytes)}: ${[...reasons, ...elsewhere].join('; ')}`,
@@ -91,26 +101,26 @@ export async function roomOf(
   const [tenant, pools, missing] = await Promise.all([
     endpoint.lookUp('getTenant', { params: { tenant: name } }, signal),
     poolsOf(endpoint, signal),
-    missingName(endpoint, name, { policy, schedule }, signal),
+    lackOf(endpoint, name, { policy, schedule }, signal),
   ]);
-  const room: Room = { endpoint, bytes: null, lacks: null, full: false };
+  const room: Room = { endpoint, bytes: null, lack: null };
   if (tenant === null) {
     const make = `make it there with "ashlar tenant create ${name}"`;
-    return { ...room, lacks: `has no tenant '${name}'; ${make}` };
+    return { ...room, lack: unnamed(`has no tenant '${name}'; ${make}`) };
   }
   const pool = pools?.find((each) => poolName === null || each.name === poolName);
   if (pools !== null && pool === undefined) {
     const names = pools.map((each) => `'${each.name}'`).join(', ');
-    return { ...room, lacks: `has no pool '${poolName}', but ${names}` };
+    return { ...room, lack: unnamed(`has no pool '${poolName}', but ${names}`) };
   }
-  if (missing !== null) return { ...room, lacks: missing };
+  if (missing !== null) return { ...room, lack: missing };
   if (pool?.state === 'failed') {
-    return { ...room, lacks: `has a failed pool: ${pool.problem ?? pool.name}`, full: true };
+    return { ...room, lack: full(`has a failed pool: ${pool.problem ?? pool.name}`) };
   }
   const { quota, volumes } = tenant;
   if (quota.volumes !== null && volumes >= quota.volumes) {
     const has = `lets tenant '${name}' have ${quota.volumes} volumes, and it has ${volumes}`;
-    return { ...room, bytes: 0n, lacks: has, full: true };
+    return { ...room, bytes: 0n, lack: full(has) };
   }
   return { ...room, bytes: least(pool, tenant) };
 }
@@ -135,17 +145,23 @@ function least(pool: Pool | undefined, { quota, provisionedBytes }: Tenant): big
   return room < 0n ? 0n : room;
 }
 
-/** A policy or schedule that is named and is not there; null: nothing. */
-export async function missingName(
+/**
+ * A policy or schedule that is named and is not there, or takes no more; null: nothing.
+ *
+ * @param volume name of one that may be in the schedule already.
+ */
+export async function lackOf(
   endpoint: Endpoint,
   tenant: string,
   { policy, schedule }: Pick<Parameters, 'policy' | 'schedule'>,
   signal: AbortSignal,
-): Promise<string | null> {
+  volume: string | null = null,
+): Promise<Lack | null> {
   if (policy !== null && policy !== '') {
     const found = await endpoint.lookUp('getPolicy', { params: { policy } }, signal);
     if (found === null) {
-      return `has no policy '${policy}'; make it there with "ashlar policy create ${policy}"`;
+      const make = `make it there with "ashlar policy create ${policy}"`;
+      return unnamed(`has no policy '${policy}'; ${make}`);
     }
   }
   if (schedule !== null && schedule !== '') {
@@ -153,15 +169,27 @@ export async function missingName(
     const found = await endpoint.lookUp('getSchedule', input, signal);
     if (found === null) {
       const make = `make it there with "ashlar schedule create ${schedule} --tenant ${tenant}"`;
-      return `has no schedule '${schedule}' of tenant '${tenant}'; ${make}`;
+      return unnamed(`has no schedule '${schedule}' of tenant '${tenant}'; ${make}`);
+    }
+    const { volumes } = found;
+    if (volumes.length >= maxScheduleVolumes && (volume === null || !volumes.includes(volume))) {
+      return full(`has a schedule '${schedule}' of ${volumes.length} volumes, which is its limit`);
     }
   }
   return null;
 }
 
-function shortOf({ bytes, lacks }: Room, sizeBytes: bigint): string | null {
-  if (lacks !== null || bytes === null || bytes >= sizeBytes) return lacks;
-  return `has room for ${formatSizeShort(bytes)}`;
+function unnamed(text: string): Lack {
+  return { text, status: 'INVALID_ARGUMENT' };
+}
+
+function full(text: string): Lack {
+  return { text, status: 'RESOURCE_EXHAUSTED' };
+}
+
+function shortOf({ bytes, lack }: Room, sizeBytes: bigint): string | null {
+  if (lack !== null) return lack.text;
+  return bytes === null || bytes >= sizeBytes ? null : `has room for ${formatSizeShort(bytes)}`;
 }
 
 function byRoom(a: Room, b: Room): number {

@@ -1,6 +1,6 @@
 /** Volumes that are there: delete, expand, modify, look at. */
 import type { Volume } from '../../api/contract.js';
-import { formatSize } from '../../config/units.js';
+import { formatSize, formatSizeShort } from '../../config/units.js';
 import { CsiError, toCsiError } from '../errors.js';
 import type { OperationLocks } from '../locks.js';
 import { required } from '../names.js';
@@ -9,8 +9,8 @@ import { useOf } from './capabilities.js';
 import { codeOf } from './endpoint.js';
 import type { Endpoints, Found } from './endpoints.js';
 import { volumeText } from './objects.js';
-import { type MutableParameters, parseMutable } from './parameters.js';
-import { missingName } from './placement.js';
+import { type MutableParameters, parametersIn, parseMutable } from './parameters.js';
+import { lackOf, roomOf } from './placement.js';
 import { joinSchedule } from './schedules.js';
 import { isWithin, sizeWithin } from './sizes.js';
 
@@ -82,6 +82,15 @@ export class Volumes {
 
   async #grow(found: Found<Volume>, size: bigint, signal: AbortSignal): Promise<bigint> {
     const { endpoint, item } = found;
+    const more = size - BigInt(item.sizeBytes);
+    const { bytes } = await roomOf(endpoint, parametersIn(item.tenant), signal);
+    if (bytes !== null && bytes < more) {
+      throw new CsiError(
+        'RESOURCE_EXHAUSTED',
+        `${volumeText(found)} would grow by ${formatSize(more)}, and there is room for ` +
+          formatSizeShort(bytes),
+      );
+    }
     try {
       const { sizeBytes } = await endpoint.call(
         'changeVolume',
@@ -111,9 +120,9 @@ export class Volumes {
     return this.#locks.hold([volumeId], 'ControllerModifyVolume', async () => {
       const found = await this.find(volumeId, signal);
       const { endpoint, item } = found;
-      const missing = await missingName(endpoint, item.tenant, wanted, signal);
-      if (missing !== null) {
-        throw new CsiError('INVALID_ARGUMENT', `endpoint '${endpoint.name}' ${missing}`);
+      const lack = await lackOf(endpoint, item.tenant, wanted, signal, item.name);
+      if (lack !== null) {
+        throw new CsiError(lack.status, `endpoint '${endpoint.name}' ${lack.text}`);
       }
       await this.#apply(found, wanted, signal);
     });

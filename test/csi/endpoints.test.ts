@@ -1,0 +1,216 @@
+/** Several daemons, of which some do not answer, and the ways to each. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { test } from 'node:test';
+import { Connections } from '../../lib/csi/controller/connections.js';
+import { controllerServices, ephemeralVolumes } from '../../lib/csi/controller/services.js';
+import { nodeIdOf, volumeUuid } from '../../lib/csi/names.js';
+import { AshlarError } from '../../lib/errors.js';
+import { Folder, logger } from '../api/fixture.js';
+import {
+  ControllerFixture,
+  endpointSettings,
+  MiB,
+  nodeA,
+  nodeB,
+  refused,
+  refusedWithoutTrace,
+  writer,
+} from './controller_fixture.js';
+
+const never = new AbortController().signal;
+
+/** A fixture of two daemons, of which one can be made silent. */
+async function withSilence() {
+  const silent = new Set<string>();
+  const fixture = await ControllerFixture.open(2);
+  const services = fixture.beside({
+    connect: (settings) => {
+      const caller = new Connections(settings);
+      return {
+        reachedBy: null,
+        request: (id, input, options) => {
+          if (!silent.has(settings.name)) return caller.request(id, input, options);
+          return Promise.reject(new AshlarError('connection-refused', 'nobody listens'));
+        },
+        close: () => caller.close(),
+      };
+    },
+  });
+  return { fixture, services, silent };
+}
+
+test('endpoints: one that does not answer: what the others have is there, the rest UNAVAILABLE', async () => {
+  const { fixture, services, silent } = await withSilence();
+  await using _daemons = fixture;
+  await using asked = services;
+  const create = (name: string) =>
+    asked.ask('createVolume', {
+      name,
+      capacityRange: { requiredBytes: MiB },
+      volumeCapabilities: [writer],
+      accessibilityRequirements: {
+        requisite: [{ segments: { ...fixture.settings[0]?.topology } }],
+      },
+    });
+  const volumeId = (await create('x')).volume?.volumeId ?? '';
+  const { snapshot } = await asked.ask('createSnapshot', { name: 's', sourceVolumeId: volumeId });
+  silent.add('b');
+  assert.ok((await asked.ask('controllerGetVolume', { volumeId })).volume);
+  const publication = { volumeId, nodeId: nodeA, volumeCapability: writer };
+  await asked.ask('controllerPublishVolume', publication);
+  await asked.ask('controllerUnpublishVolume', { volumeId, nodeId: nodeA });
+  assert.ok((await asked.ask('getSnapshot', { snapshotId: snapshot?.snapshotId ?? '' })).snapshot);
+  // It might have them, so nobody can say that they are not there.
+  const gone = volumeUuid('gone');
+  const calls = [
+    () => asked.ask('controllerGetVolume', { volumeId: gone }),
+    () => asked.ask('deleteVolume', { volumeId: gone }),
+    () => asked.ask('controllerPublishVolume', { ...publication, volumeId: gone }),
+    () => asked.ask('controllerUnpublishVolume', { volumeId: gone }),
+    () => asked.ask('getSnapshot', { snapshotId: gone }),
+    () => asked.ask('deleteSnapshot', { snapshotId: gone }),
+    () => asked.ask('createSnapshot', { name: 't', sourceVolumeId: volumeId }),
+    () => create('y'),
+    () => asked.ask('listVolumes', {}),
+    () => asked.ask('listSnapshots', {}),
+    () => asked.askGroup('deleteVolumeGroupSnapshot', { groupSnapshotId: gone }),
+  ];
+  for (const call of calls) {
+    await refusedWithoutTrace(fixture, call, 'UNAVAILABLE', "endpoint 'b' does not answer");
+  }
+  // Capacity is of those who answer.
+  const some = (await asked.ask('getCapacity', {})).availableCapacity;
+  const there = { accessibleTopology: { segments: { ...fixture.settings[1]?.topology } } };
+  await refused(asked.ask('getCapacity', there), 'UNAVAILABLE', "endpoint 'b'");
+  silent.delete('b');
+  assert.ok((await asked.ask('getCapacity', {})).availableCapacity > some);
+  await refused(asked.ask('controllerGetVolume', { volumeId: gone }), 'NOT_FOUND');
+  // A place that is remembered is a hint only.
+  silent.add('a');
+  await refused(asked.ask('controllerGetVolume', { volumeId }), 'UNAVAILABLE', "endpoint 'a'");
+});
+
+test('endpoints: a volume that is at two of them is used at none, and both are named', async () => {
+  await using fixture = await ControllerFixture.open(2);
+  const uuid = volumeUuid('twice');
+  for (const client of fixture.clients) {
+    await client.call('createVolume', { body: { name: 'twice', sizeBytes: 4096, uuid } });
+  }
+  await refusedWithoutTrace(
+    fixture,
+    () => fixture.ask('deleteVolume', { volumeId: uuid }),
+    'FAILED_PRECONDITION',
+    "'a' and at 'b'",
+  );
+});
+
+test('endpoints: a daemon that is started again is asked over a new connection', async () => {
+  await using fixture = await ControllerFixture.open();
+  using folder = new Folder();
+  const [daemon] = fixture.daemons;
+  const link = folder.file('link.sock');
+  fs.symlinkSync(daemon?.server.socket ?? '', link);
+  await using services = controllerServices({ endpoints: [endpointSettings('a', link)], logger });
+  const call = { signal: never, log: logger };
+  const list = () =>
+    services.Controller.listVolumes({ maxEntries: 0, startingToken: '' }, call).then(
+      () => null,
+      (thrown: { message: string }) => thrown.message,
+    );
+  assert.equal(await list(), null);
+  fs.rmSync(link);
+  fs.symlinkSync(folder.file('nobody.sock'), link);
+  // What is connected already stays so; a new connection finds nobody.
+  await using fresh = controllerServices({ endpoints: [endpointSettings('a', link)], logger });
+  await assert.rejects(
+    fresh.Controller.listVolumes({ maxEntries: 0, startingToken: '' }, call),
+    /endpoint 'a' does not answer.*nobody\.sock|link\.sock/,
+  );
+  fs.rmSync(link);
+  fs.symlinkSync(daemon?.server.socket ?? '', link);
+  await fresh.Controller.listVolumes({ maxEntries: 0, startingToken: '' }, call);
+});
+
+test('endpoints: the token is read again when it changes; a file that is not there says so', async () => {
+  await using fixture = await ControllerFixture.open();
+  using folder = new Folder();
+  const tokenFile = folder.file('token');
+  const [settings] = fixture.settings;
+  assert.ok(settings);
+  await using asked = fixture.beside({ endpoints: [{ ...settings, tokenFile }] });
+  await refused(asked.ask('listVolumes', {}), 'UNAVAILABLE', tokenFile);
+  const token = async (name: string) =>
+    (await fixture.client.call('createToken', { body: { name, role: 'admin' } })).secret ?? '';
+  const first = await token('first');
+  fs.writeFileSync(tokenFile, `${first}\n`);
+  await asked.ask('listVolumes', {});
+  await fixture.client.call('deleteToken', { params: { token: 'first' } });
+  await refused(asked.ask('listVolumes', {}), 'UNAUTHENTICATED');
+  fs.writeFileSync(tokenFile, await token('second'));
+  await asked.ask('listVolumes', {});
+});
+
+test('endpoints: a token that may not see pools: volumes are made all the same', async () => {
+  await using fixture = await ControllerFixture.open();
+  using folder = new Folder();
+  const tokenFile = folder.file('token');
+  const { secret } = await fixture.client.call('createToken', {
+    query: { tenant: 'default' },
+    body: { name: 'own', role: 'tenant-admin' },
+  });
+  fs.writeFileSync(tokenFile, secret ?? '');
+  const [settings] = fixture.settings;
+  assert.ok(settings);
+  await using asked = fixture.beside({ endpoints: [{ ...settings, tokenFile }] });
+  const { volume } = await asked.ask('createVolume', {
+    name: 'x',
+    capacityRange: { requiredBytes: MiB },
+    volumeCapabilities: [writer],
+  });
+  const volumeId = volume?.volumeId ?? '';
+  const publication = { volumeId, nodeId: nodeA, volumeCapability: writer };
+  await asked.ask('controllerPublishVolume', publication);
+  await asked.ask('controllerUnpublishVolume', { volumeId });
+  await asked.ask('controllerExpandVolume', {
+    volumeId,
+    capacityRange: { requiredBytes: 2n * MiB },
+  });
+  await refused(asked.ask('getCapacity', {}), 'PERMISSION_DENIED', "'admin'");
+});
+
+test('inline volumes: made and given to the node once, gone with their pod, whatever they are called', async () => {
+  await using fixture = await ControllerFixture.open(2);
+  const { settings: endpoints } = fixture;
+  const topology = endpoints[1]?.topology ?? null;
+  await using volumes = ephemeralVolumes({ endpoints, logger }, topology);
+  const names = [`csi-${'0123456789abcdef'.repeat(4)}`, 'é'.repeat(64)];
+  for (const name of names) {
+    const context = { size: '4Mi', 'csi.storage.k8s.io/ephemeral': 'true', blockSize: '512' };
+    const made = await volumes.create(name, context, nodeA, never);
+    assert.equal(made['uuid'], volumeUuid(name));
+    assert.deepEqual(await volumes.create(name, context, nodeA, never), made);
+    await refused(volumes.create(name, context, nodeB, never), 'FAILED_PRECONDITION', nodeA);
+  }
+  const { volumes: there, grants } = await fixture.contents();
+  assert.equal(there.length, 2);
+  assert.equal(grants.length, 2);
+  assert.ok(there.every((each) => each.startsWith('b: ') && each.endsWith(String(4n * MiB))));
+  const bad: [Record<string, string>, string][] = [
+    [{ size: 'large' }, "'large'"],
+    [{ size: '4M' }, "'4M'"],
+    [{ sizes: '4Mi' }, "'sizes'"],
+    [{ schedule: 'none', size: '4Mi' }, "schedule 'none'"],
+  ];
+  for (const [context, word] of bad) {
+    const call = () => volumes.create('csi-x', context, nodeA, never);
+    await refusedWithoutTrace(fixture, call, 'INVALID_ARGUMENT', word);
+  }
+  const node = nodeIdOf('33333333-3333-4333-8333-333333333333');
+  for (const name of names) {
+    await refused(volumes.remove(name, node, never), 'FAILED_PRECONDITION', nodeA);
+    for (let twice = 0; twice < 2; twice += 1) await volumes.remove(name, nodeA, never);
+  }
+  const left = await fixture.contents();
+  assert.deepEqual([left.volumes, left.grants], [[], []]);
+});
