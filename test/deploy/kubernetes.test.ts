@@ -212,6 +212,16 @@ describe('charts', { skip: without }, () => {
     assert.deepEqual(zones, ['a', 'b']);
   });
 
+  test('the controller may connect to each port that an endpoint has', () => {
+    const urls = ['https://a:8420', 'https://a:1234', 'https://b'];
+    const values = { endpoints: [{ name: 'a', urls }] };
+    const { objects } = render('ashlar-csi', { values });
+    const policy = objects.find(({ kind }) => kind === 'NetworkPolicy');
+    const [, egress = ''] = /"egress":(.*)/.exec(JSON.stringify(policy)) ?? [];
+    const ports = [...egress.matchAll(/"port":(\d+)/g)].map(([, port]) => Number(port));
+    assert.deepEqual(ports, [53, 53, 443, 6443, 8420, 1234]);
+  });
+
   test('no ephemeral volumes: nodes have no token and the driver does not offer them', () => {
     const objects = rendered('ashlar-csi, least');
     const driver = objects.find(({ kind }) => kind === 'CSIDriver');
