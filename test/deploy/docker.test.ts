@@ -94,6 +94,7 @@ const programs: Record<string, string> = {
   mount: 'mount',
   umount: 'mount',
   modprobe: 'kmod',
+  keyctl: 'keyutils',
 };
 
 /** Of coreutils, without which there is no base image. */
