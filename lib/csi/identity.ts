@@ -17,9 +17,11 @@ export interface IdentityOptions {
   ready: (signal: AbortSignal) => Promise<boolean>;
 }
 
-/** A node's plugin has no controller of its own, and tells only where its volumes can be used. */
-const ofNode: readonly ServiceType[] = ['VOLUME_ACCESSIBILITY_CONSTRAINTS'];
-const ofController: readonly ServiceType[] = [
+/**
+ * Of the plugin as a whole, whichever part answers: all of one version shall say the same, wherever
+ * they run and whatever they serve (spec.md, GetPluginCapabilities).
+ */
+const kinds: readonly ServiceType[] = [
   'CONTROLLER_SERVICE',
   'VOLUME_ACCESSIBILITY_CONSTRAINTS',
   'GROUP_CONTROLLER_SERVICE',
@@ -27,7 +29,6 @@ const ofController: readonly ServiceType[] = [
 ];
 
 export function identityService({ mode, ready }: IdentityOptions): Handlers<'Identity'> {
-  const kinds = mode === 'node' ? ofNode : ofController;
   const capabilities: Encodable<typeof PluginCapability>[] = [
     ...kinds.map((type) => ({ service: { type } })),
     { volumeExpansion: { type: 'ONLINE' as const } },

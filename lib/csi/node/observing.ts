@@ -1,6 +1,7 @@
 /** NodeGetVolumeStats and NodeExpandVolume: of volumes that are in use. */
 import { CsiError, toCsiError } from '../errors.js';
 import { type Disk, fsTypes, type Mount, type NodeHost, type Usage } from '../host/types.js';
+import { required } from '../names.js';
 import type { CsiCall } from '../server.js';
 import type { RequestOf, ResponseOf } from '../wire/services.js';
 import { checkCapability, checkPath, checkVolumeId } from './requests.js';
@@ -17,8 +18,11 @@ export async function stats(
   request: RequestOf<'Node', 'nodeGetVolumeStats'>,
 ): Promise<Stats> {
   const { host } = parts;
-  const volumeId = required(request.volumeId);
-  const target = await host.resolve(checkPath('volume_path', request.volumePath));
+  const volumeId = required('volume_id', request.volumeId);
+  const asked = required('volume_path', request.volumePath);
+  // Nothing is ever published there.
+  if (!asked.startsWith('/')) throw notThere(volumeId, asked);
+  const target = await host.resolve(checkPath('volume_path', asked));
   const record = await recordOf(host, volumeId);
   const disk = await host.disk(record?.uuid ?? checkVolumeId(volumeId));
   const mounts = await host.mounts();
@@ -29,12 +33,11 @@ export async function stats(
     return describe(parts, { volumeId, disk, seen });
   }
   if (stagedBlock) return describe(parts, { volumeId, disk, seen: null });
-  throw new CsiError('NOT_FOUND', `volume ${volumeId} is not at '${target}' on this node`);
+  throw notThere(volumeId, target);
 }
 
-function required(volumeId: string): string {
-  if (volumeId !== '') return volumeId;
-  throw new CsiError('INVALID_ARGUMENT', 'volume_id is missing');
+function notThere(volumeId: string, path: string): CsiError {
+  return new CsiError('NOT_FOUND', `volume ${volumeId} is not at '${path}' on this node`);
 }
 
 async function describe(
@@ -115,7 +118,9 @@ export async function expand(
   call: CsiCall,
 ): Promise<bigint> {
   const { host, locks } = parts;
-  const volumeId = checkVolumeId(request.volumeId);
+  const volumeId = required('volume_id', request.volumeId);
+  required('volume_path', request.volumePath);
+  checkVolumeId(volumeId);
   const asked = checkPath('volume_path', request.volumePath);
   const wanted =
     request.volumeCapability === null ? null : checkCapability(request.volumeCapability);

@@ -1,6 +1,7 @@
 /** NodePublishVolume and NodeUnpublishVolume of volumes that are staged. */
 import { CsiError } from '../errors.js';
 import type { Disk, Mount, VolumeRecord } from '../host/types.js';
+import { required } from '../names.js';
 import type { CsiCall } from '../server.js';
 import type { AccessModeName } from '../wire/messages.js';
 import type { RequestOf } from '../wire/services.js';
@@ -34,9 +35,10 @@ const exclusive: readonly AccessModeName[] = [
 /** Shows the staged volume at the target: its file system, or its disk. */
 export async function publish(parts: NodeParts, request: Request, _call: CsiCall): Promise<void> {
   const { host, locks } = parts;
-  const volumeId = checkVolumeId(request.volumeId);
+  const volumeId = required('volume_id', request.volumeId);
   const askedTarget = checkPath('target_path', request.targetPath);
   const wanted = checkCapability(request.volumeCapability);
+  checkVolumeId(volumeId);
   if (request.stagingTargetPath === '') {
     throw new CsiError(
       'FAILED_PRECONDITION',
@@ -157,8 +159,9 @@ export async function unpublish(
   call: CsiCall,
 ): Promise<void> {
   const { host, locks } = parts;
-  const volumeId = checkVolumeId(request.volumeId);
+  const volumeId = required('volume_id', request.volumeId);
   const asked = checkPath('target_path', request.targetPath);
+  checkVolumeId(volumeId);
   await locks.hold([volumeId], 'NodeUnpublishVolume', async () => {
     const target = await host.resolve(asked);
     const record = await recordOf(host, volumeId);

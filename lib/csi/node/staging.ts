@@ -1,6 +1,7 @@
 /** NodeStageVolume and NodeUnstageVolume. */
 import { CsiError, toCsiError } from '../errors.js';
 import type { Disk, Mount, VolumeRecord } from '../host/types.js';
+import { required } from '../names.js';
 import type { CsiCall } from '../server.js';
 import type { RequestOf } from '../wire/services.js';
 import { mountDisk } from './disk_content.js';
@@ -32,9 +33,10 @@ export async function stage(
   call: CsiCall,
 ): Promise<void> {
   const { host, locks } = parts;
-  const volumeId = checkVolumeId(request.volumeId);
+  const volumeId = required('volume_id', request.volumeId);
   const asked = checkPath('staging_target_path', request.stagingTargetPath);
   const wanted = checkCapability(request.volumeCapability);
+  checkVolumeId(volumeId);
   const context = checkContext(request.publishContext, volumeId);
   const secrets = checkSecrets(request.secrets, context);
   await locks.hold([volumeId], 'NodeStageVolume', async () => {
@@ -123,8 +125,9 @@ export async function unstage(
   call: CsiCall,
 ): Promise<void> {
   const { host, locks } = parts;
-  const volumeId = checkVolumeId(request.volumeId);
+  const volumeId = required('volume_id', request.volumeId);
   const asked = checkPath('staging_target_path', request.stagingTargetPath);
+  checkVolumeId(volumeId);
   await locks.hold([volumeId], 'NodeUnstageVolume', async () => {
     const target = await host.resolve(asked);
     const record = await recordOf(host, volumeId);
