@@ -297,7 +297,8 @@ describe('what stands on a disk', () => {
     fs.closeSync(descriptor);
     return file;
   }
-  const contentOf = (file: string, narrow = false) => readContent(file, narrow, 60_000);
+  const contentOf = (file: string, narrow = false) =>
+    readContent(file, BigInt(diskBytes), narrow, 60_000);
   const made = (program: string, ...args: string[]) => {
     const file = image();
     execFileSync(program, [...args, file], { stdio: 'pipe' });
@@ -395,5 +396,8 @@ describe('what stands on a disk', () => {
 
   test('a disk that cannot be read is no blank one', async () => {
     await assert.rejects(contentOf(path.join(folder, 'nothing')), { status: 'INTERNAL' });
+    const short = path.join(folder, 'short');
+    fs.writeFileSync(short, Buffer.alloc(4096));
+    await assert.rejects(contentOf(short), { status: 'INTERNAL', message: /ends at 4096 bytes/ });
   });
 });

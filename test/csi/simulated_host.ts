@@ -467,6 +467,11 @@ export class Cutter {
 
   constructor(private readonly host: SimulatedHost) {}
 
+  /** Whether the plugin was killed. */
+  get dead(): boolean {
+    return this.#dead;
+  }
+
   /** Cuts the verb with this number, counted from now. */
   arm(at: number, mode: CutMode): void {
     this.count = 0;

@@ -9,7 +9,7 @@ import type { Content } from './types.js';
 
 /** Has to read as zeroes at the start, and at the end, for a disk to be blank. */
 const startBytes = 1 << 20;
-const endBytes = 64 << 10;
+const endBytes = 128 << 10;
 /**
  * The first block with the ext4 superblock: making a file system zeroes it first and writes it
  * last, so that it is zero of one whose making was cut, whatever was written elsewhere.
@@ -19,14 +19,16 @@ const narrowBytes = 2 << 10;
 /**
  * Looks at a disk, or at a file with the content of one.
  *
+ * @param sizeBytes where its end is.
  * @param narrow see {@link NodeHost.content}.
  */
 export async function readContent(
   device: string,
+  sizeBytes: bigint,
   narrow: boolean,
   timeoutMs: number,
 ): Promise<Content> {
-  const start = await readStart(device);
+  const start = await readEnds(device, Number(sizeBytes));
   if (isUnfinished(start.bytes)) return { kind: 'unfinished' };
   const args = ['--probe', '--output', 'export', device];
   const ended = await run('blkid', args, { timeoutMs });
@@ -71,12 +73,11 @@ interface Ends {
   readonly end: Buffer;
 }
 
-async function readStart(device: string): Promise<Ends> {
+async function readEnds(device: string, size: number): Promise<Ends> {
   let handle: FileHandle | null = null;
   try {
     handle = await open(device, 'r');
-    const bytes = await readAt(handle, startBytes, 0);
-    const size = await sizeOf(handle, device);
+    const bytes = await readAt(handle, Math.min(startBytes, size), 0);
     const end = await readAt(handle, Math.min(endBytes, size), Math.max(0, size - endBytes));
     return { bytes, end };
   } catch (thrown) {
@@ -87,24 +88,16 @@ async function readStart(device: string): Promise<Ends> {
   }
 }
 
-/** Of a disk, the kernel tells the size by where its end is. */
-async function sizeOf(handle: FileHandle, device: string): Promise<number> {
-  const stat = await handle.stat();
-  if (!stat.isBlockDevice()) return stat.size;
-  const text = await run('blockdev', ['--getsize64', device], { timeoutMs: 10_000 });
-  if (text.code !== 0) throw failed('blockdev', ['--getsize64', device], text);
-  return Number(text.stdout);
-}
-
 async function readAt(handle: FileHandle, bytes: number, position: number): Promise<Buffer> {
   const buffer = Buffer.alloc(bytes);
   let length = 0;
   while (length < bytes) {
     const { bytesRead } = await handle.read(buffer, length, bytes - length, position + length);
-    if (bytesRead === 0) break;
+    // What cannot be seen cannot be called blank.
+    if (bytesRead === 0) throw new Error(`it ends at ${position + length} bytes`);
     length += bytesRead;
   }
-  return buffer.subarray(0, length);
+  return buffer;
 }
 
 const xfs = { magic: 'XFSB', blockSize: 4, blocks: 8, inProgress: 126 };

@@ -196,8 +196,8 @@ export class LinuxHost implements NodeHost {
     await succeed('blockdev', ['--flushbufs', device], options);
   }
 
-  content({ device }: Disk, narrow: boolean): Promise<Content> {
-    return readContent(device, narrow, this.#timeoutMs);
+  content({ device, sizeBytes }: Disk, narrow: boolean): Promise<Content> {
+    return readContent(device, sizeBytes, narrow, this.#timeoutMs);
   }
 
   format({ device }: Disk, fsType: FsType, force: boolean): Promise<void> {

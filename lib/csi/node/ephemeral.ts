@@ -22,6 +22,7 @@ export interface EphemeralVolumes {
    *
    * @param volumeId of the CO's choice; no UUID.
    * @param context what the pod says of it.
+   * @param secrets as ControllerPublishVolume gets them: keys that the daemon is told.
    * @returns what a publish_context has.
    */
   create(
@@ -29,6 +30,7 @@ export interface EphemeralVolumes {
     context: Readonly<Record<string, string>>,
     nodeId: string,
     signal: AbortSignal,
+    secrets: Readonly<Record<string, string>>,
   ): Promise<Readonly<Record<string, string>>>;
   /** Revokes and deletes it. That it is not there is no error. */
   remove(volumeId: string, nodeId: string, signal: AbortSignal): Promise<void>;
@@ -70,7 +72,8 @@ export async function publishEphemeral(
     const before = await recordOf(host, volumeId);
     refuseOther(before, target, how);
     const { hostnqn } = await host.identity();
-    const made = await ephemeral.create(volumeId, request.volumeContext, hostnqn, call.signal);
+    const { volumeContext, secrets: given } = request;
+    const made = await ephemeral.create(volumeId, volumeContext, hostnqn, call.signal, given);
     const context = checkContext(made, null);
     const record: VolumeRecord = {
       ...(await newRecord(host, volumeId, context)),
@@ -78,7 +81,7 @@ export async function publishEphemeral(
       ephemeral: true,
       published: [{ path: target, how }],
     };
-    const secrets = checkSecrets(request.secrets, context);
+    const secrets = checkSecrets(given, context);
     const disk = await attach(parts, record, secrets, call.signal);
     const seen = seenAt(await host.mounts(), target);
     const mounted = seen !== null && isOf(seen, disk);

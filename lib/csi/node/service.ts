@@ -18,7 +18,7 @@ import {
 import { expand, stats } from './observing.js';
 import { publish, unpublish } from './publishing.js';
 import { stage, unstage } from './staging.js';
-import { isOf } from './volumes.js';
+import { isOf, recordOf } from './volumes.js';
 
 /** Between two looks at what is there and what is to be. */
 const repairEveryMs = 30_000;
@@ -98,8 +98,10 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
     ...[request, call]: Of<'nodeUnpublishVolume'>
   ): Answer<'nodeUnpublishVolume'> {
     if (request.volumeId === '') throw new CsiError('INVALID_ARGUMENT', 'volume_id is missing');
-    // COs choose the IDs of ephemeral volumes, and only the driver's own are UUIDs.
-    const one = isUuid(request.volumeId) ? unpublish : unpublishEphemeral;
+    // COs choose the IDs of ephemeral volumes; the driver's own are UUIDs.
+    const record = await recordOf(this.#parts.host, request.volumeId);
+    const isOwn = record === null ? isUuid(request.volumeId) : !record.ephemeral;
+    const one = isOwn ? unpublish : unpublishEphemeral;
     await one(this.#parts, request, call);
     return {};
   }
