@@ -272,3 +272,58 @@ test('publish: portals: configured ones as they are; drained ones and wildcards 
     "'portals'",
   );
 });
+
+test('publish: TLS: required by the class, by the portals, or taken where there is a PSK', async () => {
+  let tls: 'none' | 'allowed' | 'required' = 'none';
+  await using fixture = await ControllerFixture.open(1, {
+    wrap: (caller) => ({
+      reachedBy: null,
+      request: async (id, input, options) => {
+        const answer = await caller.request(id, input, options);
+        if (id !== 'listPortals') return answer;
+        const { items } = answer.output as { items: object[] };
+        const output = { items: items.map((item) => ({ ...item, tls })), next: null };
+        return { ...answer, output: output as unknown as typeof answer.output };
+      },
+      close: () => caller.close(),
+    }),
+  });
+  const create = (name: string, parameters: Record<string, string>) =>
+    fixture.ask('createVolume', {
+      name,
+      capacityRange: { requiredBytes: MiB },
+      volumeCapabilities: [writer],
+      parameters,
+    });
+  const secure = { tls: 'required' };
+  const noTls = () => create('x', secure);
+  await refusedWithoutTrace(fixture, noTls, 'INVALID_ARGUMENT', 'no portal that takes TLS');
+  tls = 'allowed';
+  const { volume } = await create('x', secure);
+  assert.equal(volume?.volumeContext['tls'], 'required');
+  const plain = await made(fixture, 'plain');
+  const publish = async (volumeId: string, volumeContext: object, tlsPsk = '') => {
+    const { publishContext } = await fixture.ask('controllerPublishVolume', {
+      volumeId,
+      nodeId: nodeA,
+      volumeCapability: writer,
+      volumeContext: { ...volumeContext },
+      secrets: { tlsPsk },
+    });
+    await fixture.ask('controllerUnpublishVolume', { volumeId });
+    return publishContext['tls'];
+  };
+  assert.equal(await publish(plain, {}), 'none');
+  const { volumeId, volumeContext } = volume;
+  const missing = () => publish(volumeId, volumeContext);
+  await refusedWithoutTrace(fixture, missing, 'INVALID_ARGUMENT', "'tlsPsk'");
+  const psk = formatPsk(generatePsk('sha256'));
+  assert.equal(await publish(volumeId, volumeContext, psk), 'required');
+  // It is kept for the host, so the Secret is not needed again.
+  assert.equal(await publish(volumeId, volumeContext), 'required');
+  assert.equal(await publish(plain, {}, psk), 'required');
+  tls = 'required';
+  assert.equal(await publish(plain, {}), 'required');
+  tls = 'none';
+  await refused(publish(volumeId, volumeContext, psk), 'FAILED_PRECONDITION', 'TLS');
+});

@@ -152,6 +152,12 @@ export class Endpoint {
     };
   }
 
+  /** Whether nodes could come over TLS, now or when its portals listen again. */
+  async takesTls(signal: AbortSignal): Promise<boolean> {
+    const portals = await this.list('listPortals', {}, signal);
+    return portals.some(({ discoveryOnly, tls }) => !discoveryOnly && tls !== 'none');
+  }
+
   /**
    * How nodes reach what is here.
    *

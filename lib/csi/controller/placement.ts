@@ -7,7 +7,7 @@ import type { Decoded } from '../wire/fields.js';
 import type { TopologyRequirement } from '../wire/messages.js';
 import { codeOf, type Endpoint } from './endpoint.js';
 import type { Endpoints } from './endpoints.js';
-import { defaultTenant, type Parameters } from './parameters.js';
+import { defaultTenant, type MutableParameters, type Parameters } from './parameters.js';
 
 export type Requirement = Decoded<typeof TopologyRequirement> | null;
 
@@ -96,12 +96,12 @@ export async function roomOf(
   parameters: Parameters,
   signal: AbortSignal,
 ): Promise<Room> {
-  const { tenant: asked, pool: poolName, policy, schedule } = parameters;
+  const { tenant: asked, pool: poolName } = parameters;
   const name = asked ?? defaultTenant;
   const [tenant, pools, missing] = await Promise.all([
     endpoint.lookUp('getTenant', { params: { tenant: name } }, signal),
     poolsOf(endpoint, signal),
-    lackOf(endpoint, name, { policy, schedule }, signal),
+    lackOf(endpoint, name, parameters, signal),
   ]);
   const room: Room = { endpoint, bytes: null, lack: null };
   if (tenant === null) {
@@ -146,17 +146,20 @@ function least(pool: Pool | undefined, { quota, provisionedBytes }: Tenant): big
 }
 
 /**
- * A policy or schedule that is named and is not there, or takes no more; null: nothing.
+ * A policy or schedule that is named and is not there, or takes no more, or TLS; null: nothing.
  *
  * @param volume name of one that may be in the schedule already.
  */
 export async function lackOf(
   endpoint: Endpoint,
   tenant: string,
-  { policy, schedule }: Pick<Parameters, 'policy' | 'schedule'>,
+  { policy, schedule, tls = 'none' }: MutableParameters & Partial<Pick<Parameters, 'tls'>>,
   signal: AbortSignal,
   volume: string | null = null,
 ): Promise<Lack | null> {
+  if (tls === 'required' && !(await endpoint.takesTls(signal))) {
+    return unnamed("has no portal that takes TLS; set 'tls' in [target] of its configuration");
+  }
   if (policy !== null && policy !== '') {
     const found = await endpoint.lookUp('getPolicy', { params: { policy } }, signal);
     if (found === null) {

@@ -61,6 +61,7 @@ export class Publisher {
       const withPsk = (wanted.secrets['tlsPsk'] ?? '') !== '';
       const { endpoint, item } = found;
       const paths = await endpoint.paths(needsTls ? 'required' : 'either', withPsk, signal);
+      if (paths.tls === 'required' && !withPsk) await assertPsk(found, wanted.nodeId, signal);
       if (before === null) await this.#assertRoom(wanted.nodeId, signal);
       const secrets = hasSecrets(wanted.secrets);
       const input = { params: { host: wanted.nodeId }, query: { tenant: item.tenant } };
@@ -184,6 +185,21 @@ function assertFree(found: Found<Volume>, wanted: Publication): Grant | null {
     'FAILED_PRECONDITION',
     `${volumeText(found)} is published to ${node} (${other.access}), and ${use.mode} does not ` +
       'let another have it; unpublish it there first',
+  );
+}
+
+/** @throws CsiError INVALID_ARGUMENT when the node has no PSK, and so no way over TLS. */
+async function assertPsk(
+  { endpoint, item: { tenant } }: Found<Volume>,
+  host: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const psks = await endpoint.list('listPsks', { tenant, host }, signal);
+  if (psks.length > 0) return;
+  throw new CsiError(
+    'INVALID_ARGUMENT',
+    `the volume is reached over TLS alone, and secrets have no 'tlsPsk' for node '${host}'; name ` +
+      'a Secret with one in the StorageClass (csi.storage.k8s.io/controller-publish-secret-name)',
   );
 }
 
