@@ -53,6 +53,7 @@ export class Endpoint {
   readonly #portals: readonly string[];
   readonly #caller: ApiCaller;
   readonly #log: Logger;
+  readonly #turns = new Map<string, Promise<void>>();
   /** Whether the last request was answered. */
   #answers = true;
 
@@ -96,6 +97,22 @@ export class Endpoint {
     options: CallOptions,
   ): Promise<Output<K>> {
     return (await this.tagged(id, input, options)).output;
+  }
+
+  /** Runs `body` when all that were called before it with the same key have ended. */
+  async inTurn<T>(key: string, body: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const turn = before.then(body);
+    const ended = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(key, ended);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(key) === ended) this.#turns.delete(key);
+    }
   }
 
   /** What the operation answers, or null when the thing is not there. */

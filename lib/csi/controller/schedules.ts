@@ -4,8 +4,11 @@ import { CsiError } from '../errors.js';
 import { codeOf, type Endpoint } from './endpoint.js';
 import type { Found } from './endpoints.js';
 
-/** Somebody else changed the schedule as often as that. */
-const maxAttempts = 8;
+/**
+ * Somebody else changed the schedule as often as that. Calls of one controller take turns, and of
+ * those of several one comes through each time, so it is the number of controllers that counts.
+ */
+const maxAttempts = 32;
 
 /** The schedules that a volume is in. */
 export async function schedulesOf(
@@ -41,12 +44,27 @@ export async function joinSchedule(
   }
 }
 
-async function change(
+type Change = (volumes: readonly string[]) => readonly string[];
+
+function change(
   endpoint: Endpoint,
   tenant: string,
   name: string,
   signal: AbortSignal,
-  changed: (volumes: readonly string[]) => readonly string[],
+  changed: Change,
+): Promise<void> {
+  // Whoever waits here asks nothing; a turn ends soon, as each request has its own limit.
+  return endpoint.inTurn(`schedules of ${tenant}`, () =>
+    changeNow(endpoint, tenant, name, signal, changed),
+  );
+}
+
+async function changeNow(
+  endpoint: Endpoint,
+  tenant: string,
+  name: string,
+  signal: AbortSignal,
+  changed: Change,
 ): Promise<void> {
   const input = { params: { schedule: name }, query: { tenant } };
   for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
