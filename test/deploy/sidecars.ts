@@ -29,7 +29,11 @@ const read = 'get list watch';
 const storage = 'storage.k8s.io';
 const snapshot = 'snapshot.storage.k8s.io';
 const group = 'groupsnapshot.storage.k8s.io';
-const leases = may('get list watch create update delete', 'coordination.k8s.io/leases');
+const leases = [
+  ...may('get list watch create update delete', 'coordination.k8s.io/leases'),
+  // Who leads from now on.
+  ...may('create patch', '/events'),
+];
 const release = 'ReleaseLeaderElectionOnExit';
 
 const provisioner = (args: readonly string[]): string[] => [
