@@ -418,6 +418,20 @@ describe('repeats and contradictions', () => {
     assert.equal(rig.host.snapshot().mounts.length, 2);
   });
 
+  test('the record is lost: staged for writing is not staged to read', async (t) => {
+    const rig = await started(t);
+    const claim = rig.claim(1, mountCapability());
+    await rig.stage(claim);
+    await rig.host.forget(claim.volume.uuid);
+    await refused(
+      rig.stage(claim, { volumeCapability: mountCapability({ mode: 'SINGLE_NODE_READER_ONLY' }) }),
+      'ALREADY_EXISTS',
+      /is staged at .* to write/,
+    );
+    await rig.stage(claim);
+    await life(rig, claim);
+  });
+
   test('all records are lost: the volumes are let go of all the same', async (t) => {
     const rig = await started(t);
     const claim = rig.claim(1, mountCapability());

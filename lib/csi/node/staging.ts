@@ -1,6 +1,6 @@
 /** NodeStageVolume and NodeUnstageVolume. */
 import { CsiError, toCsiError } from '../errors.js';
-import type { Disk, Mount, VolumeRecord } from '../host/types.js';
+import type { Disk, VolumeRecord } from '../host/types.js';
 import { required } from '../names.js';
 import type { CsiCall } from '../server.js';
 import type { RequestOf } from '../wire/services.js';
@@ -45,6 +45,7 @@ export async function stage(
     const how = howOf(wanted, readOnly);
     const before = await recordOf(host, volumeId);
     await refuseOther(parts, before, { target, how, wanted });
+    if (before === null) await refuseUnrecorded(parts, { volumeId, target, readOnly });
     const fresh = await newRecord(host, volumeId, context);
     const record: VolumeRecord = {
       ...fresh,
@@ -55,21 +56,11 @@ export async function stage(
     const disk = await attach(parts, record, secrets, call.signal);
     if (wanted.kind === 'block') return;
     await makeRoom(parts, target, disk);
-    const mounted = isOf(seenAt(await host.mounts(), target) ?? nothing, disk);
+    const seen = seenAt(await host.mounts(), target);
+    const mounted = seen !== null && isOf(seen, disk);
     await mountDisk(host, { disk, target, wanted, readOnly, record, mounted }, call.log);
   });
 }
-
-const nothing: Mount = {
-  target: '',
-  number: null,
-  kind: 'file-system',
-  gone: false,
-  root: '/',
-  fsType: '',
-  readOnly: false,
-  superReadOnly: false,
-};
 
 /** @throws CsiError ALREADY_EXISTS when it is staged in another way. */
 async function refuseOther(
@@ -95,6 +86,21 @@ async function refuseOther(
   throw new CsiError(
     'FAILED_PRECONDITION',
     `${which}; unstage it before it is staged at '${target}' for ${wanted.kind}`,
+  );
+}
+
+/** @throws CsiError ALREADY_EXISTS: of a mount whose record was lost this much can be seen. */
+async function refuseUnrecorded(
+  { host }: NodeParts,
+  { volumeId, target, readOnly }: { volumeId: string; target: string; readOnly: boolean },
+): Promise<void> {
+  const disk = await host.disk(volumeId);
+  const seen = seenAt(await host.mounts(), target);
+  if (seen === null || !isOf(seen, disk) || seen.readOnly === readOnly) return;
+  const [is, asked] = seen.readOnly ? ['to read', 'to write'] : ['to write', 'to read'];
+  throw new CsiError(
+    'ALREADY_EXISTS',
+    `volume ${volumeId} is staged at '${target}' ${is}, and is asked for ${asked} now`,
   );
 }
 
