@@ -210,7 +210,7 @@ export class Guest implements AsyncDisposable {
 }
 
 /** One that nobody listens on at this moment. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();

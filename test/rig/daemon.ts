@@ -42,6 +42,8 @@ export interface DaemonOptions {
   tls?: 'none' | 'allowed' | 'required';
   /** Whether the kernel may do its records; as the program has it when not given. */
   ktls?: 'auto' | 'off';
+  /** The API over HTTPS too, on loopback, with these files. */
+  https?: { port: number; certificate: string; key: string };
   /** The web console on loopback; none when not given. */
   console?: boolean;
   /** Another script than the program itself, given the same arguments. */
@@ -173,6 +175,7 @@ export class Daemon implements AsyncDisposable {
       '[api]',
       `socket = ${JSON.stringify(this.socket)}`,
       `console = "${this.#options.console === true ? '127.0.0.1:0' : 'off'}"`,
+      ...httpsLines(this.#options.https),
       ...(demoSize === null ? [] : ['[demo]', 'volume = "demo"', `size = "${demoSize}"`]),
     ].join('\n');
     const file = this.workspace.file('config.toml');
@@ -293,6 +296,16 @@ export class Daemon implements AsyncDisposable {
     await this.kill();
     if (this.#ownsWorkspace) this.workspace[Symbol.dispose]();
   }
+}
+
+function httpsLines(https: DaemonOptions['https']): string[] {
+  if (https === undefined) return [];
+  const { port, certificate, key } = https;
+  return [
+    `listen = "127.0.0.1:${port}"`,
+    `certificate = ${JSON.stringify(certificate)}`,
+    `key = ${JSON.stringify(key)}`,
+  ];
 }
 
 /**
