@@ -1,5 +1,6 @@
 /** Several daemons, of which some do not answer, and the ways to each. */
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import fs from 'node:fs';
 import { test } from 'node:test';
 import { Connections } from '../../lib/csi/controller/connections.js';
@@ -213,4 +214,31 @@ test('inline volumes: made and given to the node once, gone with their pod, what
   }
   const left = await fixture.contents();
   assert.deepEqual([left.volumes, left.grants], [[], []]);
+});
+
+test('endpoints: a call with many requests at once leaves no warning of Node’s and no listener', async () => {
+  await using fixture = await ControllerFixture.open();
+  const warnings: Error[] = [];
+  const listen = (warning: Error): void => {
+    warnings.push(warning);
+  };
+  process.on('warning', listen);
+  try {
+    const sourceVolumeIds: string[] = [];
+    for (let index = 0; index < 40; index += 1) {
+      const uuid = volumeUuid(`v${index}`);
+      const body = { name: `v${index}`, sizeBytes: 4096, uuid };
+      await fixture.client.call('createVolume', { body });
+      sourceVolumeIds.push(uuid);
+    }
+    const { signal } = new AbortController();
+    await fixture.ask('listVolumes', {}, signal);
+    await fixture.askGroup('createVolumeGroupSnapshot', { name: 'g', sourceVolumeIds }, signal);
+    // Warnings are told in a later turn.
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(warnings, []);
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+  } finally {
+    process.off('warning', listen);
+  }
 });

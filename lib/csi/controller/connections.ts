@@ -33,8 +33,8 @@ export interface ApiCaller {
   close(): Promise<void>;
 }
 
-/** Connections kept open without a request; a daemon takes 128 of all its callers. */
-const maxIdle = 4;
+/** Connections kept open without a request, as many as a list uses; a daemon takes 128 in all. */
+const maxIdle = 16;
 
 /** After these the connection is of no use any more. */
 const broken: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

@@ -1,5 +1,6 @@
 /** One Ashlar daemon, as the controller uses it. */
 import { lookup } from 'node:dns/promises';
+import { setMaxListeners } from 'node:events';
 import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { CallOptions, ClientInput } from '../../api/client.js';
@@ -71,6 +72,8 @@ export class Endpoint {
     input: ClientInput<K>,
     options: CallOptions,
   ): Promise<Answer<K>> {
+    // A call of a list or group has many requests under way, each of which listens to its signal.
+    if (options.signal !== undefined) setMaxListeners(0, options.signal);
     try {
       const answer = await this.#caller.request(id, input, options);
       this.#tell(null);
