@@ -80,6 +80,7 @@ const guestPackages = {
   xfsprogs: program('mkfs.xfs'),
   e2fsprogs: program('mkfs.ext4'),
   'btrfs-progs': program('mkfs.btrfs'),
+  keyutils: program('keyctl'),
 };
 /** The node's part of the CSI plugin with the programs that it starts. */
 const csiPackages = {

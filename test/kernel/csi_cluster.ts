@@ -13,6 +13,8 @@ export interface Wanted {
   mode?: AccessModeName;
   mountFlags?: readonly string[];
   group?: string;
+  /** What the StorageClass's Secrets hold. */
+  secrets?: Record<string, string>;
   snapshotId?: string;
   volumeId?: string;
 }
@@ -79,6 +81,7 @@ export class CsiCluster {
       nodeId: this.nodeId,
       volumeCapability: capabilityOf(made),
       volumeContext: made.context,
+      secrets: made.secrets ?? {},
     });
   }
 
@@ -113,6 +116,7 @@ export class CsiCluster {
       stagingTargetPath: attached.staging,
       volumeCapability: capabilityOf(attached),
       volumeContext: attached.context,
+      secrets: attached.secrets ?? {},
     });
   }
 

@@ -31,6 +31,7 @@ export interface CsiNodeOptions {
   /** Whole sections of endpoints, for ephemeral volumes. */
   endpoints?: string;
   cards?: number;
+  bootTimeoutMs?: number;
 }
 
 /** A guest with a plugin. */
@@ -46,8 +47,8 @@ export class CsiNode implements AsyncDisposable {
 
   /** Boots the guest and starts the plugin in it. */
   static async boot(options: CsiNodeOptions): Promise<CsiNode> {
-    const { keep, cards = 1 } = options;
-    const guest = await Guest.boot({ cards, forward: relayPort, keep });
+    const { keep, cards = 1, bootTimeoutMs = 60_000 } = options;
+    const guest = await Guest.boot({ cards, forward: relayPort, keep, bootTimeoutMs });
     const node = new CsiNode(guest, options);
     await guest.load('btrfs');
     await mountMachine(guest);
