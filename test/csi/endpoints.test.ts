@@ -45,13 +45,15 @@ test('endpoints: one that does not answer: what the others have is there, the re
   const { fixture, services, silent } = await withSilence();
   await using _daemons = fixture;
   await using asked = services;
-  const create = (name: string) =>
+  const create = (name: string, places = [0]) =>
     asked.ask('createVolume', {
       name,
       capacityRange: { requiredBytes: MiB },
       volumeCapabilities: [writer],
       accessibilityRequirements: {
-        requisite: [{ segments: { ...fixture.settings[0]?.topology } }],
+        requisite: places.map((place) => ({
+          segments: { ...fixture.settings[place]?.topology },
+        })),
       },
     });
   const volumeId = (await create('x')).volume?.volumeId ?? '';
@@ -62,6 +64,13 @@ test('endpoints: one that does not answer: what the others have is there, the re
   await asked.ask('controllerPublishVolume', publication);
   await asked.ask('controllerUnpublishVolume', { volumeId, nodeId: nodeA });
   assert.ok((await asked.ask('getSnapshot', { snapshotId: snapshot?.snapshotId ?? '' })).snapshot);
+  // What is made where all that can have it answer is made, twice asked for as well.
+  for (let call = 0; call < 2; call += 1) {
+    await create('beside');
+    await asked.ask('createSnapshot', { name: 't', sourceVolumeId: volumeId });
+    const group = { name: 'g', sourceVolumeIds: [volumeId] };
+    await asked.askGroup('createVolumeGroupSnapshot', group);
+  }
   // It might have them, so nobody can say that they are not there.
   const gone = volumeUuid('gone');
   const calls = [
@@ -71,8 +80,8 @@ test('endpoints: one that does not answer: what the others have is there, the re
     () => asked.ask('controllerUnpublishVolume', { volumeId: gone }),
     () => asked.ask('getSnapshot', { snapshotId: gone }),
     () => asked.ask('deleteSnapshot', { snapshotId: gone }),
-    () => asked.ask('createSnapshot', { name: 't', sourceVolumeId: volumeId }),
-    () => create('y'),
+    () => asked.ask('createSnapshot', { name: 'u', sourceVolumeId: gone }),
+    () => create('y', [0, 1]),
     () => asked.ask('listVolumes', {}),
     () => asked.ask('listSnapshots', {}),
     () => asked.askGroup('deleteVolumeGroupSnapshot', { groupSnapshotId: gone }),

@@ -67,7 +67,8 @@ export class VolumeMaker {
   /** The volume that is wanted, made now or before. */
   make(wanted: WantedVolume, signal: AbortSignal): Promise<Found<Volume>> {
     return this.#locks.hold([wanted.uuid], 'CreateVolume', async () => {
-      const before = await this.#endpoints.volumeAnywhere(wanted.uuid, signal);
+      const needed = this.#needed(wanted);
+      const before = await this.#endpoints.volumeAnywhere(wanted.uuid, needed, signal);
       if (before !== null) assertSame(before, wanted);
       const found = before ?? (await this.#makeNew(wanted, signal));
       const { schedule } = wanted.parameters;
@@ -83,6 +84,14 @@ export class VolumeMaker {
     });
   }
 
+  /**
+   * Where an earlier call can have made it: within the topology, which a CO changes only when it
+   * was told that nothing was made. So a daemon that is down stops nobody elsewhere.
+   */
+  #needed({ requirement }: WantedVolume): Endpoint[] {
+    return ranked(this.#endpoints.all, requirement).flat();
+  }
+
   async #makeNew(wanted: WantedVolume, signal: AbortSignal): Promise<Found<Volume>> {
     const { source } = wanted;
     const found = source === null ? null : await this.#findSource(source, signal);
@@ -90,7 +99,7 @@ export class VolumeMaker {
       found === null
         ? await this.#makeEmpty(wanted, signal)
         : await this.#makeFrom(wanted, found, signal);
-    await this.#assertAlone(made, signal);
+    await this.#assertAlone(made, this.#needed(wanted), signal);
     this.#endpoints.remember(wanted.uuid, made.endpoint);
     return made;
   }
@@ -171,8 +180,12 @@ export class VolumeMaker {
    * Another controller may have made one of that name at another endpoint in the meantime. Whoever
    * comes second sees the other's and takes its own back; if both do, both come again.
    */
-  async #assertAlone({ endpoint, item }: Found<Volume>, signal: AbortSignal): Promise<void> {
-    const other = await this.#endpoints.volumeBeside(endpoint, item.uuid, signal);
+  async #assertAlone(
+    { endpoint, item }: Found<Volume>,
+    needed: readonly Endpoint[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const other = await this.#endpoints.volumeBeside(endpoint, item.uuid, needed, signal);
     if (other === null) return;
     await deleteMade({ endpoint, item }, signal);
     throw new CsiError(

@@ -48,16 +48,42 @@ export class Endpoints {
   /**
    * Looks everywhere, also when it has been found before: of a thing that is about to be made.
    *
-   * @throws CsiError UNAVAILABLE when any daemon does not answer: it might have it.
+   * @param needed those where it can have been made; what the others would say is not waited for.
+   * @throws CsiError UNAVAILABLE when one of those does not answer: it might have it.
    */
-  async volumeAnywhere(id: string, signal: AbortSignal): Promise<Found<Volume> | null> {
-    return this.#ask(this.all, id, readVolume, signal);
+  volumeAnywhere(
+    id: string,
+    needed: readonly Endpoint[],
+    signal: AbortSignal,
+  ): Promise<Found<Volume> | null> {
+    return this.#ask(this.all, id, readVolume, signal, needed);
   }
 
-  /** Whether another daemon than `but` has it too. */
-  async volumeBeside(but: Endpoint, id: string, signal: AbortSignal): Promise<Endpoint | null> {
+  snapshotAnywhere(
+    id: string,
+    needed: readonly Endpoint[],
+    signal: AbortSignal,
+  ): Promise<Found<Snapshot> | null> {
+    return this.#ask(this.all, id, readSnapshot, signal, needed);
+  }
+
+  groupAnywhere(
+    id: string,
+    needed: readonly Endpoint[],
+    signal: AbortSignal,
+  ): Promise<Found<Group> | null> {
+    return this.#ask(this.all, id, readGroup, signal, needed);
+  }
+
+  /** Whether another daemon than `but` has it too. @throws as {@link volumeAnywhere}. */
+  async volumeBeside(
+    but: Endpoint,
+    id: string,
+    needed: readonly Endpoint[],
+    signal: AbortSignal,
+  ): Promise<Endpoint | null> {
     const others = this.all.filter((endpoint) => endpoint !== but);
-    return (await this.#ask(others, id, readVolume, signal))?.endpoint ?? null;
+    return (await this.#ask(others, id, readVolume, signal, needed))?.endpoint ?? null;
   }
 
   remember(id: string, endpoint: Endpoint): void {
@@ -86,6 +112,7 @@ export class Endpoints {
     id: string,
     read: Read<T>,
     signal: AbortSignal,
+    needed: readonly Endpoint[] = endpoints,
   ): Promise<Found<T> | null> {
     const answers = await Promise.allSettled(
       endpoints.map(async (endpoint) => ({ endpoint, item: await read(endpoint, id, signal) })),
@@ -108,10 +135,13 @@ export class Endpoints {
       this.remember(id, first.endpoint);
       return first;
     }
-    const failed = answers.find((answer) => answer.status === 'rejected');
-    if (failed === undefined) return null;
     signal.throwIfAborted();
-    throw toCsiError(failed.reason);
+    for (const [index, answer] of answers.entries()) {
+      const endpoint = endpoints[index];
+      if (answer.status === 'fulfilled' || endpoint === undefined) continue;
+      if (needed.includes(endpoint)) throw toCsiError(answer.reason);
+    }
+    return null;
   }
 
   async close(): Promise<void> {

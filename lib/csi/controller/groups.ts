@@ -44,8 +44,14 @@ export class GroupControllerService implements Handlers<'GroupController'> {
     parseNone(request.parameters);
     const uuid = groupUuid(name);
     const snapshots = await this.#locks.hold([uuid], 'CreateVolumeGroupSnapshot', async () => {
-      const before = await this.#endpoints.group(uuid, signal);
-      if (before === null) return this.#make(name, sourceVolumeIds, signal);
+      const sources = await Promise.all(
+        sourceVolumeIds.map((id) => this.#endpoints.volume(id, signal)),
+      );
+      const places = sources.flatMap((source) => (source === null ? [] : [source.endpoint]));
+      // It is where its volumes are, if they are still there.
+      const needed = places.length < sources.length ? this.#endpoints.all : places;
+      const before = await this.#endpoints.groupAnywhere(uuid, needed, signal);
+      if (before === null) return this.#make(name, sourceVolumeIds, sources, signal);
       const members = await membersOf(before, signal);
       assertSame(name, members, sourceVolumeIds);
       return members;
@@ -53,8 +59,16 @@ export class GroupControllerService implements Handlers<'GroupController'> {
     return { groupSnapshot: groupObject(uuid, snapshots) };
   }
 
-  async #make(name: string, ids: readonly string[], signal: AbortSignal): Promise<Snapshot[]> {
-    const found = await Promise.all(ids.map((id) => this.#source(id, signal)));
+  async #make(
+    name: string,
+    ids: readonly string[],
+    sources: readonly (Found<Volume> | null)[],
+    signal: AbortSignal,
+  ): Promise<Snapshot[]> {
+    const found = sources.map((source, index): Found<Volume> => {
+      if (source !== null) return source;
+      throw new CsiError('NOT_FOUND', `a source, volume '${ids[index]}', does not exist`);
+    });
     const { endpoint, tenant } = together(found);
     const uuid = groupUuid(name);
     const { items } = await endpoint.call(
@@ -72,12 +86,6 @@ export class GroupControllerService implements Handlers<'GroupController'> {
     );
     this.#endpoints.remember(uuid, endpoint);
     return items;
-  }
-
-  async #source(id: string, signal: AbortSignal): Promise<Found<Volume>> {
-    const found = await this.#endpoints.volume(id, signal);
-    if (found !== null) return found;
-    throw new CsiError('NOT_FOUND', `a source, volume '${id}', does not exist`);
   }
 
   async deleteVolumeGroupSnapshot(

@@ -38,7 +38,10 @@ export class Snapshots {
     parseNone(request.parameters);
     const uuid = snapshotUuid(name);
     return this.#locks.hold([uuid], 'CreateSnapshot', async () => {
-      const before = await this.#endpoints.snapshot(uuid, signal);
+      // It is where its volume is. Only of a volume that is gone nobody knows where that was.
+      const source = await this.#endpoints.volume(volumeId, signal);
+      const needed = source === null ? this.#endpoints.all : [source.endpoint];
+      const before = await this.#endpoints.snapshotAnywhere(uuid, needed, signal);
       if (before !== null) {
         if (before.item.sourceUuid === volumeId) return before.item;
         throw new CsiError(
@@ -47,7 +50,6 @@ export class Snapshots {
             `not of '${volumeId}'; choose another name`,
         );
       }
-      const source = await this.#endpoints.volume(volumeId, signal);
       if (source === null) {
         throw new CsiError('NOT_FOUND', `the source, volume '${volumeId}', does not exist`);
       }
