@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CsiError } from '../../lib/csi/errors.js';
 import { classify } from '../../lib/csi/host/content.js';
+import { portalsIn } from '../../lib/csi/host/discovery.js';
 import { findDisk, readDisks } from '../../lib/csi/host/disks.js';
 import { addPath, connectOptions, kernelOptions, readPaths } from '../../lib/csi/host/fabrics.js';
 import { mountFlags } from '../../lib/csi/host/file_systems.js';
@@ -455,4 +456,25 @@ test('a key for TLS is derived for host and subsystem, and named by both', () =>
       return true;
     },
   );
+});
+
+describe('discovery', () => {
+  const record = (rest: object) => ({
+    ...{ trtype: 'tcp', adrfam: 'ipv4', subtype: 'nvme subsystem', subnqn: 'nqn.a' },
+    ...rest,
+  });
+
+  test('portals of the subsystem over TCP, each once; others, and other transports, are left out', () => {
+    const records = [
+      record({ traddr: '10.0.0.2', trsvcid: '4420' }),
+      record({ traddr: '10.0.0.1', trsvcid: ' 4420 ' }),
+      record({ traddr: '10.0.0.1', trsvcid: '4420' }),
+      record({ traddr: 'fd00::1', trsvcid: '4421', adrfam: 'ipv6' }),
+      record({ traddr: '10.0.0.3', trsvcid: '4420', trtype: 'rdma' }),
+      record({ traddr: '10.0.0.4', trsvcid: '4420', subnqn: 'nqn.b' }),
+    ];
+    const told = portalsIn(JSON.stringify({ genctr: 1, records }), 'nqn.a');
+    assert.deepEqual(told, ['10.0.0.1:4420', '10.0.0.2:4420', '[fd00::1]:4421']);
+    assert.throws(() => portalsIn('no Discovery Log', 'nqn.a'));
+  });
 });

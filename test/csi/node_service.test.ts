@@ -93,6 +93,31 @@ describe('paths', () => {
     assertUntouched(rig);
   });
 
+  test('a portal that is added later: running volumes get a path over it too', async (t) => {
+    const rig = await started(t);
+    const claim = rig.claim(1, mountCapability());
+    await rig.stage(claim);
+    rig.host.subsystems.get(subnqn)?.portals.add('10.0.0.3:4420');
+    await rig.start();
+    await rig.service.idle();
+    assert.equal(rig.host.snapshot().paths.length, 3);
+    assert.match((await rig.stats(claim, claim.staging)).volumeCondition?.message ?? '', /every/);
+    await rig.unstage(claim);
+    assertUntouched(rig);
+  });
+
+  test('portals told by other addresses than those that are known are nobody’s', async (t) => {
+    const rig = await started(t);
+    const claim = rig.claim(1, mountCapability());
+    await rig.stage(claim);
+    const answering = rig.host.subsystems.get(subnqn)?.portals ?? new Set();
+    answering.clear();
+    for (const portal of ['192.168.0.1:4420', '192.168.0.2:4420']) answering.add(portal);
+    await rig.start();
+    await rig.service.idle();
+    assert.equal(rig.host.snapshot().paths.length, 2);
+  });
+
   test('a portal that does not answer: staged over the other; added when it is back', async (t) => {
     const rig = await started(t);
     const claim = rig.claim(1, mountCapability());

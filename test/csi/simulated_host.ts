@@ -273,6 +273,11 @@ export class SimulatedHost implements NodeHost {
     }
   }
 
+  /** Each portal of the subsystem tells of all that answer. */
+  async discover({ subnqn }: NvmePath): Promise<readonly string[]> {
+    return [...(this.subsystems.get(subnqn)?.portals ?? [])];
+  }
+
   #factsOf({ name, number, uuid, subnqn, sizeBytes }: AttachedDisk): Disk {
     const readOnly = this.#volume(uuid).access === 'read-only';
     return { device: name, number, uuid, subnqn, sizeBytes, readOnly };

@@ -13,7 +13,7 @@ import { Daemon, Workspace } from '../rig/daemon.js';
 import { CsiCluster, capabilityOf, type Made, type Wanted } from './csi_cluster.js';
 import { CsiNode, keptFolder } from './csi_guest.js';
 import { freePort, machineAddress, machineAddress2 } from './guest.js';
-import { complaints, fio } from './host.js';
+import { complaints, fio, LinuxHost } from './host.js';
 
 const MiB = 2 ** 20;
 
@@ -426,6 +426,40 @@ function suite(): void {
       await node.guest.setLink(1, true);
       await cluster.detach(one);
       await cluster.remove(one);
+    });
+
+    scenario('a portal that is added gives a running volume one more path', async () => {
+      const { guest } = node;
+      const subnqn = await daemon.subnqn();
+      const [first = 0] = daemon.ports;
+      const added = await freePort();
+      // Discovery tells where the daemon listens, which the guest reaches by relays of its own.
+      const host = new LinuxHost(guest, first, subnqn);
+      await host.relay([first, added]);
+      const made = await cluster.create(fileSystem('portal'));
+      const { publishContext } = await cluster.publish(made);
+      const one = await cluster.prepare({
+        ...made,
+        publishContext: { ...publishContext, portals: `127.0.0.1:${first}` },
+      });
+      await cluster.stage(one);
+      const portal = { address: '127.0.0.1', port: added };
+      const { portalId } = await daemon.call<{ portalId: number }>('POST', '/v1/portals', portal);
+      // It looks when it starts, and each minute.
+      await node.kill();
+      await node.start();
+      await guest.sh(
+        `for try in $(seq 300); do
+           grep -q 'trsvcid=${added}' /sys/class/nvme/nvme*/address && exit 0
+           sleep 0.1
+         done
+         exit 1`,
+      );
+      await cluster.unmount(one);
+      await cluster.unpublish(one);
+      await cluster.remove(one);
+      await host.endBackground();
+      await daemon.call('DELETE', `/v1/portals/${portalId}?force=true`);
     });
 
     scenario('a node that lost its volume cannot write it when another has it', async () => {

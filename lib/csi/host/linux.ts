@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CsiError } from '../errors.js';
 import { readContent } from './content.js';
+import { askDiscovery } from './discovery.js';
 import { findDisk, isOpenable, readDisks, readHolders } from './disks.js';
 import { addPath, deleteControllers, readPaths, rescanControllers, tunePaths } from './fabrics.js';
 import {
@@ -136,6 +137,10 @@ export class LinuxHost implements NodeHost {
     const live = paths.filter((each) => each.subnqn === subnqn && each.state === 'live');
     const controllers = live.map(({ controller }) => controller);
     await rescanControllers(this.#places, controllers, this.#timeoutMs);
+  }
+
+  async discover(path: NvmePath, signal: AbortSignal): Promise<readonly string[]> {
+    return askDiscovery(path, await this.identity(), signal);
   }
 
   disk(uuid: string): Promise<Disk | null> {

@@ -175,6 +175,11 @@ export interface NodeHost {
   tune(subnqn: string, options: PathOptions): Promise<void>;
   /** Makes the kernel look for new namespaces and sizes. */
   rescan(subnqn: string): Promise<void>;
+  /**
+   * Every portal of a path's subsystem, `address:port` each, as the discovery service at the end of
+   * that path tells this host. In the clear. @throws CsiError UNAVAILABLE.
+   */
+  discover(path: NvmePath, signal: AbortSignal): Promise<readonly string[]>;
 
   /** Null: this node has none. @throws CsiError FAILED_PRECONDITION when there are several. */
   disk(uuid: string): Promise<Disk | null>;

@@ -17,6 +17,8 @@ export interface Subsystem {
 const graceMs = 2_000;
 /** How long a call waits for the first path. */
 const firstPathMs = 20_000;
+/** Between two questions for portals that have been added to a subsystem. */
+const discoverEveryMs = 60_000;
 /** A portal that has failed so recently is not waited for, as long as there is another path. */
 const recentMs = 60_000;
 
@@ -31,6 +33,8 @@ export class Associations implements AsyncDisposable {
   readonly #pending = new Map<string, Pending>();
   /** When, and why, a portal could not be connected to last. */
   readonly #failures = new Map<string, { atMs: number; error: CsiError }>();
+  /** When a subsystem was asked for its portals last. */
+  readonly #asked = new Map<string, number>();
   /** Of subsystems that were opened since the plugin began; nowhere else. */
   readonly #secrets = new Map<string, PathSecrets>();
 
@@ -170,6 +174,28 @@ export class Associations implements AsyncDisposable {
   }
 
   /**
+   * Portals that a subsystem has beside those that are known, now and then. Only where all that are
+   * known are told too: else the addresses are others than those by which this node knows them
+   * (translated on the way), or one is drained, and nobody is to come.
+   */
+  async discover({ subnqn, portals }: Subsystem, signal: AbortSignal): Promise<readonly string[]> {
+    const askedMs = this.#asked.get(subnqn);
+    if (askedMs !== undefined && performance.now() - askedMs < discoverEveryMs) return [];
+    const paths = await this.host.paths();
+    const path = paths.find((each) => each.subnqn === subnqn && each.state === 'live');
+    if (path === undefined) return [];
+    this.#asked.set(subnqn, performance.now());
+    try {
+      const told = await this.host.discover(path, signal);
+      if (!portals.every((portal) => told.includes(portal))) return [];
+      return told.filter((portal) => !portals.includes(portal));
+    } catch (thrown) {
+      this.logger.debug({ subnqn }, toCsiError(thrown).message);
+      return [];
+    }
+  }
+
+  /**
    * Begins to add paths again that the kernel has given up, or that could not be had. Call it in
    * {@link alone}.
    */
@@ -188,6 +214,7 @@ export class Associations implements AsyncDisposable {
     await Promise.all(pending.map(({ ended }) => ended));
     await this.host.disconnect(subnqn);
     this.#secrets.delete(subnqn);
+    this.#asked.delete(subnqn);
     for (const key of [...this.#failures.keys()]) {
       if (key.startsWith(`${subnqn} `)) this.#failures.delete(key);
     }

@@ -39,6 +39,7 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
   readonly #parts: EphemeralParts;
   readonly #config: NodeSettings;
   readonly #timer: NodeJS.Timeout;
+  readonly #ending = new AbortController();
   #repairing: Promise<void>;
 
   constructor({ host, config, ephemeral, logger }: NodeServiceOptions) {
@@ -140,17 +141,34 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
 
   async #repairPaths(subnqn: string): Promise<void> {
     const { host, associations } = this.#parts;
+    const known = await this.#recordsOf(subnqn);
+    // The discovery service is asked in the clear, which one that wants TLS does not answer.
+    const added = known.some(({ tls }) => tls)
+      ? []
+      : await associations.discover({ subnqn, portals: portalsOf(known) }, this.#ending.signal);
     await associations.alone(subnqn, async () => {
-      const { bootId } = await host.identity();
       // It may have been let go of while this waited.
-      const records = (await host.records()).filter(
-        (record) => record.subnqn === subnqn && record.bootId === bootId,
-      );
+      let records = await this.#recordsOf(subnqn);
       if (records.length === 0) return;
-      const portals = [...new Set(records.flatMap((record) => record.portals))];
+      if (added.length > 0) {
+        for (const record of records) {
+          await host.remember({ ...record, portals: portalsOf([record, { portals: added }]) });
+        }
+        this.#parts.logger.info({ subnqn, portals: added }, 'portals were added; connecting');
+        records = await this.#recordsOf(subnqn);
+      }
       const needsSecrets = records.some(({ tls, authenticate }) => tls || authenticate);
-      await associations.repair({ subnqn, portals }, needsSecrets);
+      await associations.repair({ subnqn, portals: portalsOf(records) }, needsSecrets);
     });
+  }
+
+  /** Of this boot. */
+  async #recordsOf(subnqn: string): Promise<VolumeRecord[]> {
+    const { host } = this.#parts;
+    const { bootId } = await host.identity();
+    return (await host.records()).filter(
+      (record) => record.subnqn === subnqn && record.bootId === bootId,
+    );
   }
 
   /** Nothing of an earlier boot is connected or mounted; where it seems so, it stays. */
@@ -171,9 +189,15 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    this.#ending.abort();
     await this.#parts.associations[Symbol.asyncDispose]();
     await this.#repairing;
   }
+}
+
+/** Each once, in the order in which they became known. */
+function portalsOf(known: readonly Pick<VolumeRecord, 'portals'>[]): string[] {
+  return [...new Set(known.flatMap(({ portals }) => portals))];
 }
 
 /** The service; see {@link NodeService}. */
