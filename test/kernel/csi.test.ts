@@ -493,7 +493,7 @@ function suite(): void {
         const { publishContext } = await cluster.publish(made);
         const one = await cluster.prepare({ ...made, publishContext });
         await cluster.unpublish(made);
-        await assert.rejects(cluster.stage(one), (error: unknown) => error instanceof Refused);
+        await assert.rejects(cluster.stage(one), refusal('NOT_FOUND', /has not appeared/));
         await cluster.unmount(one);
         await cluster.remove(made);
       },
