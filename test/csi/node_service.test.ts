@@ -230,6 +230,14 @@ describe('paths', () => {
 });
 
 describe('file systems', () => {
+  const content = {
+    kind: 'file-system',
+    fsType: 'ext4',
+    sizeBytes: GiB,
+    clean: false,
+    group: 0,
+  } as const;
+
   test('what is not blank, and not what is wanted, is never formatted', async (t) => {
     const rig = await started(t);
     const cases = [
@@ -282,13 +290,6 @@ describe('file systems', () => {
 
   test('a restored snapshot that is larger than its file system: grown when it is staged', async (t) => {
     const rig = await started(t);
-    const content = {
-      kind: 'file-system',
-      fsType: 'ext4',
-      sizeBytes: GiB,
-      clean: false,
-      group: 0,
-    } as const;
     const claim = rig.claim(1, mountCapability(), { ...content }, 2n * GiB);
     await rig.stage(claim);
     assert.deepEqual(claim.volume.content, { ...content, sizeBytes: 2n * GiB, clean: true });
@@ -296,13 +297,6 @@ describe('file systems', () => {
 
   test('read-only: neither checked, nor formatted, nor grown, nor given to a group', async (t) => {
     const rig = await started(t);
-    const content = {
-      kind: 'file-system',
-      fsType: 'ext4',
-      sizeBytes: GiB,
-      clean: false,
-      group: 0,
-    } as const;
     const capability = mountCapability({ mode: 'MULTI_NODE_READER_ONLY', group: '7' });
     const claim = rig.claim(1, capability, { ...content }, 2n * GiB);
     claim.volume.access = 'read-only';

@@ -3,6 +3,7 @@ import type { Volume } from '../../api/contract.js';
 import { CsiError } from '../errors.js';
 import { required } from '../names.js';
 import type { CsiCall, Handlers } from '../server.js';
+import { ControllerRpcType } from '../wire/messages.js';
 import type { RequestOf, ResponseOf } from '../wire/services.js';
 import { incomplete, unsupported } from './capabilities.js';
 import { capacityOf } from './capacity.js';
@@ -27,25 +28,6 @@ export interface ControllerParts {
   volumes: Volumes;
   snapshots: Snapshots;
 }
-
-/** Everything that a controller can do is done here. */
-const capabilities = [
-  'CREATE_DELETE_VOLUME',
-  'PUBLISH_UNPUBLISH_VOLUME',
-  'LIST_VOLUMES',
-  'GET_CAPACITY',
-  'CREATE_DELETE_SNAPSHOT',
-  'LIST_SNAPSHOTS',
-  'CLONE_VOLUME',
-  'PUBLISH_READONLY',
-  'EXPAND_VOLUME',
-  'LIST_VOLUMES_PUBLISHED_NODES',
-  'VOLUME_CONDITION',
-  'GET_VOLUME',
-  'SINGLE_NODE_MULTI_WRITER',
-  'MODIFY_VOLUME',
-  'GET_SNAPSHOT',
-] as const;
 
 export class ControllerService implements Handlers<'Controller'> {
   readonly #parts: ControllerParts;
@@ -102,7 +84,9 @@ export class ControllerService implements Handlers<'Controller'> {
   }
 
   async controllerGetCapabilities(): Answered<'controllerGetCapabilities'> {
-    return { capabilities: capabilities.map((type) => ({ rpc: { type } })) };
+    // Everything that a controller can do is done here.
+    const types = ControllerRpcType.values.filter((type) => type !== 'UNKNOWN');
+    return { capabilities: types.map((type) => ({ rpc: { type } })) };
   }
 
   async validateVolumeCapabilities(

@@ -21,6 +21,7 @@ import {
   recordOf,
   seenAt,
   unmountAll,
+  withSeen,
 } from './volumes.js';
 
 type Request = RequestOf<'Node', 'nodePublishVolume'>;
@@ -158,21 +159,16 @@ export async function unpublish(
   request: RequestOf<'Node', 'nodeUnpublishVolume'>,
   call: CsiCall,
 ): Promise<void> {
-  const { host, locks } = parts;
   const volumeId = required('volume_id', request.volumeId);
-  const asked = checkPath('target_path', request.targetPath);
+  const path = checkPath('target_path', request.targetPath);
   checkVolumeId(volumeId);
-  await locks.hold([volumeId], 'NodeUnpublishVolume', async () => {
-    const target = await host.resolve(asked);
-    const record = await recordOf(host, volumeId);
-    const disk = await host.disk(volumeId);
+  const place = { volumeId, path };
+  await withSeen(parts, 'NodeUnpublishVolume', place, async ({ target, record, disk }) => {
     await clearTarget(parts, target, disk, call);
     if (record === null) return;
-    const published = record.published.filter(({ path }) => path !== target);
+    const published = record.published.filter((each) => each.path !== target);
     if (published.length === record.published.length) return;
-    const next = { ...record, published };
-    // A record that came with a publish, when that of the stage had been lost, goes with it.
-    await host.remember(next);
+    await parts.host.remember({ ...record, published });
   });
 }
 

@@ -6,6 +6,7 @@ import type { NodeHost, VolumeRecord } from '../host/types.js';
 import { OperationLocks } from '../locks.js';
 import { isUuid } from '../names.js';
 import type { CsiCall, Handlers } from '../server.js';
+import { NodeRpcType } from '../wire/messages.js';
 import type { RequestOf, ResponseOf } from '../wire/services.js';
 import { Associations } from './associations.js';
 import {
@@ -54,14 +55,8 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
   }
 
   async nodeGetCapabilities(): Answer<'nodeGetCapabilities'> {
-    const types = [
-      'STAGE_UNSTAGE_VOLUME',
-      'GET_VOLUME_STATS',
-      'EXPAND_VOLUME',
-      'VOLUME_CONDITION',
-      'SINGLE_NODE_MULTI_WRITER',
-      'VOLUME_MOUNT_GROUP',
-    ] as const;
+    // Everything that a node can do is done here.
+    const types = NodeRpcType.values.filter((type) => type !== 'UNKNOWN');
     return { capabilities: types.map((type) => ({ rpc: { type } })) };
   }
 

@@ -24,6 +24,7 @@ import {
   recordOf,
   seenAt,
   unmountAll,
+  withSeen,
 } from './volumes.js';
 
 /** Makes the volume's disk be there, and mounts its file system at the staging path. */
@@ -130,14 +131,12 @@ export async function unstage(
   request: RequestOf<'Node', 'nodeUnstageVolume'>,
   call: CsiCall,
 ): Promise<void> {
-  const { host, locks } = parts;
+  const { host } = parts;
   const volumeId = required('volume_id', request.volumeId);
-  const asked = checkPath('staging_target_path', request.stagingTargetPath);
+  const path = checkPath('staging_target_path', request.stagingTargetPath);
   checkVolumeId(volumeId);
-  await locks.hold([volumeId], 'NodeUnstageVolume', async () => {
-    const target = await host.resolve(asked);
-    const record = await recordOf(host, volumeId);
-    const disk = await host.disk(volumeId);
+  const place = { volumeId, path };
+  await withSeen(parts, 'NodeUnstageVolume', place, async ({ target, record, disk }) => {
     const mounts = await host.mounts();
     const elsewhere = mounts.find(
       (mount) => isOf(mount, disk) && isWhole(mount) && mount.target !== target,

@@ -35,6 +35,27 @@ export function isWhole({ kind, root }: Mount): boolean {
   return kind === 'device' || root === '/';
 }
 
+/** What there is of a volume, and the place that a request is about. */
+export interface Seen {
+  readonly target: string;
+  readonly record: VolumeRecord | null;
+  readonly disk: Disk | null;
+}
+
+/** Looks, and runs `body` on it while nothing else is done with the volume. */
+export async function withSeen(
+  { host, locks }: NodeParts,
+  what: string,
+  { volumeId, path }: { volumeId: string; path: string },
+  body: (seen: Seen) => Promise<void>,
+): Promise<void> {
+  await locks.hold([volumeId], what, async () => {
+    const target = await host.resolve(path);
+    const record = await recordOf(host, volumeId);
+    await body({ target, record, disk: await host.disk(volumeId) });
+  });
+}
+
 /** Of a disk that is there. */
 export function isOf({ number, gone }: Mount, disk: Disk | null): boolean {
   return disk !== null && !gone && number === disk.number;
