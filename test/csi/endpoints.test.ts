@@ -21,16 +21,20 @@ import {
 
 const never = new AbortController().signal;
 
-/** A fixture of two daemons, of which one can be made silent. */
+/** A fixture of two daemons, of which one can be made silent, or take requests and never answer. */
 async function withSilence() {
   const silent = new Set<string>();
+  const hanging = new Map<string, ((late: Error) => void)[]>();
   const fixture = await ControllerFixture.open(2);
   const services = fixture.beside({
+    maxVolumesPerNode: 500,
     connect: (settings) => {
       const caller = new Connections(settings);
       return {
         reachedBy: null,
         request: (id, input, options) => {
+          const hung = hanging.get(settings.name);
+          if (hung !== undefined) return new Promise((_resolve, reject) => hung.push(reject));
           if (!silent.has(settings.name)) return caller.request(id, input, options);
           return Promise.reject(new AshlarError('connection-refused', 'nobody listens'));
         },
@@ -38,8 +42,43 @@ async function withSilence() {
       };
     },
   });
-  return { fixture, services, silent };
+  return { fixture, services, silent, hanging };
 }
+
+test('endpoints: one that takes requests and never answers holds up one call, and no other', async () => {
+  const { fixture, services, hanging } = await withSilence();
+  await using _daemons = fixture;
+  await using asked = services;
+  const name = 'held';
+  const create = () =>
+    asked.ask('createVolume', {
+      name,
+      capacityRange: { requiredBytes: MiB },
+      volumeCapabilities: [writer],
+      accessibilityRequirements: {
+        requisite: [{ segments: { ...fixture.settings[0]?.topology } }],
+      },
+    });
+  const late: ((late: Error) => void)[] = [];
+  hanging.set('b', late);
+  const first = create();
+  while (late.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  late.shift()?.(new AshlarError('timed-out', 'no answer in time'));
+  const volumeId = (await first).volume?.volumeId ?? '';
+  // From now on nobody waits for it: none of these requests is ever answered.
+  await create();
+  await asked.ask('controllerPublishVolume', {
+    volumeId,
+    nodeId: nodeA,
+    volumeCapability: writer,
+  });
+  await asked.ask('createSnapshot', { name: 'held', sourceVolumeId: volumeId });
+  await refused(
+    asked.ask('controllerGetVolume', { volumeId: volumeUuid('elsewhere') }),
+    'UNAVAILABLE',
+    "endpoint 'b' does not answer, nor did it before",
+  );
+});
 
 test('endpoints: one that does not answer: what the others have is there, the rest UNAVAILABLE', async () => {
   const { fixture, services, silent } = await withSilence();

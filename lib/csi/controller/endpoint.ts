@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import type { Logger } from 'pino';
 import type { CallOptions, ClientInput } from '../../api/client.js';
 import type { Input, Output, Portal } from '../../api/contract.js';
-import type { OperationId } from '../../api/operations.js';
+import { type OperationId, operations } from '../../api/operations.js';
 import { AshlarError, type ErrorCode, toAshlarError } from '../../errors.js';
 import type { EndpointSettings, Segments } from '../config.js';
 import { CsiError } from '../errors.js';
@@ -41,6 +41,9 @@ export function codeOf(thrown: unknown): ErrorCode | null {
     : null;
 }
 
+/** How long the answer to a look may take. */
+const lookMs = 10_000;
+
 /** Ways for nodes to a daemon. */
 export interface Paths {
   /** `address:port` of each. */
@@ -55,7 +58,6 @@ export class Endpoint {
   readonly #caller: ApiCaller;
   readonly #log: Logger;
   readonly #turns = new Map<string, Promise<void>>();
-  /** Whether the last request was answered. */
   #answers = true;
 
   constructor({ name, topology, portals }: EndpointSettings, caller: ApiCaller, logger: Logger) {
@@ -64,6 +66,11 @@ export class Endpoint {
     this.topology = topology;
     this.#portals = portals;
     this.#caller = caller;
+  }
+
+  /** Whether the last request was answered; true until something was asked. */
+  get answers(): boolean {
+    return this.#answers;
   }
 
   /** @throws Unreachable, and AshlarError as the operation does. */
@@ -75,7 +82,10 @@ export class Endpoint {
     // A call of a list or group has many requests under way, each of which listens to its signal.
     if (options.signal !== undefined) setMaxListeners(0, options.signal);
     try {
-      const answer = await this.#caller.request(id, input, options);
+      // A look is short. One that is not answered must not hold a call until its deadline.
+      const look = operations[id].method === 'GET';
+      const limits = look ? { timeoutMs: lookMs, ...options } : options;
+      const answer = await this.#caller.request(id, input, limits);
       this.#tell(null);
       return answer;
     } catch (thrown) {

@@ -22,6 +22,53 @@ const readSnapshot: Read<Snapshot> = (endpoint, snapshot, signal) =>
 const readGroup: Read<Group> = (endpoint, group, signal) =>
   endpoint.lookUp('getGroup', { params: { group } }, signal);
 
+/** How long those are waited for that did not answer before, when the others have. */
+const graceMs = 500;
+
+/** What an endpoint said; `item` undefined: nothing, for the reason that is in `failure`. */
+interface Said<T> {
+  endpoint: Endpoint;
+  item: T | null | undefined;
+  failure: unknown;
+}
+
+/**
+ * Asks all at once. One that is down is waited for once, for as long as a connection may take; from
+ * then on only a moment, until it answers again: nobody's calls end by their deadline because of it.
+ */
+async function settledOf<T>(
+  endpoints: readonly Endpoint[],
+  read: (endpoint: Endpoint) => Promise<T | null>,
+): Promise<Said<T>[]> {
+  const said = endpoints.map((endpoint): Said<T> => {
+    return { endpoint, item: undefined, failure: notWaitedFor(endpoint) };
+  });
+  const asked = said.map((one) => {
+    const expected = one.endpoint.answers;
+    const ended = read(one.endpoint).then(
+      (item) => {
+        one.item = item;
+      },
+      (thrown: unknown) => {
+        one.failure = thrown;
+      },
+    );
+    return { expected, ended };
+  });
+  await Promise.all(asked.filter(({ expected }) => expected).map(({ ended }) => ended));
+  let timer: NodeJS.Timeout | undefined;
+  const grace = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, graceMs);
+  });
+  await Promise.race([Promise.all(asked.map(({ ended }) => ended)), grace]);
+  clearTimeout(timer);
+  return said.map((one) => ({ ...one }));
+}
+
+function notWaitedFor({ name }: Endpoint): CsiError {
+  return new CsiError('UNAVAILABLE', `endpoint '${name}' does not answer, nor did it before`);
+}
+
 export class Endpoints {
   /** Where a thing was found last: a hint, asked first. */
   readonly #places = new Map<string, Endpoint>();
@@ -114,14 +161,11 @@ export class Endpoints {
     signal: AbortSignal,
     needed: readonly Endpoint[] = endpoints,
   ): Promise<Found<T> | null> {
-    const answers = await Promise.allSettled(
-      endpoints.map(async (endpoint) => ({ endpoint, item: await read(endpoint, id, signal) })),
-    );
+    const answers = await settledOf(endpoints, (endpoint) => read(endpoint, id, signal));
     const found: Found<T>[] = [];
     for (const answer of answers) {
-      if (answer.status === 'rejected') continue;
-      const { endpoint, item } = answer.value;
-      if (item !== null) found.push({ endpoint, item });
+      const { endpoint, item } = answer;
+      if (item !== null && item !== undefined) found.push({ endpoint, item });
     }
     const [first, second] = found;
     if (first !== undefined && second !== undefined) {
@@ -136,11 +180,10 @@ export class Endpoints {
       return first;
     }
     signal.throwIfAborted();
-    for (const [index, answer] of answers.entries()) {
-      const endpoint = endpoints[index];
-      if (answer.status === 'fulfilled' || endpoint === undefined) continue;
-      if (needed.includes(endpoint)) throw toCsiError(answer.reason);
-    }
+    const missing = answers.find(
+      ({ endpoint, item }) => item === undefined && needed.includes(endpoint),
+    );
+    if (missing !== undefined) throw toCsiError(missing.failure);
     return null;
   }
 

@@ -5,7 +5,7 @@ import type { OperationLocks } from '../locks.js';
 import { hostNqnOf, required } from '../names.js';
 import type { RequestOf } from '../wire/services.js';
 import { accessOf, aloneOf, type Use, useOf } from './capabilities.js';
-import { codeOf, type Paths } from './endpoint.js';
+import { codeOf, type Endpoint, type Paths, Unreachable } from './endpoint.js';
 import type { Endpoints, Found } from './endpoints.js';
 import { hasSecrets, isAuthenticated, setSecrets } from './host_secrets.js';
 import { contextKeys, volumeText } from './objects.js';
@@ -142,11 +142,7 @@ export class Publisher {
   async #assertRoom(nodeId: string, signal: AbortSignal): Promise<void> {
     if (this.#maxVolumes === 0) return;
     const counts = await Promise.all(
-      this.#endpoints.all.map(async (endpoint) => {
-        const hosts = await endpoint.list('listHosts', { nqn: nodeId }, signal);
-        const own = hosts.filter(({ nqn }) => nqn === nodeId);
-        return own.reduce((sum, { volumes }) => sum + volumes.length, 0);
-      }),
+      this.#endpoints.all.map((endpoint) => countVolumes(endpoint, nodeId, signal)),
     );
     const has = counts.reduce((sum, count) => sum + count, 0);
     if (has < this.#maxVolumes) return;
@@ -154,6 +150,26 @@ export class Publisher {
       'RESOURCE_EXHAUSTED',
       `node '${nodeId}' has ${has} volumes, and may have ${this.#maxVolumes}; detach one first`,
     );
+  }
+}
+
+/**
+ * Volumes that the node has there. None, when nobody answers: a daemon that is down must not keep
+ * pods from the volumes of all others, and the scheduler counts as well.
+ */
+async function countVolumes(
+  endpoint: Endpoint,
+  nodeId: string,
+  signal: AbortSignal,
+): Promise<number> {
+  if (!endpoint.answers) return 0;
+  try {
+    const hosts = await endpoint.list('listHosts', { nqn: nodeId }, signal);
+    const own = hosts.filter(({ nqn }) => nqn === nodeId);
+    return own.reduce((sum, { volumes }) => sum + volumes.length, 0);
+  } catch (thrown) {
+    if (thrown instanceof Unreachable && !signal.aborted) return 0;
+    throw thrown;
   }
 }
 
