@@ -81,9 +81,9 @@ const promised: Record<string, Promised> = {
   },
   P11: {
     text:
-      'Calls of the control plane are idempotent: safe to repeat, to reorder, to run at once, or to be ' +
+      'Calls of the control plane and of CSI are idempotent: safe to repeat, to reorder, to run at once, or to be ' +
       'cut off anywhere.',
-    missing: 'CSI calls, which are not there yet.',
+    missing: null,
   },
   P12: {
     text: 'Memory, descriptors and queues are bounded by configuration. Overload slows; it fails nothing.',
@@ -112,6 +112,10 @@ const counted: Record<string, string[]> = {
   'daemon/full_disk': ['P12'],
   'node/restart': ['P10', 'P11'],
   'volumes/model': ['P11'],
+  'kernel/csi': ['P8', 'P10', 'P11'],
+  'csi/cuts': ['P11'],
+  'csi/node_cuts': ['P11'],
+  'csi/sequences': ['P11'],
 };
 
 /**
