@@ -9,7 +9,9 @@ import { Guest, machineAddress } from './guest.js';
 import { inMachine, mountMachine } from './guest_node.js';
 
 /** In the guest's view of this machine. */
-export const keptFolder = '/mnt/keep';
+export const keptFolder = '/run/keep';
+/** This machine's programs as they are, whatever stands over them in the guest. */
+const original = '/run/original';
 const program = path.join(process.cwd(), 'dist/program/main.js');
 const relayPort = 10_000;
 const log = '/mnt/machine/run/csi.log';
@@ -50,20 +52,29 @@ export class CsiNode implements AsyncDisposable {
     const { keep, cards = 1, bootTimeoutMs = 60_000 } = options;
     const guest = await Guest.boot({ cards, forward: relayPort, keep, bootTimeoutMs });
     const node = new CsiNode(guest, options);
+    try {
+      await node.#open();
+    } catch (thrown) {
+      await node[Symbol.asyncDispose]();
+      throw thrown;
+    }
+    return node;
+  }
+
+  /** Nothing is mounted over folders of this machine: the checkout may be in any. */
+  async #open(): Promise<void> {
+    const { guest } = this;
     await guest.load('btrfs');
     await mountMachine(guest);
     await guest.sh(
-      `mount -t tmpfs tmpfs /mnt/machine/mnt
-       mkdir -p /mnt/machine${keptFolder} /mnt/machine/run/csi /mnt/machine/mnt/original
-       mount --bind /mnt/machine /mnt/machine/mnt/original
-       mount -t tmpfs tmpfs /mnt/machine/tmp
+      `mkdir -p /mnt/machine${keptFolder} /mnt/machine/run/csi /mnt/machine${original}
+       mount --bind /mnt/machine /mnt/machine${original}
        mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=none keep \
          /mnt/machine${keptFolder}
        ${inMachine} '${process.execPath}' -e "${relay.replaceAll('\n', ' ')}" \
          >/dev/null 2>&1 </dev/null &`,
     );
-    await node.start();
-    return node;
+    await this.start();
   }
 
   /** Starts the plugin; resolves when it serves. */
@@ -107,7 +118,7 @@ end
    */
   async trap(name: string, when: 'before' | 'after'): Promise<void> {
     const kill = 'kill -9 $(cat /run/csi.pid)';
-    const run = `/mnt/original$(dirname "$0")/${name} "$@"`;
+    const run = `${original}$(dirname "$0")/${name} "$@"`;
     const steps = when === 'before' ? [kill] : [run, kill];
     // Over the program's own file, as the plugin looks nowhere else.
     await this.sh(
