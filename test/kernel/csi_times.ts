@@ -12,8 +12,10 @@ import { CsiNode } from './csi_guest.js';
 import { machineAddress } from './guest.js';
 
 const MiB = 2 ** 20;
-const places = [1, 10, 100];
+const atOnce = 8;
+/** How often each is attached, and which volumes of the node. */
 const rounds = Number(process.argv[2] ?? 30);
+const places = (process.argv[3] ?? '1,10,100').split(',').map(Number);
 
 interface Times {
   publish: number;
@@ -33,8 +35,14 @@ const cluster = await CsiCluster.of(controller.client, node);
 let attached = 0;
 for (const place of places) {
   while (attached < place - 1) {
-    await cluster.attach(await made(`before-${attached}`));
-    attached += 1;
+    // Several at once, as making their file systems takes most of the time.
+    const next = Math.min(attached + atOnce, place - 1);
+    const names = Array.from(
+      { length: next - attached },
+      (_, index) => `before-${attached + index}`,
+    );
+    await Promise.all(names.map(async (name) => cluster.attach(await made(name))));
+    attached = next;
   }
   const volume = await made(`nth-${place}`);
   const taken: Times[] = [];
