@@ -14,6 +14,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import { inspectSocket } from '../api/socket.js';
+import { checkSocketPath } from '../config/socket_path.js';
 import { AshlarError, toAshlarError } from '../errors.js';
 import { type CsiError, statusCodes, toCsiError } from './errors.js';
 import { codecOf, type MessageTable } from './wire/fields.js';
@@ -115,37 +117,25 @@ export class CsiServer implements AsyncDisposable {
 
 /** A socket on which nobody listens is left of a plugin that was killed. */
 async function makeRoom(socket: string): Promise<void> {
-  if (Buffer.byteLength(socket) > 107) {
-    throw new AshlarError(
-      'invalid-argument',
-      `the socket's path '${socket}' has more than the 107 bytes that a unix socket can have`,
-    );
-  }
+  checkSocketPath(socket, 'the CSI socket');
+  const taken = (what: string) => new AshlarError('address-in-use', `'${socket}' ${what}`);
   try {
     await fs.promises.mkdir(path.dirname(socket), { recursive: true });
-    const found = await fs.promises.lstat(socket).catch(() => null);
-    if (found === null) return;
-    if (!found.isSocket()) {
-      throw new AshlarError('address-in-use', `'${socket}' is there and is no socket; remove it`);
+    const { kind } = await inspectSocket(socket);
+    switch (kind) {
+      case 'nothing':
+        return;
+      case 'stale':
+        return await fs.promises.rm(socket, { force: true });
+      case 'no-socket':
+        throw taken('is there and is no socket; remove it');
+      case 'living':
+      case 'forbidden':
+        throw taken('is taken: another plugin serves there; end it first');
     }
-    if (await someoneListens(socket)) {
-      throw new AshlarError('address-in-use', `another plugin serves at '${socket}'; end it first`);
-    }
-    await fs.promises.rm(socket, { force: true });
   } catch (thrown) {
     throw cannotListen(socket, thrown);
   }
-}
-
-async function someoneListens(socket: string): Promise<boolean> {
-  const { connect } = await import('node:net');
-  return new Promise((resolve) => {
-    const probe = connect(socket, () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
 }
 
 function cannotListen(socket: string, thrown: unknown): AshlarError {

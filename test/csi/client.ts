@@ -3,13 +3,7 @@ import { Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import { type Status, statusCodes } from '../../lib/csi/errors.js';
 import type { Decoded, Encodable } from '../../lib/csi/wire/fields.js';
 import { codecOf } from '../../lib/csi/wire/fields.js';
-import {
-  pathOf,
-  type RequestOf,
-  type ResponseOf,
-  type ServiceName,
-  services,
-} from '../../lib/csi/wire/services.js';
+import { pathOf, type ServiceName, services } from '../../lib/csi/wire/services.js';
 
 type Rpcs<S extends ServiceName> = keyof (typeof services)[S] & string;
 type Asked<S extends ServiceName, R extends Rpcs<S>> = (typeof services)[S][R] extends {
@@ -121,5 +115,3 @@ function refused({ code, details }: ServiceError): Refused {
   const found = Object.entries(statusCodes).find(([, number]) => number === code);
   return new Refused((found?.[0] ?? 'UNKNOWN') as Status, details);
 }
-
-export type { RequestOf, ResponseOf };

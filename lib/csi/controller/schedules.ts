@@ -46,17 +46,9 @@ export async function joinSchedule(
 
 type Change = (volumes: readonly string[]) => readonly string[];
 
-function change(
-  endpoint: Endpoint,
-  tenant: string,
-  name: string,
-  signal: AbortSignal,
-  changed: Change,
-): Promise<void> {
-  // Whoever waits here asks nothing; a turn ends soon, as each request has its own limit.
-  return endpoint.inTurn(`schedules of ${tenant}`, () =>
-    changeNow(endpoint, tenant, name, signal, changed),
-  );
+/** Whoever waits for his turn asks nothing; it ends soon, as each request has its own limit. */
+function change(...[endpoint, tenant, ...rest]: Parameters<typeof changeNow>): Promise<void> {
+  return endpoint.inTurn(`schedules of ${tenant}`, () => changeNow(endpoint, tenant, ...rest));
 }
 
 async function changeNow(
