@@ -81,6 +81,7 @@ const guestPackages = {
   e2fsprogs: program('mkfs.ext4'),
   'btrfs-progs': program('mkfs.btrfs'),
   keyutils: program('keyctl'),
+  udev: program('udevadm'),
 };
 /** The node's part of the CSI plugin with the programs that it starts. */
 const csiPackages = {

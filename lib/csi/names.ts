@@ -5,6 +5,9 @@ import { CsiError } from './errors.js';
 /** The driver's name, by which StorageClasses choose it. */
 export const driverName = 'csi.ashlar.dev';
 
+/** Subsystem NQN of every discovery service (NVMe Base 2.0, 3.1.3.3). */
+export const discoveryNqn = 'nqn.2014-08.org.nvmexpress.discovery';
+
 /** Topology key of an endpoint's, or a node's, place when nothing else is configured. */
 export const zoneKey = `topology.${driverName}/zone`;
 

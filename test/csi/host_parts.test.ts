@@ -7,21 +7,24 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CsiError } from '../../lib/csi/errors.js';
 import { classify } from '../../lib/csi/host/content.js';
-import { portalsIn } from '../../lib/csi/host/discovery.js';
+import { DiscoveryControllers, isNews, portalsIn } from '../../lib/csi/host/discovery.js';
 import { findDisk, readDisks } from '../../lib/csi/host/disks.js';
 import { addPath, connectOptions, kernelOptions, readPaths } from '../../lib/csi/host/fabrics.js';
 import { mountFlags } from '../../lib/csi/host/file_systems.js';
 import { parseMountinfo } from '../../lib/csi/host/mountinfo.js';
 import { giveToGroup } from '../../lib/csi/host/ownership.js';
-import { run, succeed } from '../../lib/csi/host/programs.js';
+import { follow, run, succeed } from '../../lib/csi/host/programs.js';
 import {
   readIdentity,
+  readKeptDiscovery,
   readRecords,
   removeRecord,
+  writeKeptDiscovery,
   writeRecord,
 } from '../../lib/csi/host/state_folder.js';
 import { tlsKey } from '../../lib/csi/host/tls.js';
 import type { PathOptions, PathSecrets, VolumeRecord } from '../../lib/csi/host/types.js';
+import { discoveryNqn } from '../../lib/csi/names.js';
 
 let folder = '';
 before(() => {
@@ -30,6 +33,22 @@ before(() => {
 after(() => {
   fs.rmSync(folder, { recursive: true });
 });
+
+/** A controller of the kernel, in a folder that stands for sysfs. */
+function layController(sys: string, name: string, changes: Readonly<Record<string, string>>): void {
+  const files = {
+    transport: 'tcp',
+    hostnqn: to.hostnqn,
+    subsysnqn: to.subnqn,
+    address: 'traddr=10.0.0.5,trsvcid=4420,src_addr=10.0.0.9',
+    state: 'live',
+    delete_controller: '0',
+    ...changes,
+  };
+  for (const [file, text] of Object.entries(files)) {
+    lay(sys, { [`class/nvme/${name}/${file}`]: `${text}\n` });
+  }
+}
 
 /** Writes a tree of small files. */
 function lay(root: string, files: Readonly<Record<string, string>>): void {
@@ -183,37 +202,25 @@ describe('paths', () => {
 
   test('of this host and of TCP alone, with their states', async () => {
     const sys = path.join(folder, 'sys-paths');
-    const controller = (name: string, changes: Readonly<Record<string, string>>) => {
-      const files = {
-        transport: 'tcp',
-        hostnqn: to.hostnqn,
-        subsysnqn: to.subnqn,
-        address: 'traddr=10.0.0.5,trsvcid=4420,src_addr=10.0.0.9',
-        state: 'live',
-        ...changes,
-      };
-      for (const [file, text] of Object.entries(files)) {
-        lay(sys, { [`class/nvme/${name}/${file}`]: `${text}\n` });
-      }
-    };
-    controller('nvme0', {});
-    controller('nvme1', { address: 'traddr=fd00::5,trsvcid=4421', state: 'connecting' });
-    controller('nvme2', { transport: 'pcie', address: '0000:00:04.0' });
-    controller('nvme3', { hostnqn: 'nqn.2014-08.org.example:somebody-else' });
+    layController(sys, 'nvme0', {});
+    layController(sys, 'nvme1', { address: 'traddr=fd00::5,trsvcid=4421', state: 'connecting' });
+    layController(sys, 'nvme2', { transport: 'pcie', address: '0000:00:04.0' });
+    layController(sys, 'nvme3', { hostnqn: 'nqn.2014-08.org.example:somebody-else' });
+    layController(sys, 'nvme4', { subsysnqn: discoveryNqn });
+    layController(sys, 'nvme5', {
+      subsysnqn: 'nqn.of-a-discovery-service',
+      cntrltype: 'discovery',
+    });
     const paths = await readPaths({ sys, dev: folder }, to.hostnqn);
-    assert.deepEqual(
-      paths.sort((a, b) => (a.controller < b.controller ? -1 : 1)),
-      [
-        { controller: 'nvme0', subnqn: to.subnqn, address: '10.0.0.5', port: 4420, state: 'live' },
-        {
-          controller: 'nvme1',
-          subnqn: to.subnqn,
-          address: 'fd00::5',
-          port: 4421,
-          state: 'connecting',
-        },
-      ],
+    const told = paths.map(({ controller, subnqn, address, port, state, discovery }) =>
+      [controller, subnqn, address, port, state, discovery ? 'discovery' : 'volumes'].join(' '),
     );
+    assert.deepEqual(told.sort(), [
+      `nvme0 ${to.subnqn} 10.0.0.5 4420 live volumes`,
+      `nvme1 ${to.subnqn} fd00::5 4421 connecting volumes`,
+      `nvme4 ${discoveryNqn} 10.0.0.5 4420 live discovery`,
+      'nvme5 nqn.of-a-discovery-service 10.0.0.5 4420 live discovery',
+    ]);
   });
 });
 
@@ -361,6 +368,26 @@ describe('programs', () => {
     assert.deepEqual(names.sort(), ['LANG', 'LC_ALL', 'PATH']);
   });
 
+  test('one that goes on is heard line by line, until nobody listens', async () => {
+    const stop = new AbortController();
+    const lines: string[] = [];
+    const line = (text: string) => {
+      if (lines.push(text) === 2) stop.abort();
+    };
+    const script = 'printf "one\\ntw"; sleep 0.1; echo o; exec sleep 600';
+    await follow('sh', ['-c', script], { line, signal: stop.signal });
+    assert.deepEqual(lines, ['one', 'two']);
+    await follow('mkfs.nothing', [], { line, signal: stop.signal });
+    const going = new AbortController().signal;
+    await assert.rejects(follow('sh', ['-c', 'echo why >&2; exit 3'], { line, signal: going }), {
+      status: 'INTERNAL',
+      message: /exit code 3: why/,
+    });
+    await assert.rejects(follow('mkfs.nothing', [], { line, signal: going }), {
+      status: 'FAILED_PRECONDITION',
+    });
+  });
+
   test('one that is not there: FAILED_PRECONDITION naming it', async () => {
     await assert.rejects(run('mkfs.nothing', [], { timeoutMs }), {
       status: 'FAILED_PRECONDITION',
@@ -476,5 +503,51 @@ describe('discovery', () => {
     const told = portalsIn(JSON.stringify({ genctr: 1, records }), 'nqn.a');
     assert.deepEqual(told, ['10.0.0.1:4420', '10.0.0.2:4420', '[fd00::1]:4421']);
     assert.throws(() => portalsIn('no Discovery Log', 'nqn.a'));
+  });
+
+  test('what was kept in this boot ends, but where it is needed; nobody else’s does', async () => {
+    const [sys, state] = [path.join(folder, 'sys-discovery'), path.join(folder, 'discovery')];
+    const host = { hostnqn: to.hostnqn, hostid: to.hostid, bootId: 'boot' };
+    const at = (port: number) => ({ address: `traddr=10.0.0.5,trsvcid=${port}` });
+    const service = { subsysnqn: discoveryNqn };
+    layController(sys, 'nvme0', {});
+    layController(sys, 'nvme1', service);
+    layController(sys, 'nvme2', { ...service, ...at(4421) });
+    layController(sys, 'nvme3', { ...service, ...at(4422) });
+    layController(sys, 'nvme4', { ...service, hostnqn: 'nqn.2014-08.org.example:else' });
+    const ended = () =>
+      ['nvme0', 'nvme1', 'nvme2', 'nvme3', 'nvme4'].filter((name) =>
+        fs
+          .readFileSync(path.join(sys, 'class/nvme', name, 'delete_controller'), 'utf8')
+          .startsWith('1'),
+      );
+    const controllers = new DiscoveryControllers({ sys, dev: folder }, state);
+    await controllers.end([], host);
+    assert.deepEqual(ended(), []);
+    const [one, two] = ['10.0.0.5:4420', '10.0.0.5:4421'];
+    await writeKeptDiscovery(state, { bootId: 'boot', portals: [one, two] });
+    await controllers.end([two, '10.0.0.5:4422'], host);
+    assert.deepEqual(ended(), ['nvme1']);
+    assert.deepEqual(await readKeptDiscovery(state), { bootId: 'boot', portals: [two] });
+    await controllers.end([], { ...host, bootId: 'next' });
+    assert.deepEqual(ended(), ['nvme1'], 'after a reboot nothing of it is connected');
+    assert.equal(await readKeptDiscovery(state), null);
+    await writeKeptDiscovery(state, { bootId: 'boot', portals: [two] });
+    await controllers.end([], host);
+    assert.deepEqual(ended(), ['nvme1', 'nvme2']);
+    assert.deepEqual(fs.readdirSync(state), []);
+  });
+
+  test('news is a changed log, and a service that is there again', () => {
+    const lines = [
+      'ACTION=change',
+      'NVME_AEN=0x70f002',
+      'NVME_AEN=0x000002',
+      'NVME_EVENT=connected',
+    ];
+    assert.deepEqual([...lines, 'NVME_EVENT=rediscover', 'XNVME_EVENT=rediscover'].filter(isNews), [
+      'NVME_AEN=0x70f002',
+      'NVME_EVENT=rediscover',
+    ]);
   });
 });

@@ -113,6 +113,19 @@ const scenes: Scene[] = [
     }),
   ),
   {
+    name: 'unstaging the last disk while discovery is kept',
+    prepare: async (rig) => {
+      const claims = [rig.claim(1, mountCapability())];
+      await rig.stage(at(claims));
+      rig.host.tellNews();
+      await rig.service.idle();
+      assert.equal(rig.host.discovery.size, 1);
+      return claims;
+    },
+    call: (rig, claims) => rig.unstage(at(claims)),
+    undo: undoAll,
+  },
+  {
     name: 'unstaging beside another volume of the tenant',
     prepare: async (rig) => {
       const claims = [rig.claim(1, mountCapability()), rig.claim(2, blockCapability())];
@@ -159,6 +172,7 @@ function assertNothingLeft(rig: NodeRig): void {
     { paths, disks, mounts, records, violations, made: rig.ephemeral.made.size },
     { paths: [], disks: [], mounts: [], records: [], violations: [], made: 0 },
   );
+  assert.deepEqual([...rig.host.discovery], []);
   assert.deepEqual(
     files.filter((file) => !file.startsWith('/kubelet/staging/')),
     [],

@@ -71,6 +71,7 @@ class Life {
       ['a path is lost', () => host.losePath(portal)],
       ['paths reconnect', () => host.setPaths('connecting', portal)],
       ['paths are live', () => host.setPaths('live')],
+      ['discovery has news', () => host.tellNews()],
       ['a volume is revoked', () => host.revoke(volume.uuid)],
       ['volumes are granted', () => this.#grant()],
       [
@@ -155,6 +156,7 @@ class Life {
       { paths, disks, mounts, left, records, violations },
       { paths: [], disks: [], mounts: [], left: [], records: [], violations: [] },
     );
+    assert.deepEqual([...host.discovery], []);
   }
 }
 

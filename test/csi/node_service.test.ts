@@ -1,48 +1,22 @@
 /** What the Node service answers, over a simulated host: the codes, and what is left afterwards. */
 import assert from 'node:assert/strict';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import type { Status } from '../../lib/csi/errors.js';
 import type { AccessModeName } from '../../lib/csi/wire/messages.js';
+import { assertUntouched, refused, started } from './node_checks.js';
 import {
   blockCapability,
   GiB,
   mountCapability,
-  NodeRig,
+  type NodeRig,
   portals,
   publishContext,
   settings,
-  subnqn,
   uuidOf,
 } from './node_rig.js';
 
 const target = '/kubelet/pods/a/mount';
 const other = '/kubelet/pods/b/mount';
-
-/** A node with a plugin; it ends with the test. */
-async function started(context: TestContext): Promise<NodeRig> {
-  const rig = new NodeRig();
-  await rig.start();
-  context.after(() => rig[Symbol.asyncDispose]());
-  return rig;
-}
-
-/** The call is refused with this code, and the text names what it has to. */
-async function refused(call: Promise<unknown>, status: Status, text: RegExp): Promise<void> {
-  await assert.rejects(call, (thrown: Error & { status?: Status }) => {
-    assert.equal(`${thrown.status}: ${thrown.message}`.slice(0, status.length), status);
-    assert.match(thrown.message, text);
-    return true;
-  });
-}
-
-const quiet = { paths: [], disks: [], mounts: [], records: [] };
-
-/** Nothing was connected, mounted or kept. */
-function assertUntouched(rig: NodeRig): void {
-  const { paths, disks, mounts, records, violations } = rig.host.snapshot();
-  assert.deepEqual({ paths, disks, mounts, records }, quiet);
-  assert.deepEqual(violations, []);
-}
 
 const life = async (rig: NodeRig, claim: ReturnType<NodeRig['claim']>): Promise<void> => {
   await rig.unpublish(claim, target);
@@ -75,157 +49,6 @@ describe('capabilities and identity', () => {
       maxVolumesPerNode: 500n,
       accessibleTopology: { segments: settings.topology },
     });
-  });
-});
-
-describe('paths', () => {
-  test('two volumes of a tenant share one association on each portal', async (t) => {
-    const rig = await started(t);
-    const claims = [rig.claim(1, mountCapability()), rig.claim(2, blockCapability())];
-    await Promise.all(claims.map((claim) => rig.stage(claim)));
-    await rig.service.idle();
-    assert.deepEqual(
-      rig.host.snapshot().paths,
-      portals.map((portal) => `${subnqn} ${portal} live`),
-    );
-    assert.deepEqual(rig.host.tuned.get(subnqn), settings);
-    for (const claim of claims) await rig.unstage(claim);
-    assertUntouched(rig);
-  });
-
-  test('a portal that is added later: running volumes get a path over it too', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
-    rig.host.subsystems.get(subnqn)?.portals.add('10.0.0.3:4420');
-    await rig.start();
-    await rig.service.idle();
-    assert.equal(rig.host.snapshot().paths.length, 3);
-    assert.match((await rig.stats(claim, claim.staging)).volumeCondition?.message ?? '', /every/);
-    await rig.unstage(claim);
-    assertUntouched(rig);
-  });
-
-  test('portals told by other addresses than those that are known are nobody’s', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
-    const answering = rig.host.subsystems.get(subnqn)?.portals ?? new Set();
-    answering.clear();
-    for (const portal of ['192.168.0.1:4420', '192.168.0.2:4420']) answering.add(portal);
-    await rig.start();
-    await rig.service.idle();
-    assert.equal(rig.host.snapshot().paths.length, 2);
-  });
-
-  test('a portal that does not answer: staged over the other; added when it is back', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    const answering = rig.host.subsystems.get(subnqn)?.portals ?? new Set();
-    answering.delete(portals[1]);
-    await rig.stage(claim);
-    assert.deepEqual(rig.host.snapshot().paths, [`${subnqn} ${portals[0]} live`]);
-    const { volumeCondition } = await rig.stats(claim, claim.staging);
-    assert.equal(volumeCondition?.abnormal, true);
-    assert.match(volumeCondition?.message ?? '', /1 of 2 paths.*1 not connected/);
-    answering.add(portals[1]);
-    await rig.start();
-    assert.equal(rig.host.snapshot().paths.length, 2, 'a plugin looks when it starts');
-    assert.equal((await rig.stats(claim, claim.staging)).volumeCondition?.abnormal, false);
-  });
-
-  test('no portal answers: UNAVAILABLE naming what each said; nothing is left', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    rig.host.subsystems.get(subnqn)?.portals.clear();
-    await refused(rig.stage(claim), 'UNAVAILABLE', /10\.0\.0\.1:4420.*10\.0\.0\.2:4420/);
-    await rig.unstage(claim);
-    assertUntouched(rig);
-  });
-
-  test('every path reconnects: UNAVAILABLE', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
-    rig.host.setPaths('connecting');
-    await refused(rig.stage(claim), 'UNAVAILABLE', /no path .* is up/);
-  });
-
-  test('the kernel has given a path up: it is there again with the next volume', async (t) => {
-    const rig = await started(t);
-    await rig.stage(rig.claim(1, blockCapability()));
-    rig.host.losePath(portals[0]);
-    await rig.stage(rig.claim(2, blockCapability()));
-    assert.equal(rig.host.snapshot().paths.length, 2);
-  });
-
-  test('the disk never appears: NOT_FOUND; nothing is left after unstaging', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    claim.volume.access = null;
-    await refused(rig.stage(claim), 'NOT_FOUND', /shows this node no namespace/);
-    await rig.unstage(claim);
-    assertUntouched(rig);
-  });
-
-  test('a volume is unstaged while another is staged: the paths stay, 40 times', async (t) => {
-    const rig = await started(t);
-    const claims = [rig.claim(1, blockCapability()), rig.claim(2, blockCapability())];
-    const [one, two] = claims;
-    assert.ok(one !== undefined && two !== undefined);
-    for (let round = 0; round < 40; round += 1) {
-      await rig.stage(one);
-      await Promise.all([rig.unstage(one), rig.stage(two)]);
-      assert.equal(rig.host.snapshot().paths.length, 2);
-      assert.deepEqual(rig.host.snapshot().violations, []);
-      await rig.unstage(two);
-      assertUntouched(rig);
-    }
-  });
-
-  test('an association that somebody uses is not disconnected', async (t) => {
-    const rig = await started(t);
-    const [mine, theirs] = [rig.claim(1, blockCapability()), rig.claim(2, blockCapability())];
-    await rig.stage(mine);
-    rig.host.strangers.set(theirs.volume.uuid, 'dm-0');
-    await rig.unstage(mine);
-    assert.equal(rig.host.snapshot().paths.length, 2);
-  });
-
-  test('a disk that a device mapper has is not let go of: FAILED_PRECONDITION', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, blockCapability());
-    await rig.stage(claim);
-    rig.host.strangers.set(claim.volume.uuid, 'dm-0');
-    await refused(rig.unstage(claim), 'FAILED_PRECONDITION', /still in use: dm-0/);
-    rig.host.strangers.clear();
-    await rig.unstage(claim);
-    assertUntouched(rig);
-  });
-
-  test('keys go to the kernel when the controller says so, and are in no record', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, blockCapability());
-    const publish = {
-      ...publishContext(claim.volume.uuid),
-      authenticate: 'true',
-      tls: 'required',
-    };
-    await refused(
-      rig.stage(claim, { publishContext: publish }),
-      'INVALID_ARGUMENT',
-      /secret 'hostKey' is missing/,
-    );
-    const secrets = { hostKey: 'DHHC-1:00:c2VjcmV0:', tlsPsk: 'NVMeTLSkey-1:01:c2VjcmV0:' };
-    await refused(
-      rig.stage(claim, { publishContext: publish, secrets: { hostKey: secrets.hostKey } }),
-      'INVALID_ARGUMENT',
-      /secret 'tlsPsk' is missing/,
-    );
-    assertUntouched(rig);
-    await rig.stage(claim, { publishContext: publish, secrets });
-    assert.deepEqual(rig.host.secrets.get(subnqn), { ...secrets, controllerKey: null });
-    assert.doesNotMatch(JSON.stringify(await rig.host.records()), /c2VjcmV0/);
   });
 });
 

@@ -19,6 +19,7 @@ import type {
   Usage,
   VolumeRecord,
 } from '../../lib/csi/host/types.js';
+import { discoveryNqn } from '../../lib/csi/names.js';
 
 /** What is on a volume, wherever it is attached. */
 export type OnVolume =
@@ -77,6 +78,13 @@ export class SimulatedHost implements NodeHost {
   #boots = 1;
   /** Someone outside of this mount name space who has a disk for himself, by its UUID. */
   readonly strangers = new Map<string, string>();
+  /** Discovery controllers by their portals, with their states. */
+  readonly discovery = new Map<string, string>();
+  /** Portals whose discovery services were asked, each time. */
+  readonly asked: string[] = [];
+  /** Of discovery controllers, those that the plugin made; known to it after a restart too. */
+  readonly #kept = new Set<string>();
+  readonly #watchers = new Set<() => void>();
   readonly tuned = new Map<string, PathOptions>();
   readonly secrets = new Map<string, PathSecrets>();
 
@@ -111,6 +119,9 @@ export class SimulatedHost implements NodeHost {
     for (const path of this.#paths) {
       if (portal === undefined || path.portal === portal) path.state = state;
     }
+    for (const at of this.discovery.keys()) {
+      if (portal === undefined || at === portal) this.discovery.set(at, state);
+    }
   }
 
   /** The kernel gives a path up. */
@@ -131,6 +142,8 @@ export class SimulatedHost implements NodeHost {
     this.#paths = [];
     this.#disks = [];
     this.#mounts = [];
+    this.discovery.clear();
+    this.#kept.clear();
     this.tuned.clear();
   }
 
@@ -222,9 +235,13 @@ export class SimulatedHost implements NodeHost {
   }
 
   async paths(): Promise<readonly NvmePath[]> {
-    return this.#paths.map(({ subnqn, portal, controller, state }) => {
+    const services = [...this.discovery].map(([portal, state]) => {
+      return { subnqn: discoveryNqn, portal, controller: `of ${portal}`, state };
+    });
+    return [...this.#paths, ...services].map(({ subnqn, portal, controller, state }) => {
       const [address = '', port = ''] = portal.split(':');
-      return { subnqn, controller, state, address, port: Number(port) };
+      const discovery = subnqn === discoveryNqn;
+      return { subnqn, controller, state, address, port: Number(port), discovery };
     });
   }
 
@@ -274,8 +291,41 @@ export class SimulatedHost implements NodeHost {
   }
 
   /** Each portal of the subsystem tells of all that answer. */
-  async discover({ subnqn }: NvmePath): Promise<readonly string[]> {
+  async discover(
+    { subnqn, address, port }: NvmePath,
+    _options: PathOptions,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    signal.throwIfAborted();
+    const portal = `${address}:${port}`;
+    this.asked.push(portal);
+    if (!this.discovery.has(portal)) {
+      this.discovery.set(portal, 'live');
+      this.#kept.add(portal);
+    }
+    if (this.discovery.get(portal) !== 'live') {
+      throw new CsiError('UNAVAILABLE', `${portal} tells no portals`);
+    }
     return [...(this.subsystems.get(subnqn)?.portals ?? [])];
+  }
+
+  async endDiscovery(except: readonly string[]): Promise<void> {
+    for (const portal of this.#kept) {
+      if (except.includes(portal)) continue;
+      this.#kept.delete(portal);
+      this.discovery.delete(portal);
+    }
+  }
+
+  async watchDiscovery(changed: () => void, signal: AbortSignal): Promise<void> {
+    this.#watchers.add(changed);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    this.#watchers.delete(changed);
+  }
+
+  /** A discovery service says that its log has changed. */
+  tellNews(): void {
+    for (const changed of this.#watchers) changed();
   }
 
   #factsOf({ name, number, uuid, subnqn, sizeBytes }: AttachedDisk): Disk {

@@ -78,7 +78,7 @@ describe('image', () => {
   });
 });
 
-/** Programs of the node's part, and the package of each; nvme is for whoever looks into the pod. */
+/** Programs of the node's part, and the package of each. */
 const programs: Record<string, string> = {
   nvme: 'nvme-cli',
   'mkfs.ext4': 'e2fsprogs',
@@ -95,6 +95,7 @@ const programs: Record<string, string> = {
   umount: 'mount',
   modprobe: 'kmod',
   keyctl: 'keyutils',
+  udevadm: 'udev',
 };
 
 /** Of coreutils, without which there is no base image. */
@@ -114,11 +115,17 @@ describe("the CSI plugin's image", () => {
     const sources = fs
       .readdirSync(folder)
       .map((file) => fs.readFileSync(`${folder}/${file}`, 'utf8'));
-    const named = [/\b(?:run|succeed)\(\s*'([^']+)'/g, /^ +(?:ext4|xfs|btrfs): \['([a-z]\w+)',/gm];
+    const named = [
+      /\b(?:run|succeed|follow)\(\s*'([^']+)'/g,
+      /^ +(?:ext4|xfs|btrfs): \['([a-z]\w+)',/gm,
+    ];
     const started = sources.flatMap((source) =>
       named.flatMap((pattern) => [...source.matchAll(pattern)].map(([, name = '']) => name)),
     );
-    assert.ok(started.includes('mount') && started.includes('resize2fs'), started.join(' '));
+    assert.ok(
+      ['mount', 'resize2fs', 'udevadm'].every((name) => started.includes(name)),
+      started.join(' '),
+    );
     for (const name of [...started, ...fsTypes.map((type) => `mkfs.${type}`)]) {
       assert.ok(ofTheBase.includes(name) || programs[name] !== undefined, name);
     }

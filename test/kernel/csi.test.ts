@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Refused } from '../csi/client.js';
 import { PluginProcess } from '../csi/plugin.js';
@@ -244,20 +245,20 @@ function suite(): void {
   describe('two volumes', () => {
     scenario('share one association a path, which goes with the last of them', async () => {
       const first = await cluster.attach(await cluster.create(fileSystem('two-a')));
-      assert.equal((await node.leftOvers()).controllers, 2);
+      assert.equal(await node.associations(), 2);
       const second = await cluster.attach(
         await cluster.create({ name: 'two-b', fsType: null, sizeBytes: 32 * MiB }),
       );
-      assert.equal((await node.leftOvers()).controllers, 2);
+      assert.equal(await node.associations(), 2);
       assert.deepEqual(
         (await node.sh('cat /sys/class/nvme-subsystem/nvme-subsys*/iopolicy')).trim(),
         'round-robin',
       );
       await cluster.detach(first);
-      assert.equal((await node.leftOvers()).controllers, 2);
+      assert.equal(await node.associations(), 2);
       await node.sh(`dd if=/dev/urandom of=${second.target} bs=1M count=2 oflag=direct 2>&1`);
       await cluster.detach(second);
-      assert.equal((await node.leftOvers()).controllers, 0);
+      assert.equal(await node.associations(), 0);
       await cluster.remove(first);
       await cluster.remove(second);
     });
@@ -443,19 +444,34 @@ function suite(): void {
         publishContext: { ...publishContext, portals: `127.0.0.1:${first}` },
       });
       await cluster.stage(one);
+      const services = () => guest.sh('grep -l discovery /sys/class/nvme/nvme*/cntrltype || true');
+      // It asks when it starts, and keeps the controller; one that was killed finds it again.
+      let kept = '';
+      for (let starts = 0; starts < 2; starts += 1) {
+        await node.kill();
+        const before = (await node.log()).split('tells of portals').length;
+        await node.start();
+        while ((await node.log()).split('tells of portals').length === before) await delay(200);
+        if (starts > 0) assert.equal(await services(), kept);
+        kept = await services();
+      }
+      // Nor does anybody who asks make one for himself.
+      const ended = 'dmesg | grep -c "Removing ctrl: NQN .*nvmexpress.discovery" || true';
+      assert.equal((await guest.sh(ended)).trim(), '0');
+      assert.match(kept, /^\/sys\/class\/nvme\/nvme\d+\/cntrltype$/m);
+      // From here on nobody asks for half a minute unless the target says that it has news.
       const portal = { address: '127.0.0.1', port: added };
       const { portalId } = await daemon.call<{ portalId: number }>('POST', '/v1/portals', portal);
-      // It looks when it starts, and each minute.
-      await node.kill();
-      await node.start();
       await guest.sh(
-        `for try in $(seq 300); do
+        `for try in $(seq 150); do
            grep -q 'trsvcid=${added}' /sys/class/nvme/nvme*/address && exit 0
            sleep 0.1
          done
          exit 1`,
       );
+      assert.equal(await services(), kept);
       await cluster.unmount(one);
+      assert.equal((await guest.sh(ended)).trim(), '1', 'it went with the last volume');
       await cluster.unpublish(one);
       await cluster.remove(one);
       await host.endBackground();

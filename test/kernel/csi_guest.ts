@@ -156,12 +156,23 @@ end
     return this.guest.sh(`cat ${log}`);
   }
 
-  /** What is left of volumes: mounts below the kept folder, controllers, files of records. */
+  /** Controllers that lead to volumes. */
+  async associations(): Promise<number> {
+    const text = await this.guest.sh(
+      `cat /sys/class/nvme/nvme*/cntrltype 2>/dev/null | grep -cv discovery || true`,
+    );
+    return Number(text.trim());
+  }
+
+  /**
+   * What is left of volumes: mounts below the kept folder, controllers, those for discovery among
+   * them, and files of records.
+   */
   async leftOvers(): Promise<{ mounts: number; controllers: number; files: number }> {
     const text = await this.guest.sh(
       `grep -c ' /mnt/machine${keptFolder}/' /proc/self/mountinfo || true
        ls /sys/class/nvme 2>/dev/null | wc -l
-       find /mnt/machine${keptFolder}/state -type f 2>/dev/null | grep -c '/volumes/' || true`,
+       find /mnt/machine${keptFolder}/state -type f 2>/dev/null | grep -Ec '/volumes/|/discovery' || true`,
     );
     const [mounts = 0, controllers = 0, files = 0] = text.trim().split(/\s+/).map(Number);
     return { mounts, controllers, files };

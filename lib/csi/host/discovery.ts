@@ -1,27 +1,127 @@
-/** What a discovery service tells this host (nvme-cli), as portals of one subsystem. */
+/**
+ * What discovery services tell this host (nvme-cli), over controllers that stay connected.
+ *
+ * Such a controller has a Keep Alive Timeout, which makes it persistent: the target tells it when
+ * its log changes, and the kernel passes that on as an event. There is one at most for a portal,
+ * whoever made it. Those that are ours to take away are noted in the state folder by their portal,
+ * before they are made.
+ */
 import { CsiError } from '../errors.js';
-import { succeed } from './programs.js';
-import type { NvmePath } from './types.js';
+import { discoveryNqn } from '../names.js';
+import { addPath, deleteControllers, type KernelPlaces, readPaths } from './fabrics.js';
+import { follow, succeed } from './programs.js';
+import { readKeptDiscovery, writeKeptDiscovery } from './state_folder.js';
+import type { HostIdentity, NvmePath, PathOptions } from './types.js';
 
 const timeoutMs = 10_000;
+const noSecrets = { hostKey: null, controllerKey: null, tlsPsk: null };
 
-/** @throws CsiError UNAVAILABLE when nothing can be heard. */
-export async function askDiscovery(
-  { subnqn, address, port }: NvmePath,
-  { hostnqn, hostid }: { readonly hostnqn: string; readonly hostid: string },
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  const where = ['--transport=tcp', `--traddr=${address}`, `--trsvcid=${port}`];
-  const who = [`--hostnqn=${hostnqn}`, `--hostid=${hostid}`];
-  const args = ['discover', ...where, ...who, '--output-format=json'];
-  try {
-    return portalsIn(await succeed('nvme', args, { timeoutMs, signal }), subnqn);
-  } catch (thrown) {
-    const { message } = thrown as Error;
-    throw new CsiError('UNAVAILABLE', `${address}:${port} tells no portals: ${message}`, {
-      cause: thrown,
+/** Discovery controllers of one host. */
+export class DiscoveryControllers {
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    private readonly places: KernelPlaces,
+    /** The state folder. */
+    private readonly state: string,
+  ) {}
+
+  /**
+   * What the discovery service at the end of a path tells of the path's subsystem.
+   *
+   * @throws CsiError UNAVAILABLE when nothing can be heard.
+   */
+  async ask(
+    path: NvmePath,
+    options: PathOptions,
+    host: HostIdentity,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    try {
+      const { controller, state } = await this.#controllerAt(path, options, host, signal);
+      if (state !== 'live') throw new Error(`its controller ${controller} is ${state}`);
+      return portalsIn(await readLog(path, controller, host, signal), path.subnqn);
+    } catch (thrown) {
+      const { message } = thrown as Error;
+      throw new CsiError('UNAVAILABLE', `${portalOf(path)} tells no portals: ${message}`, {
+        cause: thrown,
+      });
+    }
+  }
+
+  async #controllerAt(
+    path: NvmePath,
+    options: PathOptions,
+    host: HostIdentity,
+    signal: AbortSignal,
+  ): Promise<NvmePath> {
+    const portal = portalOf(path);
+    const find = async () => {
+      const all = await readPaths(this.places, host.hostnqn);
+      return all.find((each) => each.discovery && portalOf(each) === portal);
+    };
+    const before = await find();
+    if (before !== undefined) return before;
+    await this.#change(host, (portals) => [...new Set([...portals, portal])]);
+    const target = { ...host, subnqn: discoveryNqn, address: path.address, port: path.port };
+    // It has no queue but the one for administration.
+    const quiet = { ...options, queues: 0 };
+    await addPath(this.places, target, quiet, noSecrets, timeoutMs, signal);
+    const made = await find();
+    if (made === undefined) throw new Error('its controller has ended');
+    return made;
+  }
+
+  /** Takes those away that were made here in this boot, but those at these portals. */
+  async end(except: readonly string[], host: HostIdentity): Promise<void> {
+    await this.#change(host, async (portals) => {
+      const over = portals.filter((portal) => !except.includes(portal));
+      if (over.length === 0) return portals;
+      const all = await readPaths(this.places, host.hostnqn);
+      const ended = all.filter((each) => each.discovery && over.includes(portalOf(each)));
+      const controllers = ended.map(({ controller }) => controller);
+      await deleteControllers(this.places, controllers, timeoutMs);
+      return portals.filter((portal) => except.includes(portal));
     });
   }
+
+  /** Replaces what the state folder has of this boot, one after the other. */
+  #change(
+    { bootId }: HostIdentity,
+    next: (portals: readonly string[]) => readonly string[] | Promise<readonly string[]>,
+  ): Promise<void> {
+    const change = async () => {
+      const kept = await readKeptDiscovery(this.state);
+      const portals = kept?.bootId === bootId ? kept.portals : [];
+      const now = await next(portals);
+      // Of an earlier boot nothing is connected.
+      const same = kept === null ? now.length === 0 : kept.bootId === bootId && now === portals;
+      if (!same) await writeKeptDiscovery(this.state, { bootId, portals: now });
+    };
+    const changed = this.#queue.then(change, change);
+    this.#queue = changed;
+    return changed;
+  }
+}
+
+function portalOf({ address, port }: Pick<NvmePath, 'address' | 'port'>): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** The log, as JSON, read over a controller that is there. */
+async function readLog(
+  { address, port }: NvmePath,
+  controller: string,
+  { hostnqn, hostid }: HostIdentity,
+  signal: AbortSignal,
+): Promise<string> {
+  const where = [
+    `--device=${controller}`,
+    ...['--transport=tcp', `--traddr=${address}`, `--trsvcid=${port}`],
+  ];
+  const who = [`--hostnqn=${hostnqn}`, `--hostid=${hostid}`];
+  const args = ['discover', ...where, ...who, '--output-format=json'];
+  return succeed('nvme', args, { timeoutMs, signal });
 }
 
 /**
@@ -34,8 +134,28 @@ export function portalsIn(json: string, subnqn: string): readonly string[] {
   const found = records.flatMap((record) => {
     const text = (name: string) => String(record[name] ?? '').trim();
     if (text('trtype') !== 'tcp' || text('subnqn') !== subnqn) return [];
-    const [address, port] = [text('traddr'), text('trsvcid')];
-    return [address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`];
+    return [portalOf({ address: text('traddr'), port: Number(text('trsvcid')) })];
   });
   return [...new Set(found)].sort();
+}
+
+/**
+ * Reads the kernel's events until `signal` is aborted, and calls for each that says that a
+ * discovery log is to be read again: it has changed, or its controller was away.
+ *
+ * @throws CsiError when nobody can watch, or who watched has ended.
+ */
+export async function watchDiscovery(changed: () => void, signal: AbortSignal): Promise<void> {
+  const args = ['monitor', '--kernel', '--property', '--subsystem-match=nvme'];
+  const line = (text: string) => {
+    if (isNews(text)) changed();
+  };
+  // A container that sees the host's processes is a chroot to it, and it would do nothing there.
+  const variables = { SYSTEMD_IGNORE_CHROOT: '1' };
+  await follow('udevadm', args, { line, signal, variables });
+}
+
+/** Of an event's lines: Discovery Log Page Change (NVMe Base 2.0, section 5.2), or a reconnect. */
+export function isNews(line: string): boolean {
+  return /^(NVME_AEN=0x70f002|NVME_EVENT=rediscover)$/i.test(line);
 }

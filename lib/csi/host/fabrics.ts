@@ -8,6 +8,7 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { CsiError } from '../errors.js';
+import { discoveryNqn } from '../names.js';
 import { kernelLines } from './kernel_log.js';
 import { failed, run } from './programs.js';
 import { tlsOptions } from './tls.js';
@@ -58,10 +59,12 @@ export async function readPaths({ sys }: KernelPlaces, hostnqn: string): Promise
     if ((await read('transport')) !== 'tcp') continue;
     // Kernels before 5.5 do not tell.
     if (((await read('hostnqn')) ?? hostnqn) !== hostnqn) continue;
-    const [subnqn, address, state] = [
+    const [subnqn, address, state, type] = [
       await read('subsysnqn'),
       await read('address'),
       await read('state'),
+      // Kernels before 5.18 do not tell.
+      await read('cntrltype'),
     ];
     // It ended while it was read.
     if (subnqn === null || address === null || state === null) continue;
@@ -77,6 +80,7 @@ export async function readPaths({ sys }: KernelPlaces, hostnqn: string): Promise
       address: parts.get('traddr') ?? '',
       port: Number(parts.get('trsvcid')),
       state,
+      discovery: subnqn === discoveryNqn || type === 'discovery',
     });
   }
   return found;

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CsiError } from '../errors.js';
 import { readContent } from './content.js';
-import { askDiscovery } from './discovery.js';
+import { DiscoveryControllers, watchDiscovery } from './discovery.js';
 import { findDisk, isOpenable, readDisks, readHolders } from './disks.js';
 import { addPath, deleteControllers, readPaths, rescanControllers, tunePaths } from './fabrics.js';
 import {
@@ -59,12 +59,14 @@ export class LinuxHost implements NodeHost {
   readonly #places: { sys: string; dev: string; proc: string; etc: string };
   readonly #state: string;
   readonly #timeoutMs: number;
+  readonly #discovery: DiscoveryControllers;
   #identity: Promise<HostIdentity> | null = null;
 
   constructor({ state, commandTimeoutMs, places }: LinuxHostOptions) {
     this.#state = state;
     this.#timeoutMs = commandTimeoutMs;
     this.#places = places ?? { sys: '/sys', dev: '/dev', proc: '/proc', etc: '/etc' };
+    this.#discovery = new DiscoveryControllers(this.#places, state);
   }
 
   async identity(): Promise<HostIdentity> {
@@ -139,8 +141,20 @@ export class LinuxHost implements NodeHost {
     await rescanControllers(this.#places, controllers, this.#timeoutMs);
   }
 
-  async discover(path: NvmePath, signal: AbortSignal): Promise<readonly string[]> {
-    return askDiscovery(path, await this.identity(), signal);
+  async discover(
+    path: NvmePath,
+    options: PathOptions,
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    return this.#discovery.ask(path, options, await this.identity(), signal);
+  }
+
+  async endDiscovery(except: readonly string[]): Promise<void> {
+    await this.#discovery.end(except, await this.identity());
+  }
+
+  watchDiscovery(changed: () => void, signal: AbortSignal): Promise<void> {
+    return watchDiscovery(changed, signal);
   }
 
   disk(uuid: string): Promise<Disk | null> {

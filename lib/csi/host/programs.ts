@@ -3,6 +3,7 @@
  * with all that it started, and what it wrote is in the error.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { CsiError, type Status } from '../errors.js';
 
 /** Of what a program writes, the last bytes are kept. */
@@ -19,6 +20,13 @@ export interface RunOptions {
   readonly timeoutMs: number;
   /** Ends it as well. Left out where half of the work is worse than none. */
   readonly signal?: AbortSignal;
+}
+
+export interface FollowOptions {
+  readonly line: (text: string) => void;
+  readonly signal: AbortSignal;
+  /** Of its environment, beside those that every program has. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** How a program ended. */
@@ -83,6 +91,44 @@ export function run(
       if (code === null) return fail(`was ended by ${killedBy}`);
       settled();
       resolve({ code, stdout: stdout.text, stderr: stderr.text });
+    });
+  });
+}
+
+/**
+ * Runs a program that goes on, and hands over what it writes line by line, until `signal` is
+ * aborted.
+ *
+ * @throws CsiError FAILED_PRECONDITION when there is no such program, INTERNAL when it ended by
+ * itself.
+ */
+export function follow(
+  program: string,
+  args: readonly string[],
+  { line, signal, variables = {} }: FollowOptions,
+): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, {
+      env: { ...environment, ...variables },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const stderr = new Tail();
+    child.stderr.on('data', (piece: Buffer) => stderr.add(piece));
+    createInterface({ input: child.stdout }).on('line', line);
+    const cancel = () => child.kill('SIGTERM');
+    const settled = () => signal.removeEventListener('abort', cancel);
+    signal.addEventListener('abort', cancel, { once: true });
+    child.once('error', (error) => {
+      settled();
+      reject(cannotStart(program, error));
+    });
+    child.once('close', (code, killedBy) => {
+      settled();
+      if (signal.aborted) return resolve();
+      const how = code === null ? `was ended by ${killedBy}` : `ended with exit code ${code}`;
+      const said = stderr.text && `: ${stderr.text}`;
+      reject(new CsiError('INTERNAL', `${shown(program, args)} ${how}${said}`));
     });
   });
 }

@@ -98,6 +98,28 @@ export async function removeRecord(state: string, volumeId: string): Promise<voi
   await syncFolder(folder).catch(() => undefined);
 }
 
+/** Portals at which this plugin keeps a discovery controller, in a boot of the node. */
+export interface KeptDiscovery {
+  readonly bootId: string;
+  readonly portals: readonly string[];
+}
+
+/** Null: none is kept, or nobody can tell. */
+export async function readKeptDiscovery(state: string): Promise<KeptDiscovery | null> {
+  const loose = looseObject(await readText(path.join(state, 'discovery.json')));
+  const bootId = loose?.['bootId'];
+  const portals = loose?.['portals'];
+  if (typeof bootId !== 'string' || !Array.isArray(portals)) return null;
+  return { bootId, portals: portals.map(String) };
+}
+
+/** Durable when it resolves; without a portal there is no file. */
+export async function writeKeptDiscovery(state: string, kept: KeptDiscovery): Promise<void> {
+  const file = path.join(state, 'discovery.json');
+  if (kept.portals.length === 0) await fs.rm(file, { force: true });
+  else await writeDurably(file, `${JSON.stringify({ version, ...kept }, null, 2)}\n`);
+}
+
 /** All of them; what is none, or was written by a newer plugin, is as if it were not there. */
 export async function readRecords(state: string): Promise<VolumeRecord[]> {
   const folder = path.join(state, 'volumes');
@@ -110,20 +132,25 @@ export async function readRecords(state: string): Promise<VolumeRecord[]> {
   return records.filter((record) => record !== null);
 }
 
-function parseRecord(text: string | null): VolumeRecord | null {
-  let loose: Readonly<Record<string, unknown>>;
+/** An object in JSON of this version. */
+function looseObject(text: string | null): Readonly<Record<string, unknown>> | null {
   try {
     const parsed: unknown = JSON.parse(text ?? '');
     if (typeof parsed !== 'object' || parsed === null) return null;
-    loose = { ...parsed };
+    const loose: Readonly<Record<string, unknown>> = { ...parsed };
+    return loose['version'] === version ? loose : null;
   } catch {
     return null;
   }
+}
+
+function parseRecord(text: string | null): VolumeRecord | null {
+  const loose = looseObject(text);
+  if (loose === null) return null;
   const [volumeId, uuid, subnqn, bootId] = ['volumeId', 'uuid', 'subnqn', 'bootId'].map((name) => {
     const value = loose[name];
     return typeof value === 'string' ? value : undefined;
   });
-  if (loose['version'] !== version) return null;
   if (volumeId === undefined || uuid === undefined) return null;
   if (subnqn === undefined || bootId === undefined) return null;
   const portals = loose['portals'];

@@ -29,6 +29,8 @@ export interface NvmePath {
   readonly port: number;
   /** As sysfs says: live, connecting, resetting, deleting, dead, new. */
   readonly state: string;
+  /** It leads to a discovery service, and no disk is behind it. */
+  readonly discovery: boolean;
 }
 
 /** What is mounted, and where. */
@@ -176,10 +178,18 @@ export interface NodeHost {
   /** Makes the kernel look for new namespaces and sizes. */
   rescan(subnqn: string): Promise<void>;
   /**
-   * Every portal of a path's subsystem, `address:port` each, as the discovery service at the end of
-   * that path tells this host. In the clear. @throws CsiError UNAVAILABLE.
+   * Every portal of a path's subsystem, `address:port` each, as the discovery service at the end
+   * of that path tells this host. In the clear, over a discovery controller that stays connected;
+   * it is made where there is none. @throws CsiError UNAVAILABLE.
    */
-  discover(path: NvmePath, signal: AbortSignal): Promise<readonly string[]>;
+  discover(path: NvmePath, options: PathOptions, signal: AbortSignal): Promise<readonly string[]>;
+  /** Takes the discovery controllers away that {@link discover} made, except at these portals. */
+  endDiscovery(except: readonly string[]): Promise<void>;
+  /**
+   * Calls `changed` whenever a discovery service has news, or is there again; until the signal is
+   * aborted. @throws CsiError when this node cannot be watched (any more).
+   */
+  watchDiscovery(changed: () => void, signal: AbortSignal): Promise<void>;
 
   /** Null: this node has none. @throws CsiError FAILED_PRECONDITION when there are several. */
   disk(uuid: string): Promise<Disk | null>;

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { CsiError, toCsiError } from '../errors.js';
-import type { NodeHost, PathOptions, PathSecrets } from '../host/types.js';
+import type { NodeHost, NvmePath, PathOptions, PathSecrets } from '../host/types.js';
 import { parsePortal } from './requests.js';
 
 /** A subsystem, and every way to it. */
@@ -17,7 +17,7 @@ export interface Subsystem {
 const graceMs = 2_000;
 /** How long a call waits for the first path. */
 const firstPathMs = 20_000;
-/** Between two questions for portals that have been added to a subsystem. */
+/** Between two questions for portals that have been added to a subsystem, when there is no news. */
 const discoverEveryMs = 60_000;
 /** A portal that has failed so recently is not waited for, as long as there is another path. */
 const recentMs = 60_000;
@@ -35,6 +35,8 @@ export class Associations implements AsyncDisposable {
   readonly #failures = new Map<string, { atMs: number; error: CsiError }>();
   /** When a subsystem was asked for its portals last. */
   readonly #asked = new Map<string, number>();
+  /** Being asked now. */
+  readonly #questions = new Map<string, { ended: Promise<unknown>; abort: AbortController }>();
   /** Of subsystems that were opened since the plugin began; nowhere else. */
   readonly #secrets = new Map<string, PathSecrets>();
 
@@ -173,26 +175,63 @@ export class Associations implements AsyncDisposable {
     return pending;
   }
 
+  /** A discovery service has news: all are to be asked again. */
+  forgetAsked(): void {
+    this.#asked.clear();
+  }
+
   /**
-   * Portals that a subsystem has beside those that are known, now and then. Only where all that are
-   * known are told too: else the addresses are others than those by which this node knows them
-   * (translated on the way), or one is drained, and nobody is to come.
+   * Portals that a subsystem has beside those that are known; asked now and then, or when there is
+   * news. Only where all that are known are told too: else the addresses are others than those by
+   * which this node knows them (translated on the way), or one is drained, and nobody is to come.
    */
-  async discover({ subnqn, portals }: Subsystem, signal: AbortSignal): Promise<readonly string[]> {
+  async discover(subsystem: Subsystem, signal: AbortSignal): Promise<readonly string[]> {
+    const { subnqn, portals } = subsystem;
     const askedMs = this.#asked.get(subnqn);
     if (askedMs !== undefined && performance.now() - askedMs < discoverEveryMs) return [];
-    const paths = await this.host.paths();
-    const path = paths.find((each) => each.subnqn === subnqn && each.state === 'live');
-    if (path === undefined) return [];
-    this.#asked.set(subnqn, performance.now());
+    const abort = new AbortController();
+    const asked = this.#ask(subnqn, AbortSignal.any([signal, abort.signal]));
+    this.#questions.set(subnqn, { ended: asked, abort });
+    const told = await asked;
+    this.#questions.delete(subnqn);
+    if (!portals.every((portal) => told.includes(portal))) return [];
+    return told.filter((portal) => !portals.includes(portal));
+  }
+
+  /** All portals as a discovery service tells them; none when nobody does. */
+  async #ask(subnqn: string, signal: AbortSignal): Promise<readonly string[]> {
     try {
-      const told = await this.host.discover(path, signal);
-      if (!portals.every((portal) => told.includes(portal))) return [];
-      return told.filter((portal) => !portals.includes(portal));
+      const path = await this.#pathToAsk(subnqn);
+      if (path === undefined) return [];
+      this.#asked.set(subnqn, performance.now());
+      const portals = await this.host.discover(path, this.options, signal);
+      this.logger.debug({ subnqn, portals }, `${path.address}:${path.port} tells of portals`);
+      return portals;
     } catch (thrown) {
       this.logger.debug({ subnqn }, toCsiError(thrown).message);
       return [];
     }
+  }
+
+  /** A live path at whose portal a discovery controller is live too, or else there is none yet. */
+  async #pathToAsk(subnqn: string): Promise<NvmePath | undefined> {
+    const all = await this.host.paths();
+    const services = all.filter(({ discovery }) => discovery);
+    const live = all.filter((path) => path.subnqn === subnqn && path.state === 'live');
+    const at = (path: NvmePath) => services.filter((service) => isAtSamePortal(service, path));
+    return (
+      live.find((path) => at(path).some(({ state }) => state === 'live')) ??
+      live.find((path) => at(path).length === 0)
+    );
+  }
+
+  /** Takes away what discovery does not need any more for the subsystems of this node's volumes. */
+  async endDiscovery(closing?: string): Promise<void> {
+    const { bootId } = await this.host.identity();
+    const needed = (await this.host.records()).filter(
+      (record) => record.bootId === bootId && record.subnqn !== closing,
+    );
+    await this.host.endDiscovery(needed.flatMap(({ portals }) => portals));
   }
 
   /**
@@ -210,9 +249,12 @@ export class Associations implements AsyncDisposable {
   /** Takes all paths away. Call it in {@link alone}, when nothing of the subsystem is in use. */
   async close(subnqn: string): Promise<void> {
     const pending = [...this.#pending.values()].filter((each) => each.subnqn === subnqn);
-    for (const { abort } of pending) abort.abort();
-    await Promise.all(pending.map(({ ended }) => ended));
+    const question = this.#questions.get(subnqn);
+    const all = question === undefined ? pending : [...pending, question];
+    for (const { abort } of all) abort.abort();
+    await Promise.all(all.map(({ ended }) => ended));
     await this.host.disconnect(subnqn);
+    await this.endDiscovery(subnqn);
     this.#secrets.delete(subnqn);
     this.#asked.delete(subnqn);
     for (const key of [...this.#failures.keys()]) {
@@ -236,6 +278,10 @@ const noSecrets: PathSecrets = { hostKey: null, controllerKey: null, tlsPsk: nul
 
 function keyOf(subnqn: string, portal: string): string {
   return `${subnqn} ${portal}`;
+}
+
+function isAtSamePortal(one: NvmePath, other: NvmePath): boolean {
+  return one.address === other.address && one.port === other.port;
 }
 
 /** Resolves after that time, or when the signal is aborted. */

@@ -1,4 +1,5 @@
 /** The Node service of CSI: what a node plugin does, over the verbs of {@link NodeHost}. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { NodeSettings } from '../config.js';
 import { CsiError, toCsiError } from '../errors.js';
@@ -23,6 +24,8 @@ import { isOf, recordOf } from './volumes.js';
 
 /** Between two looks at what is there and what is to be. */
 const repairEveryMs = 30_000;
+/** At least between two looks because of news, however much there is. */
+const newsEveryMs = 1_000;
 
 export interface NodeServiceOptions {
   host: NodeHost;
@@ -41,17 +44,19 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
   readonly #config: NodeSettings;
   readonly #timer: NodeJS.Timeout;
   readonly #ending = new AbortController();
+  readonly #watching: Promise<void>;
   #repairing: Promise<void>;
+  #news: NodeJS.Timeout | null = null;
+  #newsAtMs = Number.NEGATIVE_INFINITY;
 
   constructor({ host, config, ephemeral, logger }: NodeServiceOptions) {
     const associations = new Associations(host, config, logger);
     this.#parts = { host, associations, locks: new OperationLocks(), logger, ephemeral };
     this.#config = config;
     this.#repairing = this.#repair();
-    this.#timer = setInterval(() => {
-      this.#repairing = this.#repairing.then(() => this.#repair());
-    }, repairEveryMs);
+    this.#timer = setInterval(() => this.#repairNext(), repairEveryMs);
     this.#timer.unref();
+    this.#watching = this.#watch();
   }
 
   async nodeGetCapabilities(): Answer<'nodeGetCapabilities'> {
@@ -116,6 +121,40 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
     await this.#parts.associations.idle();
   }
 
+  /** Looks at once when a discovery service has news; without anybody to watch, now and then. */
+  async #watch(): Promise<void> {
+    const { host, logger } = this.#parts;
+    const { signal } = this.#ending;
+    let said = false;
+    while (!signal.aborted) {
+      try {
+        await host.watchDiscovery(() => this.#heard(), signal);
+      } catch (thrown) {
+        const why = toCsiError(thrown).message;
+        if (!said) logger.warn(`discovery is asked each minute, nobody tells of its news: ${why}`);
+        said = true;
+      }
+      await delay(repairEveryMs, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  #heard(): void {
+    if (this.#news !== null || this.#ending.signal.aborted) return;
+    const waitMs = this.#newsAtMs + newsEveryMs - performance.now();
+    const look = () => {
+      this.#news = null;
+      this.#newsAtMs = performance.now();
+      this.#parts.associations.forgetAsked();
+      this.#repairNext();
+    };
+    if (waitMs > 0) this.#news = setTimeout(look, waitMs);
+    else look();
+  }
+
+  #repairNext(): void {
+    this.#repairing = this.#repairing.then(() => this.#repair());
+  }
+
   /** Forgets what a reboot has ended, and adds paths that are missing. */
   async #repair(): Promise<void> {
     const { host, logger } = this.#parts;
@@ -129,6 +168,7 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
       for (const subnqn of new Set(current.map((record) => record.subnqn))) {
         await this.#repairPaths(subnqn);
       }
+      await this.#parts.associations.endDiscovery();
     } catch (thrown) {
       logger.warn(`cannot look after the volumes of this node: ${toCsiError(thrown).message}`);
     }
@@ -184,7 +224,9 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    if (this.#news !== null) clearTimeout(this.#news);
     this.#ending.abort();
+    await this.#watching;
     await this.#parts.associations[Symbol.asyncDispose]();
     await this.#repairing;
   }
