@@ -362,6 +362,15 @@ describe('programs', () => {
     });
   });
 
+  test('of much that it writes, the last is kept; all of it for who asks', async () => {
+    const args = ['-c', 'i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i + 1)); done'];
+    const { stdout } = await run('sh', args, { timeoutMs });
+    assert.match(stdout, /\n1999$/);
+    assert.ok(stdout.length <= 4096, `${stdout.length} bytes`);
+    const all = await succeed('sh', args, { timeoutMs, maxOutputBytes: 1 << 20 });
+    assert.equal(all.split('\n').length, 2000);
+  });
+
   test("nothing of the plugin's environment, and the language is C", async () => {
     const { stdout } = await run('env', [], { timeoutMs });
     const names = stdout.split('\n').map((line) => line.split('=')[0]);

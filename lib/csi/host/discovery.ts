@@ -14,6 +14,8 @@ import { readKeptDiscovery, writeKeptDiscovery } from './state_folder.js';
 import type { HostIdentity, NvmePath, PathOptions } from './types.js';
 
 const timeoutMs = 10_000;
+/** Of nvme-cli's JSON: more than 8,000 portals. */
+const maxLogBytes = 4 << 20;
 const noSecrets = { hostKey: null, controllerKey: null, tlsPsk: null };
 
 /** Discovery controllers of one host. */
@@ -40,7 +42,7 @@ export class DiscoveryControllers {
     try {
       const { controller, state } = await this.#controllerAt(path, options, host, signal);
       if (state !== 'live') throw new Error(`its controller ${controller} is ${state}`);
-      return portalsIn(await readLog(path, controller, host, signal), path.subnqn);
+      return portalsIn(await this.#log(path, controller, host, signal), path.subnqn);
     } catch (thrown) {
       const { message } = thrown as Error;
       throw new CsiError('UNAVAILABLE', `${portalOf(path)} tells no portals: ${message}`, {
@@ -70,6 +72,26 @@ export class DiscoveryControllers {
     const made = await find();
     if (made === undefined) throw new Error('its controller has ended');
     return made;
+  }
+
+  /** The log, as JSON, over a controller that is there. */
+  async #log(
+    { address, port }: NvmePath,
+    controller: string,
+    { hostnqn, hostid }: HostIdentity,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const where = [
+      `--device=${controller}`,
+      ...['--transport=tcp', `--traddr=${address}`, `--trsvcid=${port}`],
+    ];
+    const who = [`--hostnqn=${hostnqn}`, `--hostid=${hostid}`];
+    // Reading the header ends the event, before the log is read: what changes later is a new one.
+    // nvme-cli 2.3 itself retains the event (RAE) of a log that is longer than 4 KiB.
+    const header = [`${this.places.dev}/${controller}`, '--log-id=0x70', '--log-len=1024'];
+    await succeed('nvme', ['get-log', ...header], { timeoutMs, signal });
+    const args = ['discover', ...where, ...who, '--output-format=json'];
+    return succeed('nvme', args, { timeoutMs, signal, maxOutputBytes: maxLogBytes });
   }
 
   /** Takes those away that were made here in this boot, but those at these portals. */
@@ -106,22 +128,6 @@ export class DiscoveryControllers {
 
 function portalOf({ address, port }: Pick<NvmePath, 'address' | 'port'>): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** The log, as JSON, read over a controller that is there. */
-async function readLog(
-  { address, port }: NvmePath,
-  controller: string,
-  { hostnqn, hostid }: HostIdentity,
-  signal: AbortSignal,
-): Promise<string> {
-  const where = [
-    `--device=${controller}`,
-    ...['--transport=tcp', `--traddr=${address}`, `--trsvcid=${port}`],
-  ];
-  const who = [`--hostnqn=${hostnqn}`, `--hostid=${hostid}`];
-  const args = ['discover', ...where, ...who, '--output-format=json'];
-  return succeed('nvme', args, { timeoutMs, signal });
 }
 
 /**

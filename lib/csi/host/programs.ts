@@ -6,8 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { CsiError, type Status } from '../errors.js';
 
-/** Of what a program writes, the last bytes are kept. */
-const maxOutputBytes = 4 << 10;
+/** Of what a program writes, the last bytes are kept: enough for what it says to people. */
+const saidBytes = 4 << 10;
 /** After SIGTERM, for what it has open to be closed properly. */
 const graceMs = 2_000;
 /** After SIGKILL: one that waits in the kernel for a disk does not end even then. */
@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly timeoutMs: number;
   /** Ends it as well. Left out where half of the work is worse than none. */
   readonly signal?: AbortSignal;
+  /** How much of its output is kept, the last of it; 4 KiB unless told. */
+  readonly maxOutputBytes?: number;
 }
 
 export interface FollowOptions {
@@ -52,7 +54,7 @@ const environment = {
 export function run(
   program: string,
   args: readonly string[],
-  { input, timeoutMs, signal }: RunOptions,
+  { input, timeoutMs, signal, maxOutputBytes }: RunOptions,
 ): Promise<Ended> {
   signal?.throwIfAborted();
   return new Promise((resolve, reject) => {
@@ -62,7 +64,7 @@ export function run(
       env: environment,
       stdio: ['pipe', 'pipe', 'pipe'],
     });
-    const [stdout, stderr] = [new Tail(), new Tail()];
+    const [stdout, stderr] = [new Tail(maxOutputBytes), new Tail()];
     child.stdout.on('data', (piece: Buffer) => stdout.add(piece));
     child.stderr.on('data', (piece: Buffer) => stderr.add(piece));
     // One that does not read its input has ended, and its exit code says more.
@@ -176,8 +178,10 @@ function cannotStart(program: string, error: Error): CsiError {
 class Tail {
   #pieces = Buffer.alloc(0);
 
+  constructor(private readonly maxBytes = saidBytes) {}
+
   add(piece: Buffer): void {
-    this.#pieces = Buffer.concat([this.#pieces, piece]).subarray(-maxOutputBytes);
+    this.#pieces = Buffer.concat([this.#pieces, piece]).subarray(-this.maxBytes);
   }
 
   get text(): string {
