@@ -1,8 +1,8 @@
 /** The job files that `ashlar bench fio` prints, read and run by fio itself. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { fioJobs } from '../../lib/bench/fio.js';
@@ -17,7 +17,7 @@ let folder: string;
 before(async () => {
   // Beside the checkout's other files: /tmp may be one where O_DIRECT is not to be had.
   await mkdir('.cache', { recursive: true });
-  folder = await mkdtemp('.cache/fio-');
+  folder = resolve(await mkdtemp('.cache/fio-'));
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
@@ -27,7 +27,7 @@ async function fio(scenarios: readonly Scenario[], words: readonly string[]): Pr
   const jobs = join(folder, 'jobs.fio');
   const options = { filename, seconds: 1, warmupSeconds: 0, seed: 1 };
   await writeFile(jobs, fioJobs(scenarios, options));
-  const { stdout, stderr } = await run('fio', [...words, jobs]);
+  const { stdout, stderr } = await run('fio', [...words, jobs], { cwd: folder });
   return stdout + stderr;
 }
 
@@ -68,4 +68,5 @@ test('fio: jobs run, and those that verify read all that they wrote', async () =
   // Skew it cannot verify, so the last two are one.
   const last = jobs.at(-1);
   assert.deepEqual([last?.read.total_ios, last?.write.total_ios], [blocks, blocks]);
+  assert.deepEqual((await readdir(folder)).sort(), ['disk', 'jobs.fio'], 'it leaves nothing else');
 });
