@@ -68,6 +68,20 @@ describe('paths', () => {
     assertUntouched(rig);
   });
 
+  test('news while the last volume goes: nobody is asked over paths that are taken away', async (t) => {
+    const rig = await started(t);
+    const claim = rig.claim(1, mountCapability());
+    await rig.stage(claim);
+    rig.host.whileDisconnecting = async () => {
+      rig.host.tellNews();
+      await delay(50);
+    };
+    await rig.unstage(claim);
+    await rig.service.idle();
+    assert.deepEqual(rig.host.asked, []);
+    assertUntouched(rig);
+  });
+
   test('its discovery service is away: the next one is asked, and both go in the end', async (t) => {
     const rig = await started(t);
     const claim = rig.claim(1, mountCapability());

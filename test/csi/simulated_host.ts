@@ -85,6 +85,8 @@ export class SimulatedHost implements NodeHost {
   /** Of discovery controllers, those that the plugin made; known to it after a restart too. */
   readonly #kept = new Set<string>();
   readonly #watchers = new Set<() => void>();
+  /** What happens when paths are about to be taken away, and still live. */
+  whileDisconnecting: () => Promise<void> = () => Promise.resolve();
   readonly tuned = new Map<string, PathOptions>();
   readonly secrets = new Map<string, PathSecrets>();
 
@@ -269,6 +271,7 @@ export class SimulatedHost implements NodeHost {
   }
 
   async disconnect(subnqn: string): Promise<void> {
+    await this.whileDisconnecting();
     for (const disk of this.#disks.filter((each) => each.subnqn === subnqn)) {
       if (this.#mounts.some((mount) => mount.disk === disk)) {
         this.violations.push(`${disk.uuid} was mounted when ${subnqn} was disconnected`);

@@ -64,11 +64,17 @@ export class DiscoveryControllers {
     };
     const before = await find();
     if (before !== undefined) return before;
-    await this.#change(host, (portals) => [...new Set([...portals, portal])]);
+    const note = () => this.#change(host, (portals) => [...new Set([...portals, portal])]);
+    await note();
     const target = { ...host, subnqn: discoveryNqn, address: path.address, port: path.port };
     // It has no queue but the one for administration.
     const quiet = { ...options, queues: 0 };
-    await addPath(this.places, target, quiet, noSecrets, timeoutMs, signal);
+    try {
+      await addPath(this.places, target, quiet, noSecrets, timeoutMs, signal);
+    } finally {
+      // While it was made somebody may have ended what was noted, and not have seen it.
+      await note();
+    }
     const made = await find();
     if (made === undefined) throw new Error('its controller has ended');
     return made;

@@ -35,6 +35,8 @@ export class Associations implements AsyncDisposable {
   readonly #failures = new Map<string, { atMs: number; error: CsiError }>();
   /** When a subsystem was asked for its portals last. */
   readonly #asked = new Map<string, number>();
+  /** Subsystems whose paths are being taken away: nobody begins to ask over those. */
+  readonly #closing = new Set<string>();
   /** Being asked now. */
   readonly #questions = new Map<string, { ended: Promise<unknown>; abort: AbortController }>();
   /** Of subsystems that were opened since the plugin began; nowhere else. */
@@ -189,6 +191,7 @@ export class Associations implements AsyncDisposable {
     const { subnqn, portals } = subsystem;
     const askedMs = this.#asked.get(subnqn);
     if (askedMs !== undefined && performance.now() - askedMs < discoverEveryMs) return [];
+    if (this.#closing.has(subnqn)) return [];
     const abort = new AbortController();
     const asked = this.#ask(subnqn, AbortSignal.any([signal, abort.signal]));
     this.#questions.set(subnqn, { ended: asked, abort });
@@ -248,6 +251,15 @@ export class Associations implements AsyncDisposable {
 
   /** Takes all paths away. Call it in {@link alone}, when nothing of the subsystem is in use. */
   async close(subnqn: string): Promise<void> {
+    this.#closing.add(subnqn);
+    try {
+      await this.#close(subnqn);
+    } finally {
+      this.#closing.delete(subnqn);
+    }
+  }
+
+  async #close(subnqn: string): Promise<void> {
     const pending = [...this.#pending.values()].filter((each) => each.subnqn === subnqn);
     const question = this.#questions.get(subnqn);
     const all = question === undefined ? pending : [...pending, question];
