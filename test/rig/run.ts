@@ -199,10 +199,16 @@ async function main(): Promise<void> {
     return;
   }
   const only = values.only ?? [];
-  const suites = allSuites(values.suite).filter(
+  const all = allSuites(values.suite);
+  const unknown = only.filter((wanted) => !all.some((suite) => matches(suite, wanted)));
+  if (unknown.length > 0) {
+    process.stderr.write(`no suite or area is called '${unknown.join("' or '")}'; try --list\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const suites = all.filter(
     (suite) => only.length === 0 || only.some((wanted) => matches(suite, wanted)),
   );
-  if (suites.length === 0) throw new Error(`no suite is called ${only.join(' or ')}; try --list`);
   if (values.list === true) {
     process.stdout.write(suites.map((suite) => `${suite.name}\n`).join(''));
     return;
