@@ -547,6 +547,34 @@ describe('discovery', () => {
     assert.deepEqual(fs.readdirSync(state), []);
   });
 
+  test('a kernel that does not tell which controllers are for discovery keeps none', async () => {
+    const [sys, state, dev] = ['sys-ask', 'ask', 'dev-ask'].map((name) => path.join(folder, name));
+    assert.ok(sys !== undefined && state !== undefined && dev !== undefined);
+    const host = { hostnqn: to.hostnqn, hostid: to.hostid, bootId: 'boot' };
+    layController(sys, 'nvme0', {});
+    layController(sys, 'nvme1', { cntrltype: 'io' });
+    lay(dev, { 'nvme-fabrics': 'untouched' });
+    const door = () => fs.readFileSync(path.join(dev, 'nvme-fabrics'), 'utf8');
+    const controllers = new DiscoveryControllers({ sys, dev }, state);
+    const ask = async (controller: string) => {
+      const at = { subnqn: to.subnqn, address: '10.0.0.5', port: 4420, state: 'live' };
+      const { signal } = new AbortController();
+      await assert.rejects(
+        controllers.ask({ ...at, controller, discovery: false }, options, host, signal),
+        { status: 'UNAVAILABLE', message: /^10\.0\.0\.5:4420 tells no portals: / },
+      );
+    };
+    await ask('nvme0');
+    assert.deepEqual([door(), await readKeptDiscovery(state)], ['untouched', null]);
+    await ask('nvme1');
+    assert.match(
+      door(),
+      /^transport=tcp,traddr=10\.0\.0\.5,.*,nqn=nqn\.2014-08\.org\.nvmexpress\.d/,
+    );
+    const kept = { bootId: 'boot', portals: ['10.0.0.5:4420'] };
+    assert.deepEqual(await readKeptDiscovery(state), kept);
+  });
+
   test('news is a changed log, and a service that is there again', () => {
     const lines = [
       'ACTION=change',

@@ -8,7 +8,7 @@
  */
 import { CsiError } from '../errors.js';
 import { discoveryNqn } from '../names.js';
-import { addPath, deleteControllers, type KernelPlaces, readPaths } from './fabrics.js';
+import { addPath, attribute, deleteControllers, type KernelPlaces, readPaths } from './fabrics.js';
 import { follow, succeed } from './programs.js';
 import { readKeptDiscovery, writeKeptDiscovery } from './state_folder.js';
 import type { HostIdentity, NvmePath, PathOptions } from './types.js';
@@ -40,8 +40,9 @@ export class DiscoveryControllers {
     signal: AbortSignal,
   ): Promise<readonly string[]> {
     try {
-      const { controller, state } = await this.#controllerAt(path, options, host, signal);
-      if (state !== 'live') throw new Error(`its controller ${controller} is ${state}`);
+      const controller = (await this.#canKeep(path))
+        ? await this.#controllerAt(path, options, host, signal)
+        : null;
       return portalsIn(await this.#log(path, controller, host, signal), path.subnqn);
     } catch (thrown) {
       const { message } = thrown as Error;
@@ -51,19 +52,30 @@ export class DiscoveryControllers {
     }
   }
 
+  /**
+   * Kernels before 5.18 do not tell which controllers are for discovery, as the service has a name
+   * of its own: one that was made would not be found again.
+   */
+  async #canKeep({ controller }: NvmePath): Promise<boolean> {
+    return (await attribute(this.places.sys, 'class/nvme', controller, 'cntrltype')) !== null;
+  }
+
   async #controllerAt(
     path: NvmePath,
     options: PathOptions,
     host: HostIdentity,
     signal: AbortSignal,
-  ): Promise<NvmePath> {
+  ): Promise<string> {
     const portal = portalOf(path);
     const find = async () => {
       const all = await readPaths(this.places, host.hostnqn);
       return all.find((each) => each.discovery && portalOf(each) === portal);
     };
     const before = await find();
-    if (before !== undefined) return before;
+    if (before !== undefined) {
+      if (before.state === 'live') return before.controller;
+      throw new Error(`its controller ${before.controller} is ${before.state}`);
+    }
     const note = () => this.#change(host, (portals) => [...new Set([...portals, portal])]);
     await note();
     const target = { ...host, subnqn: discoveryNqn, address: path.address, port: path.port };
@@ -77,26 +89,26 @@ export class DiscoveryControllers {
     }
     const made = await find();
     if (made === undefined) throw new Error('its controller has ended');
-    return made;
+    return made.controller;
   }
 
-  /** The log, as JSON, over a controller that is there. */
+  /** The log, as JSON, over a controller that is there; null: one for this question alone. */
   async #log(
     { address, port }: NvmePath,
-    controller: string,
+    controller: string | null,
     { hostnqn, hostid }: HostIdentity,
     signal: AbortSignal,
   ): Promise<string> {
-    const where = [
-      `--device=${controller}`,
-      ...['--transport=tcp', `--traddr=${address}`, `--trsvcid=${port}`],
-    ];
+    const over = controller === null ? [] : [`--device=${controller}`];
+    const where = ['--transport=tcp', `--traddr=${address}`, `--trsvcid=${port}`];
     const who = [`--hostnqn=${hostnqn}`, `--hostid=${hostid}`];
-    // Reading the header ends the event, before the log is read: what changes later is a new one.
-    // nvme-cli 2.3 itself retains the event (RAE) of a log that is longer than 4 KiB.
-    const header = [`${this.places.dev}/${controller}`, '--log-id=0x70', '--log-len=1024'];
-    await succeed('nvme', ['get-log', ...header], { timeoutMs, signal });
-    const args = ['discover', ...where, ...who, '--output-format=json'];
+    if (controller !== null) {
+      // Reading the header ends the event, before the log is read: what changes later is a new one.
+      // nvme-cli 2.3 itself retains the event (RAE) of a log that is longer than 4 KiB.
+      const header = [`${this.places.dev}/${controller}`, '--log-id=0x70', '--log-len=1024'];
+      await succeed('nvme', ['get-log', ...header], { timeoutMs, signal });
+    }
+    const args = ['discover', ...over, ...where, ...who, '--output-format=json'];
     return succeed('nvme', args, { timeoutMs, signal, maxOutputBytes: maxLogBytes });
   }
 
