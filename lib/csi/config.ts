@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import Type, { type Static } from 'typebox';
-import { type LogLevel, logLevels, portalPort } from '../config/config.js';
+import { formatEndpoint, type LogLevel, logLevels, portalPort } from '../config/config.js';
 import { parseEndpoint } from '../config/endpoint.js';
 import { exampleOf } from '../config/example.js';
 import { parseToml } from '../config/file.js';
@@ -325,8 +325,7 @@ function urlOf(text: string, what: string, name: string): string {
 /** An address: hosts name the paths that they have by it. */
 function portalOf(text: string, what: string, name: string): string {
   try {
-    const { address, port } = parseEndpoint(text, portalPort, 'portal');
-    return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+    return formatEndpoint(parseEndpoint(text, portalPort, 'portal'));
   } catch (thrown) {
     const { message } = toAshlarError(thrown);
     throw new AshlarError('config-invalid', `${name}: ${what}: ${message}`, { cause: thrown });

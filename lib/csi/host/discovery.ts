@@ -6,17 +6,17 @@
  * whoever made it. Those that are ours to take away are noted in the state folder by their portal,
  * before they are made.
  */
+import { formatEndpoint } from '../../config/config.js';
 import { CsiError } from '../errors.js';
 import { discoveryNqn } from '../names.js';
 import { addPath, attribute, deleteControllers, type KernelPlaces, readPaths } from './fabrics.js';
 import { follow, succeed } from './programs.js';
 import { readKeptDiscovery, writeKeptDiscovery } from './state_folder.js';
-import type { HostIdentity, NvmePath, PathOptions } from './types.js';
+import { type HostIdentity, type NvmePath, noSecrets, type PathOptions } from './types.js';
 
 const timeoutMs = 10_000;
 /** Of nvme-cli's JSON: more than 8,000 portals. */
 const maxLogBytes = 4 << 20;
-const noSecrets = { hostKey: null, controllerKey: null, tlsPsk: null };
 
 /** Discovery controllers of one host. */
 export class DiscoveryControllers {
@@ -46,7 +46,7 @@ export class DiscoveryControllers {
       return portalsIn(await this.#log(path, controller, host, signal), path.subnqn);
     } catch (thrown) {
       const { message } = thrown as Error;
-      throw new CsiError('UNAVAILABLE', `${portalOf(path)} tells no portals: ${message}`, {
+      throw new CsiError('UNAVAILABLE', `${formatEndpoint(path)} tells no portals: ${message}`, {
         cause: thrown,
       });
     }
@@ -66,10 +66,10 @@ export class DiscoveryControllers {
     host: HostIdentity,
     signal: AbortSignal,
   ): Promise<string> {
-    const portal = portalOf(path);
+    const portal = formatEndpoint(path);
     const find = async () => {
       const all = await readPaths(this.places, host.hostnqn);
-      return all.find((each) => each.discovery && portalOf(each) === portal);
+      return all.find((each) => each.discovery && formatEndpoint(each) === portal);
     };
     const before = await find();
     if (before !== undefined) {
@@ -118,7 +118,7 @@ export class DiscoveryControllers {
       const over = portals.filter((portal) => !except.includes(portal));
       if (over.length === 0) return portals;
       const all = await readPaths(this.places, host.hostnqn);
-      const ended = all.filter((each) => each.discovery && over.includes(portalOf(each)));
+      const ended = all.filter((each) => each.discovery && over.includes(formatEndpoint(each)));
       const controllers = ended.map(({ controller }) => controller);
       await deleteControllers(this.places, controllers, timeoutMs);
       return portals.filter((portal) => except.includes(portal));
@@ -144,10 +144,6 @@ export class DiscoveryControllers {
   }
 }
 
-function portalOf({ address, port }: Pick<NvmePath, 'address' | 'port'>): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
 /**
  * The portals over TCP of a subsystem in nvme-cli's JSON; sorted, each once.
  *
@@ -158,7 +154,7 @@ export function portalsIn(json: string, subnqn: string): readonly string[] {
   const found = records.flatMap((record) => {
     const text = (name: string) => String(record[name] ?? '').trim();
     if (text('trtype') !== 'tcp' || text('subnqn') !== subnqn) return [];
-    return [portalOf({ address: text('traddr'), port: Number(text('trsvcid')) })];
+    return [formatEndpoint({ address: text('traddr'), port: Number(text('trsvcid')) })];
   });
   return [...new Set(found)].sort();
 }

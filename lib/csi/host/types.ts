@@ -86,6 +86,9 @@ export interface PathSecrets {
   readonly tlsPsk: string | null;
 }
 
+/** Of a path in the clear, on which nobody proves who he is. */
+export const noSecrets: PathSecrets = { hostKey: null, controllerKey: null, tlsPsk: null };
+
 /** Who this node is, for its whole life. */
 export interface HostIdentity {
   readonly hostnqn: string;

@@ -2,10 +2,19 @@
  * Paths of this node: one association for each subsystem (a tenant) and portal, for as long as any
  * volume of it is on the node. The kernel keeps a path alive; here is who adds and removes them.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { formatEndpoint } from '../../config/config.js';
 import { CsiError, toCsiError } from '../errors.js';
-import type { NodeHost, NvmePath, PathOptions, PathSecrets } from '../host/types.js';
+import {
+  type NodeHost,
+  type NvmePath,
+  noSecrets,
+  type PathOptions,
+  type PathSecrets,
+} from '../host/types.js';
 import { parsePortal } from './requests.js';
+import { currentRecords } from './volumes.js';
 
 /** A subsystem, and every way to it. */
 export interface Subsystem {
@@ -107,7 +116,8 @@ export class Associations implements AsyncDisposable {
         return any ? live : false;
       });
       if (!(await Promise.race([live, failed]))) throw this.#noPath(subnqn, portals);
-      await Promise.race([all, pause(graceMs, ended)]);
+      const grace = delay(graceMs, undefined, { signal: ended }).catch(() => undefined);
+      await Promise.race([all, grace]);
     } finally {
       stop.abort();
     }
@@ -208,7 +218,7 @@ export class Associations implements AsyncDisposable {
       if (path === undefined) return [];
       this.#asked.set(subnqn, performance.now());
       const portals = await this.host.discover(path, this.options, signal);
-      this.logger.debug({ subnqn, portals }, `${path.address}:${path.port} tells of portals`);
+      this.logger.debug({ subnqn, portals }, `${formatEndpoint(path)} tells of portals`);
       return portals;
     } catch (thrown) {
       this.logger.debug({ subnqn }, toCsiError(thrown).message);
@@ -230,10 +240,8 @@ export class Associations implements AsyncDisposable {
 
   /** Takes away what discovery does not need any more for the subsystems of this node's volumes. */
   async endDiscovery(closing?: string): Promise<void> {
-    const { bootId } = await this.host.identity();
-    const needed = (await this.host.records()).filter(
-      (record) => record.bootId === bootId && record.subnqn !== closing,
-    );
+    const records = await currentRecords(this.host);
+    const needed = records.filter((record) => record.subnqn !== closing);
     await this.host.endDiscovery(needed.flatMap(({ portals }) => portals));
   }
 
@@ -286,27 +294,10 @@ export class Associations implements AsyncDisposable {
   }
 }
 
-const noSecrets: PathSecrets = { hostKey: null, controllerKey: null, tlsPsk: null };
-
 function keyOf(subnqn: string, portal: string): string {
   return `${subnqn} ${portal}`;
 }
 
 function isAtSamePortal(one: NvmePath, other: NvmePath): boolean {
   return one.address === other.address && one.port === other.port;
-}
-
-/** Resolves after that time, or when the signal is aborted. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-  });
 }

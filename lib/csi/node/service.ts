@@ -20,7 +20,7 @@ import {
 import { expand, stats } from './observing.js';
 import { publish, unpublish } from './publishing.js';
 import { stage, unstage } from './staging.js';
-import { isOf, recordOf } from './volumes.js';
+import { currentRecords, isOf, recordOf } from './volumes.js';
 
 /** Between two looks at what is there and what is to be. */
 const repairEveryMs = 30_000;
@@ -197,13 +197,9 @@ export class NodeService implements Handlers<'Node'>, AsyncDisposable {
     });
   }
 
-  /** Of this boot. */
   async #recordsOf(subnqn: string): Promise<VolumeRecord[]> {
-    const { host } = this.#parts;
-    const { bootId } = await host.identity();
-    return (await host.records()).filter(
-      (record) => record.subnqn === subnqn && record.bootId === bootId,
-    );
+    const records = await currentRecords(this.#parts.host);
+    return records.filter((record) => record.subnqn === subnqn);
   }
 
   /** Nothing of an earlier boot is connected or mounted; where it seems so, it stays. */

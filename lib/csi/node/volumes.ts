@@ -25,6 +25,12 @@ export async function recordOf(host: NodeHost, volumeId: string): Promise<Volume
   return (await host.records()).find((record) => record.volumeId === volumeId) ?? null;
 }
 
+/** Of this boot; what an earlier one has left is neither connected nor mounted. */
+export async function currentRecords(host: NodeHost): Promise<VolumeRecord[]> {
+  const { bootId } = await host.identity();
+  return (await host.records()).filter((record) => record.bootId === bootId);
+}
+
 /** What is seen at a place. */
 export function seenAt(mounts: readonly Mount[], target: string): Mount | null {
   return mounts.findLast((mount) => mount.target === target) ?? null;
@@ -141,12 +147,10 @@ async function usersOf(host: NodeHost, disk: Disk): Promise<string[]> {
 
 /** Whether anything but this volume needs the subsystem: a record, or what the kernel knows. */
 async function isNeeded(host: NodeHost, record: VolumeRecord): Promise<boolean> {
-  const { bootId } = await host.identity();
-  const others = (await host.records()).filter(
-    (other) => other.volumeId !== record.volumeId && other.subnqn === record.subnqn,
-  );
-  if (others.some((other) => other.bootId === bootId)) return true;
-  for (const disk of await host.disks(record.subnqn)) {
+  const { volumeId, subnqn } = record;
+  const records = await currentRecords(host);
+  if (records.some((other) => other.volumeId !== volumeId && other.subnqn === subnqn)) return true;
+  for (const disk of await host.disks(subnqn)) {
     if ((await usersOf(host, disk)).length > 0) return true;
   }
   return false;
