@@ -1,7 +1,7 @@
 /**
- * One operation at a time for each object. CSI wants a second call for the same volume answered
- * with ABORTED at once, not made to wait: its caller comes again later, and a queue here would only
- * hold calls whose callers have long gone.
+ * One operation at a time for each object, and turns for what goes on inside of one. CSI wants a
+ * second call for the same volume answered with ABORTED at once, not made to wait: its caller comes
+ * again later, and a queue here would only hold calls whose callers have long gone.
  */
 import { CsiError } from './errors.js';
 
@@ -35,6 +35,26 @@ export class OperationLocks {
       return await body();
     } finally {
       for (const key of wanted) this.#held.delete(key);
+    }
+  }
+}
+
+/** For short work behind the calls: who comes later waits, in order, for each key apart. */
+export class Turns {
+  readonly #last = new Map<string, Promise<void>>();
+
+  /** Runs `body` when all that were called before it with the same key have ended. */
+  async run<T>(key: string, body: () => Promise<T>): Promise<T> {
+    const turn = (this.#last.get(key) ?? Promise.resolve()).then(body);
+    const ended = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#last.set(key, ended);
+    try {
+      return await turn;
+    } finally {
+      if (this.#last.get(key) === ended) this.#last.delete(key);
     }
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import type { Status } from '../../lib/csi/errors.js';
-import { NodeRig } from './node_rig.js';
+import { type Claim, mountCapability, NodeRig } from './node_rig.js';
 
 /** A node with a plugin; it ends with the test. */
 export async function started(context: TestContext): Promise<NodeRig> {
@@ -10,6 +10,14 @@ export async function started(context: TestContext): Promise<NodeRig> {
   await rig.start();
   context.after(() => rig[Symbol.asyncDispose]());
   return rig;
+}
+
+/** Such a node, with the first volume staged as a file system. */
+export async function staged(context: TestContext): Promise<{ rig: NodeRig; claim: Claim }> {
+  const rig = await started(context);
+  const claim = rig.claim(1, mountCapability());
+  await rig.stage(claim);
+  return { rig, claim };
 }
 
 /** The call is refused with this code, and the text names what it has to. */

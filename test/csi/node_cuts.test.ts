@@ -117,8 +117,7 @@ const scenes: Scene[] = [
     prepare: async (rig) => {
       const claims = [rig.claim(1, mountCapability())];
       await rig.stage(at(claims));
-      rig.host.tellNews();
-      await rig.service.idle();
+      await rig.news();
       assert.equal(rig.host.discovery.size, 1);
       return claims;
     },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { assertUntouched, refused, started } from './node_checks.js';
+import { assertUntouched, refused, staged, started } from './node_checks.js';
 import {
   blockCapability,
   mountCapability,
@@ -37,9 +37,7 @@ describe('paths', () => {
   });
 
   test('a portal that is added later: running volumes get a path over it too', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     rig.host.subsystems.get(subnqn)?.portals.add('10.0.0.3:4420');
     await rig.start();
     await rig.service.idle();
@@ -50,11 +48,8 @@ describe('paths', () => {
   });
 
   test('a discovery service has news: asked at once, over the one controller that is kept', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
-    rig.host.tellNews();
-    await rig.service.idle();
+    const { rig, claim } = await staged(t);
+    await rig.news();
     assert.deepEqual([...rig.host.discovery.keys()], [portals[0]]);
     assert.equal(rig.host.snapshot().paths.length, 2);
     rig.host.subsystems.get(subnqn)?.portals.add('10.0.0.3:4420');
@@ -69,9 +64,7 @@ describe('paths', () => {
   });
 
   test('news while the last volume goes: nobody is asked over paths that are taken away', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     rig.host.whileDisconnecting = async () => {
       rig.host.tellNews();
       await delay(50);
@@ -83,11 +76,8 @@ describe('paths', () => {
   });
 
   test('its discovery service is away: the next one is asked, and both go in the end', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
-    rig.host.tellNews();
-    await rig.service.idle();
+    const { rig, claim } = await staged(t);
+    await rig.news();
     rig.host.discovery.set(portals[0], 'connecting');
     await rig.start();
     assert.deepEqual(rig.host.asked, portals);
@@ -101,8 +91,7 @@ describe('paths', () => {
     rig.host.discovery.set(portals[1], 'live');
     const claim = rig.claim(1, mountCapability());
     await rig.stage(claim);
-    rig.host.tellNews();
-    await rig.service.idle();
+    await rig.news();
     assert.deepEqual(rig.host.asked, [portals[1]]);
     await rig.unstage(claim);
     assert.deepEqual([...rig.host.discovery.keys()], [portals[1]]);
@@ -116,8 +105,7 @@ describe('paths', () => {
     const [record] = await rig.host.records();
     assert.ok(record !== undefined);
     await rig.host.remember({ ...record, volumeId: uuidOf(3), subnqn: other });
-    rig.host.tellNews();
-    await rig.service.idle();
+    await rig.news();
     for (const claim of claims) await rig.unstage(claim);
     assert.deepEqual([...rig.host.discovery.keys()], [portals[0]]);
     await rig.host.forget(uuidOf(3));
@@ -126,9 +114,7 @@ describe('paths', () => {
   });
 
   test('portals told by other addresses than those that are known are nobody’s', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig } = await staged(t);
     const answering = rig.host.subsystems.get(subnqn)?.portals ?? new Set();
     answering.clear();
     for (const portal of ['192.168.0.1:4420', '192.168.0.2:4420']) answering.add(portal);
@@ -163,9 +149,7 @@ describe('paths', () => {
   });
 
   test('every path reconnects: UNAVAILABLE', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     rig.host.setPaths('connecting');
     await refused(rig.stage(claim), 'UNAVAILABLE', /no path .* is up/);
   });

@@ -132,6 +132,12 @@ export class NodeRig implements AsyncDisposable {
     await this.#service.idle();
   }
 
+  /** A discovery service has news, and the plugin has dealt with it. */
+  async news(): Promise<void> {
+    this.host.tellNews();
+    await this.service.idle();
+  }
+
   /** A volume that is published to this node, and the folders that the CO makes. */
   claim(
     index: number,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Status } from '../../lib/csi/errors.js';
 import type { AccessModeName } from '../../lib/csi/wire/messages.js';
-import { assertUntouched, refused, started } from './node_checks.js';
+import { assertUntouched, refused, staged, started } from './node_checks.js';
 import {
   blockCapability,
   GiB,
@@ -146,9 +146,7 @@ describe('file systems', () => {
   });
 
   test('a volume that was taken by force and given again: the dead mounts go', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.publish(claim, target);
     rig.host.revoke(claim.volume.uuid);
     const { volumeCondition } = await rig.stats(claim, target);
@@ -163,9 +161,7 @@ describe('file systems', () => {
   });
 
   test('a volume that was taken by force: unpublished and unstaged, and nothing is left', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.publish(claim, target);
     rig.host.revoke(claim.volume.uuid);
     await life(rig, claim);
@@ -237,9 +233,7 @@ describe('repeats and contradictions', () => {
   });
 
   test('unstaged while it is published: FAILED_PRECONDITION, and it stays', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.publish(claim, target);
     await refused(rig.unstage(claim), 'FAILED_PRECONDITION', /still published at/);
     assert.equal(rig.host.snapshot().mounts.length, 2);
@@ -261,9 +255,7 @@ describe('repeats and contradictions', () => {
   });
 
   test('the record is lost: staged for writing is not staged to read', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.host.forget(claim.volume.uuid);
     await refused(
       rig.stage(claim, { volumeCapability: mountCapability({ mode: 'SINGLE_NODE_READER_ONLY' }) }),
@@ -275,9 +267,7 @@ describe('repeats and contradictions', () => {
   });
 
   test('all records are lost: the volumes are let go of all the same', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.publish(claim, target);
     await rig.host.forget(claim.volume.uuid);
     await rig.start();
@@ -404,9 +394,7 @@ describe('bad input', () => {
   });
 
   test('the target is of another kind: INVALID_ARGUMENT', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.host.makeFile(target);
     await refused(rig.publish(claim, target), 'INVALID_ARGUMENT', /is no folder/);
     await rig.unpublish(claim, target);
@@ -450,9 +438,7 @@ describe('stats and expansion', () => {
   });
 
   test('paths down, and a file system that has stopped, are told of', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     rig.host.setPaths('connecting', portals[0]);
     const told = async () => (await rig.stats(claim, claim.staging)).volumeCondition?.message ?? '';
     assert.match(await told(), /1 of 2 paths .*10\.0\.0\.1:4420 is connecting/);
@@ -463,9 +449,7 @@ describe('stats and expansion', () => {
   });
 
   test('expanded by the controller: the file system follows; a repeat is fine', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await rig.publish(claim, target);
     claim.volume.sizeBytes = 3n * GiB;
     for (let count = 0; count < 2; count += 1) {
@@ -485,9 +469,7 @@ describe('stats and expansion', () => {
   });
 
   test('the new size is not here yet: UNAVAILABLE; no size fits: OUT_OF_RANGE', async (t) => {
-    const rig = await started(t);
-    const claim = rig.claim(1, mountCapability());
-    await rig.stage(claim);
+    const { rig, claim } = await staged(t);
     await refused(rig.expand(claim, claim.staging, 2n * GiB), 'UNAVAILABLE', /not yet 2147483648/);
     const request = {
       volumeId: claim.volume.uuid,

@@ -9,6 +9,7 @@ import { type OperationId, operations } from '../../api/operations.js';
 import { AshlarError, type ErrorCode, toAshlarError } from '../../errors.js';
 import type { EndpointSettings, Segments } from '../config.js';
 import { CsiError } from '../errors.js';
+import { Turns } from '../locks.js';
 import type { Answer, ApiCaller } from './connections.js';
 
 export type ListOperation = Extract<OperationId, `list${string}`>;
@@ -57,7 +58,7 @@ export class Endpoint {
   readonly #portals: readonly string[];
   readonly #caller: ApiCaller;
   readonly #log: Logger;
-  readonly #turns = new Map<string, Promise<void>>();
+  readonly #turns = new Turns();
   #answers = true;
 
   constructor({ name, topology, portals }: EndpointSettings, caller: ApiCaller, logger: Logger) {
@@ -113,19 +114,8 @@ export class Endpoint {
   }
 
   /** Runs `body` when all that were called before it with the same key have ended. */
-  async inTurn<T>(key: string, body: () => Promise<T>): Promise<T> {
-    const before = this.#turns.get(key) ?? Promise.resolve();
-    const turn = before.then(body);
-    const ended = turn.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.#turns.set(key, ended);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(key) === ended) this.#turns.delete(key);
-    }
+  inTurn<T>(key: string, body: () => Promise<T>): Promise<T> {
+    return this.#turns.run(key, body);
   }
 
   /** What the operation answers, or null when the thing is not there. */

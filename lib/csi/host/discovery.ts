@@ -8,6 +8,7 @@
  */
 import { formatEndpoint } from '../../config/config.js';
 import { CsiError } from '../errors.js';
+import { Turns } from '../locks.js';
 import { discoveryNqn } from '../names.js';
 import { addPath, attribute, deleteControllers, type KernelPlaces, readPaths } from './fabrics.js';
 import { follow, succeed } from './programs.js';
@@ -20,7 +21,7 @@ const maxLogBytes = 4 << 20;
 
 /** Discovery controllers of one host. */
 export class DiscoveryControllers {
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
   constructor(
     private readonly places: KernelPlaces,
@@ -130,17 +131,14 @@ export class DiscoveryControllers {
     { bootId }: HostIdentity,
     next: (portals: readonly string[]) => readonly string[] | Promise<readonly string[]>,
   ): Promise<void> {
-    const change = async () => {
+    return this.#turns.run(this.state, async () => {
       const kept = await readKeptDiscovery(this.state);
       const portals = kept?.bootId === bootId ? kept.portals : [];
       const now = await next(portals);
       // Of an earlier boot nothing is connected.
       const same = kept === null ? now.length === 0 : kept.bootId === bootId && now === portals;
       if (!same) await writeKeptDiscovery(this.state, { bootId, portals: now });
-    };
-    const changed = this.#queue.then(change, change);
-    this.#queue = changed;
-    return changed;
+    });
   }
 }
 

@@ -13,6 +13,7 @@ import {
   type PathOptions,
   type PathSecrets,
 } from '../host/types.js';
+import { Turns } from '../locks.js';
 import { parsePortal } from './requests.js';
 import { currentRecords } from './volumes.js';
 
@@ -38,7 +39,7 @@ interface Pending {
 }
 
 export class Associations implements AsyncDisposable {
-  readonly #queues = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
   readonly #pending = new Map<string, Pending>();
   /** When, and why, a portal could not be connected to last. */
   readonly #failures = new Map<string, { atMs: number; error: CsiError }>();
@@ -61,16 +62,8 @@ export class Associations implements AsyncDisposable {
    * Runs alone for a subsystem, behind those that came first: nobody may add a record of a volume
    * while another finds that there is none, and disconnects.
    */
-  async alone<T>(subnqn: string, body: () => Promise<T>): Promise<T> {
-    const before = this.#queues.get(subnqn) ?? Promise.resolve();
-    const run = before.then(body, body);
-    const ended = run.catch(() => undefined);
-    this.#queues.set(subnqn, ended);
-    try {
-      return await run;
-    } finally {
-      if (this.#queues.get(subnqn) === ended) this.#queues.delete(subnqn);
-    }
+  alone<T>(subnqn: string, body: () => Promise<T>): Promise<T> {
+    return this.#turns.run(subnqn, body);
   }
 
   /**
